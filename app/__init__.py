@@ -1,0 +1,1 @@
+"""What the pages share: navigation, charts and widgets."""

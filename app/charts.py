@@ -1,0 +1,155 @@
+"""Rows in, Plotly figures out. Heights are fixed, so that a live chart does not jump."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+import plotly.graph_objects as go
+
+from app.look import STYLES
+from db.tables import Evaluation, Run
+from engine.federation.federation import ClientProfile
+from engine.strategies import STRATEGIES
+
+Line = tuple[str, list[int], list[float]]  # style key, rounds, values
+
+
+def variant_lines(
+    runs: Iterable[tuple[Run, Sequence[Evaluation]]], value: str, scope: str = "own"
+) -> list[Line]:
+    """Mean over clients of ``accuracy`` or ``loss`` by round: base, and what clients use."""
+    lines: list[Line] = []
+    for run, rows in runs:
+        shown = _used_variant(run)
+        means = _means([r for r in rows if r.variant == shown and r.scope == scope], value)
+        if means:
+            style = "local" if run.strategy == "local" else shown
+            lines.append((style, list(means), list(means.values())))
+        base = _means([r for r in rows if (r.variant, r.scope) == ("base", scope)], value)
+        if base and not any(line[0] == "base" for line in lines):
+            span = sorted({row.round for row in rows})
+            level = next(iter(base.values()))
+            lines.insert(0, ("base", span, [level] * len(span)))
+    return lines
+
+
+def over_rounds(lines: Sequence[Line], rounds: int, *, accuracy: bool) -> go.Figure:
+    """One line per variant over the rounds."""
+    figure = go.Figure()
+    for key, x, y in lines:
+        style = STYLES[key]
+        figure.add_scatter(
+            x=x,
+            y=y,
+            name=style.label,
+            mode="lines+markers" if key != "base" else "lines",
+            line={"color": style.colour, "dash": style.dash, "width": 2.5},
+            marker={"size": 6},
+            hovertemplate=f"{style.label}<br>after round %{{x}}: %{{y:{_format(accuracy)}}}"
+            "<extra></extra>",
+        )
+    return _finish(figure, rounds, accuracy, height=330)
+
+
+def per_client(run: Run, rows: Sequence[Evaluation]) -> go.Figure:
+    """One line per client: the accuracy of the model that it uses, on its own test set."""
+    shown = _used_variant(run)
+    style = STYLES["local" if run.strategy == "local" else shown]
+    by_client: dict[int, list[Evaluation]] = defaultdict(list)
+    for row in rows:
+        if row.variant == shown and row.scope == "own":
+            by_client[row.client].append(row)
+    figure = go.Figure()
+    for client, points in sorted(by_client.items()):
+        figure.add_scatter(
+            x=[p.round for p in points],
+            y=[p.accuracy for p in points],
+            mode="lines+text",
+            text=[""] * (len(points) - 1) + [f" {client}"],
+            textposition="middle right",
+            line={"color": style.colour, "width": 1.5},
+            opacity=0.85,
+            showlegend=False,
+            hovertemplate=f"client {client}<br>after round %{{x}}: %{{y:.0%}}<extra></extra>",
+        )
+    return _finish(figure, run.rounds, True, height=330)
+
+
+def answer_mix(profiles: Sequence[ClientProfile], most: int = 12) -> go.Figure:
+    """A stacked bar per client: the share of each answer among its training samples."""
+    totals: dict[str, int] = defaultdict(int)
+    for profile in profiles:
+        for answer, count in profile.answers.items():
+            totals[answer] += count
+    named = sorted(totals, key=totals.get, reverse=True)[:most]
+    figure = go.Figure()
+    names = [f"client {profile.client}" for profile in profiles]
+    for number, answer in enumerate([*named, "other answers"]):
+        shares = [_share(profile, answer, named) for profile in profiles]
+        figure.add_bar(
+            y=names,
+            x=shares,
+            name=answer,
+            orientation="h",
+            marker={"color": _SHADES[number % len(_SHADES)], "line": {"width": 0}},
+            text=[answer if share > 0.07 else "" for share in shares],
+            textposition="inside",
+            insidetextanchor="middle",
+            hovertemplate=f"{answer}: %{{x:.0%}}<extra>%{{y}}</extra>",
+        )
+    figure.update_layout(
+        barmode="stack",
+        showlegend=False,
+        height=60 + 34 * len(profiles),
+        margin={"l": 0, "r": 0, "t": 0, "b": 0},
+        xaxis={"tickformat": ".0%", "range": [0, 1], "title": None},
+        yaxis={"autorange": "reversed"},
+    )
+    return figure
+
+
+_SHADES = (
+    "#4477AA", "#EE6677", "#228833", "#CCBB44", "#66CCEE", "#AA3377", "#BBBBBB",
+    "#6699CC", "#EE99AA", "#44AA99", "#DDCC77", "#882255", "#999999",
+)  # fmt: skip
+
+
+def _share(profile: ClientProfile, answer: str, named: Sequence[str]) -> float:
+    total = sum(profile.answers.values())
+    if answer in named:
+        return profile.answers.get(answer, 0) / total
+    return sum(n for other, n in profile.answers.items() if other not in named) / total
+
+
+def _used_variant(run: Run) -> str:
+    """The variant that a client of this run would use."""
+    variants = STRATEGIES[run.strategy].variants
+    return "personal" if "personal" in variants else variants[0] if variants else "base"
+
+
+def _means(rows: Iterable[Evaluation], value: str) -> dict[int, float]:
+    by_round: dict[int, list[float]] = defaultdict(list)
+    for row in rows:
+        by_round[row.round].append(getattr(row, value))
+    return {round_: sum(v) / len(v) for round_, v in sorted(by_round.items())}
+
+
+def _format(accuracy: bool) -> str:
+    return ".0%" if accuracy else ".2f"
+
+
+def _finish(figure: go.Figure, rounds: int, accuracy: bool, height: int) -> go.Figure:
+    figure.update_layout(
+        height=height,
+        margin={"l": 0, "r": 0, "t": 8, "b": 0},
+        legend={"orientation": "h", "y": -0.22, "x": 0},
+        xaxis={"title": "round", "range": [-0.2, max(rounds, 1) + 0.4], "tickformat": "d"},
+        yaxis={"tickformat": _format(accuracy), "rangemode": "tozero"},
+        hovermode="closest",
+    )
+    if accuracy:
+        figure.update_yaxes(range=[0, 1.02])
+    if rounds <= 12:
+        figure.update_xaxes(dtick=1)
+    return figure

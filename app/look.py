@@ -1,0 +1,52 @@
+"""One colour and one dash per variant, on every page and chart (Okabe–Ito palette)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a variant is drawn and what it is called."""
+
+    label: str
+    colour: str
+    dash: str
+
+
+STYLES = {
+    "base": Style("Base, before training", "#7F7F7F", "dot"),
+    "global": Style("Global, one model for all", "#0072B2", "dash"),
+    "personal": Style("Personalised, one per client", "#D55E00", "solid"),
+    "local": Style("Local only, nothing shared", "#009E73", "dashdot"),
+}
+
+STATUS_WORDS = {
+    "queued": "waiting in the queue",
+    "running": "running",
+    "done": "done",
+    "stopped": "stopped on request",
+    "failed": "failed",
+    "interrupted": "interrupted: its worker is gone",
+}
+
+
+def percent(value: float | None) -> str:
+    """An accuracy as people read it."""
+    return "–" if value is None else f"{value:.0%}"
+
+
+def duration(seconds: float) -> str:
+    """A time span in one or two units."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes, rest = divmod(seconds, 60)
+    return (
+        f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+    )
+
+
+def size(bytes_: float) -> str:
+    """Bytes in kB or MB."""
+    return f"{bytes_ / 1e6:.1f} MB" if bytes_ >= 1e6 else f"{bytes_ / 1e3:.0f} kB"

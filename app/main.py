@@ -1,0 +1,25 @@
+"""The entry of the lab: ``streamlit run app/main.py``, from any folder."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from engine.paths import ASSETS, keep_quiet
+
+keep_quiet()
+
+import streamlit as st
+
+from engine import example
+
+st.set_page_config(page_title="FedVLM Lab", page_icon=str(ASSETS / "logo.png"), layout="wide")
+example.install()
+
+PAGES = [
+    st.Page("../pages/start.py", title="Start", default=True),
+    st.Page("../pages/setup.py", title="Set up", url_path="setup"),
+    st.Page("../pages/live.py", title="Live", url_path="live"),
+    st.Page("../pages/ask.py", title="Ask", url_path="ask"),
+]
+st.navigation(PAGES, position="top").run()

@@ -1,0 +1,95 @@
+"""Pieces that several pages use."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app.look import STATUS_WORDS
+from db import queries
+from db.tables import Run
+from engine import launcher
+from engine.config import ExperimentConfig
+
+LIVE = "../pages/live.py"
+ASK = "../pages/ask.py"
+SETUP = "../pages/setup.py"
+
+
+def run_name(run: Run) -> str:
+    """A run as pages call it."""
+    example = ", example" if run.experiment.bundled else ""
+    return f"Run {run.id} · {run.strategy} · {run.experiment.name}{example}"
+
+
+def choose_run(label: str = "Run", *, trained_only: bool = False) -> Run | None:
+    """A select box over all runs, kept in the URL as ``?run=``; None, with a hint, without runs."""
+    launcher.mark_interrupted()
+    found = [run for run in queries.runs() if not trained_only or run.rounds_done or not run.rounds]
+    if not found:
+        st.info("There is no run yet. Set one up, or press Run on the Start page.")
+        st.page_link(SETUP, label="Set up an experiment")
+        return None
+    numbers = [run.id for run in found]
+    wanted = _number_in_url("run")
+    if wanted is not None and wanted not in numbers:
+        st.warning(f"There is no run {wanted} to show here; this is the newest one.")
+    names = {run.id: run_name(run) for run in found}
+    chosen = st.selectbox(
+        label,
+        numbers,
+        index=numbers.index(wanted) if wanted in numbers else 0,
+        format_func=names.__getitem__,
+        key="choose_run",
+    )
+    st.query_params["run"] = str(chosen)
+    return found[numbers.index(chosen)]
+
+
+def choose_client(clients: int) -> int:
+    """A select box over the clients of a run, kept in the URL as ``?client=``."""
+    wanted = _number_in_url("client")
+    chosen = st.selectbox(
+        "Client",
+        range(clients),
+        index=wanted if wanted is not None and wanted < clients else 0,
+        format_func=lambda k: f"Client {k}",
+        key="choose_client",
+    )
+    st.query_params["client"] = str(chosen)
+    return chosen
+
+
+def choose_item(label: str, names: list[str]) -> int:
+    """A select box over test items, kept in the URL as ``?item=``."""
+    wanted = _number_in_url("item")
+    chosen = st.selectbox(
+        label,
+        range(len(names)),
+        index=wanted if wanted is not None and wanted < len(names) else 0,
+        format_func=names.__getitem__,
+        key="choose_item",
+    )
+    st.query_params["item"] = str(chosen)
+    return chosen
+
+
+def start_experiment(config: ExperimentConfig) -> None:
+    """Submit an experiment and go to its first run on the Live page."""
+    _, runs = launcher.submit(config)
+    st.switch_page(LIVE, query_params={"run": str(runs[0])})
+
+
+def status_line(run: Run) -> None:
+    """The state of a run in one sentence, with the reason where it failed."""
+    words = f"Run {run.id} ({run.strategy}) is **{STATUS_WORDS[run.status]}**"
+    if run.status == "failed":
+        st.error(f"{words}. Reason: {run.error}")
+    elif run.status == "interrupted":
+        st.warning(f"{words}. Its {run.rounds_done} finished rounds are kept.")
+    else:
+        st.markdown(f"{words}.")
+
+
+def _number_in_url(key: str) -> int | None:
+    text = st.query_params.get(key, "")
+    return int(text) if text.isdecimal() else None

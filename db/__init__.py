@@ -1,0 +1,1 @@
+"""The database: the only meeting point of the pages and the engine, and the only place with SQL."""

@@ -1,0 +1,84 @@
+"""An experiment with all its rows as plain data, out of one database and into another."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import DateTime, insert, select
+
+from db.engine import reading, writing
+from db.tables import (
+    Artifact,
+    Base,
+    Client,
+    ClientRound,
+    Evaluation,
+    Event,
+    Experiment,
+    Prediction,
+    Round,
+    Run,
+)
+
+_OF_RUN: tuple[type[Base], ...] = (Round, ClientRound, Evaluation, Prediction, Event, Artifact)
+
+
+def has_bundled() -> bool:
+    """Whether the example is in this database."""
+    with reading() as session:
+        return session.scalar(select(Experiment.id).where(Experiment.bundled).limit(1)) is not None
+
+
+def dump(experiment_id: int) -> dict[str, list[dict[str, Any]]]:
+    """All rows of an experiment by table name, ready for JSON."""
+    with reading() as session:
+
+        def rows(table: type[Base], *where: Any) -> list[dict[str, Any]]:
+            found = session.execute(select(table.__table__).where(*where)).mappings()
+            return [{key: _plain(value) for key, value in row.items()} for row in found]
+
+        runs = rows(Run, Run.experiment_id == experiment_id)
+        ids = [run["id"] for run in runs]
+        return {
+            "experiments": rows(Experiment, Experiment.id == experiment_id),
+            "clients": rows(Client, Client.experiment_id == experiment_id),
+            "runs": runs,
+            **{table.__tablename__: rows(table, table.run_id.in_(ids)) for table in _OF_RUN},
+        }
+
+
+def load(rows: dict[str, list[dict[str, Any]]]) -> dict[int, int]:
+    """Insert dumped rows under new ids, marked as bundled; returns old run id -> new run id."""
+    with writing() as session:
+        experiment = {**_typed(Experiment, rows["experiments"][0]), "bundled": True}
+        del experiment["id"]
+        new_experiment = session.scalar(
+            insert(Experiment).values(**experiment).returning(Experiment.id)
+        )
+        for client in rows["clients"]:
+            values = {**_typed(Client, client), "experiment_id": new_experiment}
+            session.execute(insert(Client).values(**values))
+        run_ids: dict[int, int] = {}
+        for run in rows["runs"]:
+            values = {**_typed(Run, run), "experiment_id": new_experiment}
+            del values["id"]
+            run_ids[run["id"]] = session.scalar(insert(Run).values(**values).returning(Run.id))
+        for table in _OF_RUN:
+            for row in rows[table.__tablename__]:
+                values = {**_typed(table, row), "run_id": run_ids[row["run_id"]]}
+                values.pop("id", None)
+                session.execute(insert(table).values(**values))
+        return run_ids
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _typed(table: type[Base], row: dict[str, Any]) -> dict[str, Any]:
+    dates = {c.name for c in table.__table__.columns if isinstance(c.type, DateTime)}
+    return {
+        key: datetime.fromisoformat(value) if key in dates and value else value
+        for key, value in row.items()
+    }

@@ -1,0 +1,85 @@
+"""Connections: one SQLAlchemy engine per address, migrated to the newest step on first use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+from filelock import FileLock
+from sqlalchemy import Engine, create_engine, event, inspect, text
+from sqlalchemy.orm import Session
+
+from engine.paths import home
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+# Steps are named 0001_…, 0002_…: the newest file name tells the newest revision without alembic.
+HEAD = max(step.name[:4] for step in (MIGRATIONS / "versions").glob("[0-9]*.py"))
+
+
+def database_url() -> str:
+    """``FEDVLM_DATABASE_URL``, or the SQLite file in FEDVLM_HOME."""
+    return os.environ.get("FEDVLM_DATABASE_URL") or f"sqlite:///{home() / 'fedvlm.db'}"
+
+
+@contextmanager
+def writing() -> Iterator[Session]:
+    """A session in one short transaction: committed at the end, rolled back on an exception."""
+    with Session(_engine(database_url()), expire_on_commit=False) as session, session.begin():
+        yield session
+
+
+@contextmanager
+def reading() -> Iterator[Session]:
+    """A session that cannot write; the objects it returns may be used after it is closed."""
+    _engine(database_url())  # migrates
+    with Session(_engine(database_url(), read_only=True), expire_on_commit=False) as session:
+        yield session
+
+
+@lru_cache(maxsize=16)
+def _engine(url: str, read_only: bool = False) -> Engine:
+    engine = create_engine(url)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _read_pragmas if read_only else _write_pragmas)
+    if not read_only:
+        migrate(engine)
+    return engine
+
+
+def _read_pragmas(connection, _record) -> None:  # noqa: ANN001
+    connection.execute("PRAGMA busy_timeout = 10000")
+    connection.execute("PRAGMA query_only = ON")
+
+
+def _write_pragmas(connection, _record) -> None:  # noqa: ANN001
+    connection.execute("PRAGMA busy_timeout = 10000")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def migrate(engine: Engine) -> None:
+    """Bring the schema to HEAD, one process at a time; nothing to do when it is there."""
+    if _revision(engine) == HEAD:
+        return
+    with FileLock(home() / "migrate.lock"):
+        if _revision(engine) == HEAD:
+            return
+        from alembic import command
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+
+def _revision(engine: Engine) -> str | None:
+    if not inspect(engine).has_table("alembic_version"):
+        return None
+    with engine.connect() as connection:
+        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()

@@ -1,0 +1,177 @@
+"""The tables. Change them together with a new numbered step in ``db/migrations/versions``."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, ForeignKey, Index, MetaData, String
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+# What a run can be. The first two are alive; an interrupted or stopped run can be resumed.
+STATUSES = ("queued", "running", "done", "stopped", "failed", "interrupted")
+
+
+def now() -> datetime:
+    """The time in UTC, without a zone, as every column here holds it."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+class Base(DeclarativeBase):
+    """Common base; constraint names are fixed so that migrations can refer to them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {dict[str, Any]: JSON, dict[str, str]: JSON, dict[str, int]: JSON}
+
+
+class Experiment(Base):
+    """One federation; its config is an ``ExperimentConfig`` as JSON."""
+
+    __tablename__ = "experiments"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(80))
+    config: Mapped[dict[str, Any]]
+    bundled: Mapped[bool] = mapped_column(default=False)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+    runs: Mapped[list[Run]] = relationship(back_populates="experiment", order_by="Run.id")
+
+
+class Worker(Base):
+    """A process that executes runs. Alive means: this pid exists and was started at this time."""
+
+    __tablename__ = "workers"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    pid: Mapped[int]
+    process_started: Mapped[float]  # seconds since the epoch; a pid alone can be reused
+    takes_queue: Mapped[bool]
+    heartbeat_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Run(Base):
+    """One strategy on one experiment."""
+
+    __tablename__ = "runs"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    experiment_id: Mapped[int] = mapped_column(ForeignKey("experiments.id"), index=True)
+    strategy: Mapped[str] = mapped_column(String(20))
+    status: Mapped[str] = mapped_column(String(12), default="queued", index=True)
+    worker_id: Mapped[int | None]
+    stop_requested: Mapped[bool] = mapped_column(default=False)
+    rounds: Mapped[int]
+    rounds_done: Mapped[int] = mapped_column(default=0)
+    error: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    trainable_parameters: Mapped[int | None]
+    wall_seconds: Mapped[float] = mapped_column(default=0.0)
+    peak_rss_mb: Mapped[float | None]
+
+    experiment: Mapped[Experiment] = relationship(back_populates="runs", lazy="joined")
+
+
+class Client(Base):
+    """What one client of an experiment holds, in summary."""
+
+    __tablename__ = "clients"
+
+    experiment_id: Mapped[int] = mapped_column(ForeignKey("experiments.id"), primary_key=True)
+    client: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    camera: Mapped[str] = mapped_column(String(40))
+    words: Mapped[dict[str, str]]
+    train_samples: Mapped[int]
+    test_samples: Mapped[int]
+    answers: Mapped[dict[str, int]]
+    families: Mapped[dict[str, int]]
+
+
+class Round(Base):
+    """One finished round of training."""
+
+    __tablename__ = "rounds"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    round: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    seconds: Mapped[float]
+    finished_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class ClientRound(Base):
+    """What one client did in one round: training loss, time and traffic."""
+
+    __tablename__ = "client_rounds"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    round: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    client: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    samples: Mapped[int]
+    loss: Mapped[float]
+    seconds: Mapped[float]
+    bytes_up: Mapped[int]
+    bytes_down: Mapped[int]
+
+
+class Evaluation(Base):
+    """How a variant does on a client's or the pooled test set after a round (0: at the start)."""
+
+    __tablename__ = "evaluations"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    round: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    client: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    variant: Mapped[str] = mapped_column(String(10), primary_key=True)  # base, global, personal
+    scope: Mapped[str] = mapped_column(String(10), primary_key=True)  # own, pooled
+    loss: Mapped[float]
+    accuracy: Mapped[float]
+    samples: Mapped[int]
+
+
+class Prediction(Base):
+    """The answer of one variant to one item of a client's test set, after the last round."""
+
+    __tablename__ = "predictions"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    client: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    variant: Mapped[str] = mapped_column(String(10), primary_key=True)
+    item: Mapped[str] = mapped_column(String(80), primary_key=True)
+    question: Mapped[str]
+    reference: Mapped[str]
+    answer: Mapped[str]
+    confidence: Mapped[float]
+    correct: Mapped[bool]
+
+
+class Event(Base):
+    """What happened in a run, in plain words."""
+
+    __tablename__ = "events"
+    __table_args__ = (Index("ix_events_run_id", "run_id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
+    at: Mapped[datetime] = mapped_column(default=now)
+    level: Mapped[str] = mapped_column(String(10), default="info")  # info, warning, error
+    text: Mapped[str]
+
+
+class Artifact(Base):
+    """A file that a run has left, relative to its folder."""
+
+    __tablename__ = "artifacts"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    path: Mapped[str] = mapped_column(String(200), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(20))
+    round: Mapped[int]
+    bytes: Mapped[int]

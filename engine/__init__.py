@@ -1,0 +1,1 @@
+"""The federated engine: data, model, strategies, Flower apps, worker, command line."""

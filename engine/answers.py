@@ -1,0 +1,124 @@
+"""Questions to trained models: what base, global and personalised answer about a picture."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from db import queries
+from db.tables import Run
+from engine import checkpoints
+from engine.config import ExperimentConfig
+from engine.evaluation import answer
+from engine.federation.federation import Example
+from engine.flower.run_config import RunConfig
+from engine.flower.site import Site
+from engine.launcher import NotPossible
+from engine.paths import run_folder
+from engine.strategies import STRATEGIES
+
+VARIANTS = ("base", "global", "personal")
+_one_at_a_time = threading.Lock()  # the model holds one set of factors
+
+
+@dataclass(frozen=True)
+class VariantAnswer:
+    """What one variant answers; ``source`` says in words which model it is."""
+
+    variant: str
+    source: str
+    text: str
+    confidence: float
+
+
+def ask(run_id: int, client: int, image: np.ndarray, question: str) -> list[VariantAnswer]:
+    """Every variant's answer to one question about a picture (height, width, 3) uint8.
+
+    ``global`` is the FedIT run of the same experiment where there is one, else the run's own view.
+    Raises NoSuchRun, NotPossible.
+    """
+    run = usable_run(run_id, client)
+    if not question.strip():
+        raise NotPossible("question: write a question first")
+    example = Example("asked", image, question.strip(), "", "")
+    found: list[VariantAnswer] = []
+    for variant, (source_run, source) in sources(run).items():
+        text, confidence = _answers(source_run, client, variant, [example])[0]
+        found.append(VariantAnswer(variant, source, text, confidence))
+    return found
+
+
+def predict(run_id: int, client: int, variant: str) -> list[dict[str, object]]:
+    """A variant's answers to the client's test set, with reference and right or wrong.
+
+    Raises NoSuchRun, NotPossible.
+    """
+    run = usable_run(run_id, client)
+    allowed = ("base", *STRATEGIES[run.strategy].variants)
+    if variant not in allowed:
+        raise NotPossible(
+            f"variant: run {run_id} ({run.strategy}) has no '{variant}' model; "
+            f"allowed: {', '.join(allowed)}"
+        )
+    items = Site(_run_config(run), client).bench.federation.client(client).test
+    return [
+        {
+            "item": item.item,
+            "question": item.question,
+            "reference": item.answer,
+            "answer": text,
+            "confidence": round(confidence, 4),
+            "correct": text == item.answer,
+        }
+        for item, (text, confidence) in zip(
+            items, _answers(run, client, variant, items), strict=True
+        )
+    ]
+
+
+def sources(run: Run) -> dict[str, tuple[Run, str]]:
+    """Which run's model answers for each variant, and its name for people."""
+    own = STRATEGIES[run.strategy].variants
+    found = {"base": (run, "before any training")}
+    fedit = [
+        r for r in queries.runs_of(run.experiment_id) if r.strategy == "fedit" and r.rounds_done
+    ]
+    if fedit:
+        found["global"] = (fedit[0], f"FedIT, run {fedit[0].id}")
+    elif "global" in own:
+        found["global"] = (run, "the server's view, shared B with the common A₀")
+    if "personal" in own:
+        found["personal"] = (run, f"{STRATEGIES[run.strategy].title}, run {run.id}")
+    return found
+
+
+def usable_run(run_id: int, client: int) -> Run:
+    """The run, if it has a finished round and this client. Raises NoSuchRun, NotPossible."""
+    run = queries.run(run_id)
+    clients = run.experiment.config["clients"]
+    if not 0 <= client < clients:
+        raise NotPossible(f"client: run {run_id} has clients 0 to {clients - 1}, not {client}")
+    if run.rounds_done == 0 and STRATEGIES[run.strategy].variants:
+        raise NotPossible(f"run {run_id} has no finished round yet; ask again after its first")
+    return run
+
+
+def _answers(
+    run: Run, client: int, variant: str, examples: list[Example] | tuple[Example, ...]
+) -> list[tuple[str, float]]:
+    config = _run_config(run)
+    with _one_at_a_time:
+        site = Site(config, client)
+        shared = checkpoints.read(checkpoints.server_path(config.folder, run.rounds_done))
+        site.bench.vlm.load_factors(site.variants(shared, run.rounds_done)[variant])
+        with torch.no_grad():
+            encoded = site.bench.encode(examples)
+        return [(found.text, found.confidence) for found in answer(site.bench.vlm, encoded)]
+
+
+def _run_config(run: Run) -> RunConfig:
+    config = ExperimentConfig.model_validate(run.experiment.config)
+    return RunConfig(run.id, run.strategy, config.model_dump_json(), run_folder(run.id))

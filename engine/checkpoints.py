@@ -1,0 +1,75 @@
+"""LoRA factors on disk: safetensors, written aside, synced, renamed: whole or absent.
+
+A run's folder holds ``initial.safetensors``, ``server-RRRR.safetensors`` (the shared factors after
+round R) and ``clients/<k>/personal-RRRR.safetensors`` (what client k keeps to itself).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+_KEPT = 2  # the last two rounds: a crash between checkpoint and commit goes back by one
+
+
+def write(path: Path, factors: dict[str, torch.Tensor]) -> int:
+    """Write factors; a crash leaves the old file or the new one. Returns the size in bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    save_file({name: tensor.contiguous() for name, tensor in factors.items()}, temporary)
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    return path.stat().st_size
+
+
+def read(path: Path) -> dict[str, torch.Tensor]:
+    """The factors of one file; an absent file holds none."""
+    return load_file(path) if path.exists() else {}
+
+
+def initial_path(folder: Path) -> Path:
+    """Where the common start of all clients is."""
+    return folder / "initial.safetensors"
+
+
+def server_path(folder: Path, round_: int) -> Path:
+    """Where the shared factors after a round are."""
+    return folder / f"server-{round_:04d}.safetensors"
+
+
+def personal_path(folder: Path, client: int, round_: int) -> Path:
+    """Where client k's own factors after a round are."""
+    return folder / "clients" / str(client) / f"personal-{round_:04d}.safetensors"
+
+
+def read_personal(folder: Path, client: int, up_to: int) -> dict[str, torch.Tensor]:
+    """Client k's own factors after the last round ≤ ``up_to`` in which it took part; {} if none."""
+    paths = _numbered(personal_path(folder, client, 0).parent, "personal")
+    usable = [path for number, path in paths if number <= up_to]
+    return read(usable[-1]) if usable else {}
+
+
+def prune(folder: Path, stem: str, newest: int) -> None:
+    """Remove what neither ``newest`` nor the round before it needs.
+
+    A client that skipped rounds has an older file that is still its latest: it stays.
+    """
+    numbered = [entry for entry in _numbered(folder, stem) if entry[0] <= newest]
+    for _, path in numbered[:-_KEPT]:
+        path.unlink(missing_ok=True)
+
+
+def _numbered(folder: Path, stem: str) -> list[tuple[int, Path]]:
+    pattern = re.compile(rf"{stem}-(\d+)\.safetensors")
+    found = ((match, path) for path in _files(folder) if (match := pattern.fullmatch(path.name)))
+    return sorted((int(match.group(1)), path) for match, path in found)
+
+
+def _files(folder: Path) -> Iterable[Path]:
+    return folder.iterdir() if folder.is_dir() else ()

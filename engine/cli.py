@@ -1,0 +1,274 @@
+"""The command line: ``python -m engine --help``.
+
+Exit status: 0 done, 1 a run failed, 2 unusable arguments or config (one line on stderr says why).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from db import queries
+from engine import launcher
+from engine.config import (
+    PRESETS,
+    ConfigError,
+    ExperimentConfig,
+    known_keys,
+    preset,
+    read_yaml,
+    set_value,
+)
+from engine.paths import BUNDLED_MODEL, home
+from engine.pictures import BadPicture, read_picture
+
+app = typer.Typer(
+    help="FedVLM Lab: federated fine-tuning of vision-language models with personalised LoRA.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+UserMistake = (ConfigError, queries.NoSuchRun, launcher.NotPossible, BadPicture)
+
+Preset = Annotated[
+    str | None, typer.Option("--preset", help=f"Start from a preset: {', '.join(PRESETS)}.")
+]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="Start from a YAML file.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help=f"Change one key, key=value. Keys: {', '.join(known_keys())}."),
+]
+Runtime = Annotated[str | None, typer.Option("--runtime", help="Where the Flower apps run.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on the last line.")]
+RunId = Annotated[int, typer.Argument(help="Number of the run.")]
+Client = Annotated[int, typer.Option("--client", help="Number of the client, from 0.")]
+
+
+@app.command()
+def run(
+    preset: Preset = None,
+    config: ConfigFile = None,
+    set_: Set = None,
+    runtime: Runtime = None,
+    as_json: Json = False,
+) -> None:
+    """Run an experiment here and now, with a progress bar on a terminal."""
+    from engine.foreground import run_in_foreground
+
+    wanted = _config(preset, config, set_, runtime)
+    experiment, runs = run_in_foreground(wanted)
+    summaries = [queries.summary(run_id) for run_id in runs]
+    _print_summaries(experiment, summaries, as_json)
+    if any(found.status == "failed" for found in summaries):
+        raise typer.Exit(1)
+
+
+@app.command()
+def submit(
+    preset: Preset = None,
+    config: ConfigFile = None,
+    set_: Set = None,
+    runtime: Runtime = None,
+    as_json: Json = False,
+) -> None:
+    """Queue an experiment for the background worker and return."""
+    experiment, runs = launcher.submit(_config(preset, config, set_, runtime))
+    if as_json:
+        typer.echo(json.dumps({"experiment": experiment, "runs": runs}))
+    else:
+        typer.echo(f"experiment {experiment}: queued runs {', '.join(map(str, runs))}")
+
+
+@app.command()
+def runs(as_json: Json = False) -> None:
+    """List all runs, newest first."""
+    launcher.mark_interrupted()
+    summaries = [queries.summary(found.id) for found in queries.runs()]
+    if as_json:
+        typer.echo(json.dumps({"runs": [asdict(found) for found in summaries]}))
+    elif summaries:
+        _print_table(summaries)
+    else:
+        typer.echo("no runs yet; try: python -m engine run --preset quickstart")
+
+
+@app.command()
+def show(run_id: RunId, as_json: Json = False) -> None:
+    """Show one run: its figures, every round × client row (with --json), its latest events."""
+    launcher.mark_interrupted()
+    found = queries.summary(run_id)
+    if as_json:
+        rows = queries.round_client_rows(run_id)
+        typer.echo(json.dumps({**asdict(found), "rows": rows}))
+        return
+    _print_table([found])
+    for event in reversed(queries.events(run_id)):
+        typer.echo(f"{event.at:%Y-%m-%d %H:%M:%S}  {event.text}")
+
+
+@app.command()
+def stop(run_id: RunId) -> None:
+    """Ask a run to stop after its current round."""
+    launcher.stop(run_id)
+    typer.echo(f"run {run_id} will stop after its current round")
+
+
+@app.command()
+def resume(run_id: RunId) -> None:
+    """Queue a stopped, failed or interrupted run again; it goes on after its last round."""
+    launcher.resume(run_id)
+    typer.echo(f"run {run_id} is queued again")
+
+
+@app.command()
+def ask(
+    run_id: RunId,
+    client: Client,
+    image: Annotated[Path, typer.Option("--image", help="A PNG, JPEG or WebP file.")],
+    question: Annotated[str, typer.Option("--question", help="What to ask about it.")],
+    as_json: Json = False,
+) -> None:
+    """Ask a client's personalised model about a picture, beside the global model and the base."""
+    if not image.is_file():
+        raise BadPicture(f"image: there is no file {image}")
+    picture = read_picture(image.read_bytes())
+    from engine import answers
+
+    found = answers.ask(run_id, client, picture, question)
+    if as_json:
+        typer.echo(json.dumps({a.variant: asdict(a) for a in found}))
+        return
+    for answer in found:
+        typer.echo(f"{answer.variant:>9}: {answer.text} ({answer.confidence:.0%}; {answer.source})")
+
+
+@app.command()
+def predict(
+    run_id: RunId,
+    client: Client,
+    variant: Annotated[str, typer.Option("--variant", help="base, global or personal.")],
+    as_json: Json = False,
+) -> None:
+    """Answer a client's whole test set with one variant of a run's models."""
+    from engine import answers
+
+    if variant not in answers.VARIANTS:
+        raise launcher.NotPossible(
+            f"variant: '{variant}' is none; allowed: {', '.join(answers.VARIANTS)}"
+        )
+    found = answers.predict(run_id, client, variant)
+    if as_json:
+        typer.echo(json.dumps({"predictions": found}))
+        return
+    for row in found:
+        mark = "right" if row["correct"] else "wrong"
+        typer.echo(f"{mark}  {row['question']}  {row['answer']}  (reference: {row['reference']})")
+
+
+@app.command()
+def worker(
+    idle: Annotated[float, typer.Option(help="Leave after so many seconds without a run.")] = 900,
+) -> None:
+    """Take queued runs one at a time; the lab starts this by itself."""
+    from engine.worker import serve
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    if not serve(idle):
+        typer.echo(f"another worker serves {home()}", err=True)
+
+
+@app.command()
+def pretrain(
+    out: Annotated[Path, typer.Option(help="Where the model goes.")] = BUNDLED_MODEL,
+    seed: Annotated[int, typer.Option(help="Seed of weights and pictures.")] = 0,
+) -> None:
+    """Train the bundled model from scratch."""
+    from engine.vlm.pretrain import Recipe
+    from engine.vlm.pretrain import pretrain as train
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    report = train(out, home() / f"pretrain-{seed}", Recipe(seed=seed))
+    typer.echo(json.dumps(report))
+
+
+@app.command(name="bundle-example", hidden=True)
+def bundle_example(experiment: Annotated[int, typer.Argument()]) -> None:
+    """Make a finished experiment the one that comes with the lab (assets/example)."""
+    from engine.example import bundle
+
+    bundle(experiment)
+
+
+def main() -> None:
+    """The entry point; turns every user's mistake into one line on stderr and exit status 2."""
+    try:
+        status = app(standalone_mode=False, prog_name="python -m engine")
+    except UserMistake as mistake:
+        status = _complain(str(mistake))
+    except click.ClickException as mistake:
+        status = _complain(mistake.format_message())
+    except (click.Abort, KeyboardInterrupt):
+        status = _complain("interrupted", status=130)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _complain(sentence: str, status: int = 2) -> int:
+    typer.echo(f"error: {sentence}", err=True)
+    return status
+
+
+def _config(
+    preset_name: str | None, file: Path | None, changes: list[str] | None, runtime: str | None
+) -> ExperimentConfig:
+    """The config from a preset or a file and the changes to it; raises ConfigError."""
+    if preset_name and file:
+        raise ConfigError("--preset and --config exclude each other")
+    values: dict[str, Any] = preset(preset_name) if preset_name else {}
+    if file:
+        if not file.is_file():
+            raise ConfigError(f"config: there is no file {file}")
+        values = read_yaml(file.read_text(encoding="utf-8"))
+    for change in changes or []:
+        values = set_value(values, change)
+    if runtime is not None:
+        values = {**values, "runtime": runtime}
+    return ExperimentConfig.parse(values)
+
+
+def _print_summaries(experiment: int, found: list[queries.Summary], as_json: bool) -> None:
+    if as_json:
+        rows = [asdict(summary) for summary in found]
+        typer.echo(json.dumps({"experiment": experiment, "runs": rows}))
+    else:
+        _print_table(found)
+
+
+def _print_table(found: list[queries.Summary]) -> None:
+    table = Table(
+        "run", "strategy", "status", "rounds", "base", "global", "personal", "worst", "MB"
+    )
+    for row in found:
+        accuracies = (
+            row.base_accuracy,
+            row.global_accuracy,
+            row.personal_accuracy,
+            row.worst_client_accuracy,
+        )
+        table.add_row(
+            str(row.run),
+            row.strategy,
+            row.status,
+            str(row.rounds),
+            *("–" if a is None else f"{a:.1%}" for a in accuracies),
+            f"{(row.bytes_up + row.bytes_down) / 1e6:.1f}",
+        )
+    Console().print(table)

@@ -1,0 +1,189 @@
+"""What an experiment is: one pydantic model for form, command line, YAML file and database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+HeterogeneityKind = Literal["label", "domain", "concept", "mixed"]
+StrategyKey = Literal["zero-shot", "local", "fedit", "plora"]
+Target = Literal["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]
+
+
+class ConfigError(ValueError):
+    """A user's mistake in a config, in one sentence that names the key and what is allowed."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Heterogeneity(_Strict):
+    """How clients differ: what differs (kind) and how much (level)."""
+
+    kind: HeterogeneityKind = Field("mixed", title="What differs between clients")
+    level: float = Field(0.8, ge=0, le=1, title="How much they differ")
+
+
+class Lora(_Strict):
+    """The adapter: ΔW = (alpha / rank) · B · A on every target layer of the language model."""
+
+    rank: int = Field(8, ge=1, le=64, title="LoRA rank")
+    alpha: float = Field(16, gt=0, le=256, title="LoRA alpha")
+    targets: tuple[Target, ...] = Field(
+        ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"), min_length=1, title="Layers"
+    )
+
+
+class ExperimentConfig(_Strict):
+    """One federation (clients, data, seed) and the strategies to run on it, one run each."""
+
+    name: Annotated[str, Field(min_length=1, max_length=80, title="Name")] = "My experiment"
+    model: Literal["bundled"] = Field("bundled", title="Model")
+    dataset: Literal["world"] = Field("world", title="Data")
+    clients: int = Field(4, ge=1, le=1000, title="Clients")
+    samples_per_client: int = Field(160, ge=8, le=4096, title="Training samples per client")
+    heterogeneity: Heterogeneity = Heterogeneity()
+    lora: Lora = Lora()
+    strategies: tuple[StrategyKey, ...] = Field(
+        ("fedit", "plora"), min_length=1, title="Strategies"
+    )
+    rounds: int = Field(8, ge=1, le=500, title="Rounds")
+    local_steps: int = Field(12, ge=1, le=1000, title="Local steps per round")
+    batch_size: int = Field(16, ge=1, le=256, title="Batch size")
+    learning_rate: float = Field(3e-3, gt=0, le=1, title="Learning rate")
+    participation: float = Field(1.0, gt=0, le=1, title="Share of clients per round")
+    seed: int = Field(0, ge=0, le=2**31 - 1, title="Seed")
+    runtime: Literal["local"] = Field("local", title="Runtime")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", title="Device")
+
+    @field_validator("strategies", "lora", mode="after")
+    @classmethod
+    def _no_repeats(cls, value: Any) -> Any:
+        items = value.targets if isinstance(value, Lora) else value
+        if len(set(items)) != len(items):
+            raise ValueError("must not name the same thing twice")
+        return value
+
+    @classmethod
+    def parse(cls, values: dict[str, Any]) -> Self:
+        """Validate nested values; raises ConfigError with one sentence for the first mistake."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise ConfigError(_sentence(error)) from None
+
+    def to_yaml(self) -> str:
+        """The config as a YAML file that ``--config`` reads."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "quickstart": {"name": "Quickstart: four sites that disagree"},
+    "alike": {"name": "Everyone alike", "heterogeneity": {"level": 0.0}},
+    "tiny": {
+        "name": "Tiny",
+        "clients": 2,
+        "samples_per_client": 16,
+        "rounds": 2,
+        "local_steps": 2,
+        "batch_size": 8,
+    },
+}
+
+
+def preset(name: str) -> dict[str, Any]:
+    """The values of a preset; raises ConfigError when there is none of that name."""
+    if name not in PRESETS:
+        raise ConfigError(f"preset: there is no '{name}'; allowed: {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
+def read_yaml(text: str) -> dict[str, Any]:
+    """The values of a YAML file; raises ConfigError when it is not a mapping."""
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"config: this is not YAML ({str(error).splitlines()[0]})") from None
+    if not isinstance(values, dict):
+        raise ConfigError("config: a config file holds 'key: value' lines")
+    return values
+
+
+def set_value(values: dict[str, Any], assignment: str) -> dict[str, Any]:
+    """``values`` with one ``key=value`` of the command line put in; dots reach into sub-tables.
+
+    Lists are comma-separated. Raises ConfigError when it is not of that form or the key is unknown.
+    """
+    key, equals, text = assignment.partition("=")
+    if not equals:
+        raise ConfigError(f"--set takes key=value, not '{assignment}'")
+    field = _field_at(key)
+    value: Any = yaml.safe_load(text) if text else ""
+    if "tuple" in str(field.annotation):
+        value = [part.strip() for part in text.split(",") if part.strip()]
+    elif field.annotation is str or key == "name":
+        value = text
+    head, _, tail = key.partition(".")
+    if tail:
+        return {**values, head: {**values.get(head, {}), tail: value}}
+    return {**values, head: value}
+
+
+@dataclass(frozen=True)
+class FieldInfo:
+    """What a form needs to know of one key."""
+
+    key: str
+    title: str
+    low: Any
+    high: Any
+
+    def value_in(self, values: dict[str, Any]) -> Any:
+        """The value of this key in nested values."""
+        head, _, tail = self.key.partition(".")
+        return values[head][tail] if tail else values[head]
+
+
+def field(key: str) -> FieldInfo:
+    """Title and limits of a numeric key; an open lower limit becomes a small step above it."""
+    found = _field_at(key)
+    limits = {type(m).__name__: m for m in found.metadata}
+    low = limits["Ge"].ge if "Ge" in limits else None
+    if low is None and "Gt" in limits:
+        low = limits["Gt"].gt + 1e-4
+    high = limits["Le"].le if "Le" in limits else None
+    number = float if found.annotation is float else int
+    return FieldInfo(key, found.title, number(low), number(high))
+
+
+def known_keys() -> list[str]:
+    """Every key that ``--set`` takes, dotted."""
+    keys: list[str] = []
+    for name, field in ExperimentConfig.model_fields.items():
+        sub = field.annotation
+        nested = isinstance(sub, type) and issubclass(sub, BaseModel)
+        keys += [f"{name}.{inner}" for inner in sub.model_fields] if nested else [name]
+    return keys
+
+
+def _field_at(key: str) -> Any:
+    if key not in known_keys():
+        raise ConfigError(f"{key}: there is no such key; allowed: {', '.join(known_keys())}")
+    head, _, tail = key.partition(".")
+    field = ExperimentConfig.model_fields[head]
+    return field.annotation.model_fields[tail] if tail else field
+
+
+def _sentence(error: ValidationError) -> str:
+    """The first mistake as 'key: what is wrong and what is allowed (got …)'."""
+    first = error.errors()[0]
+    place = [str(part) for part in first["loc"] if not isinstance(part, int)]
+    key = ".".join(place)
+    if first["type"] == "extra_forbidden":
+        return f"{key}: there is no such key; allowed: {', '.join(known_keys())}"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{key}: {message[0].lower()}{message[1:]} (got {first['input']!r})"

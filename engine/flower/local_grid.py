@@ -1,0 +1,94 @@
+"""The ``local`` runtime's Grid: it calls the ClientApp in this process, one client after another.
+
+Flower's Simulation Runtime needs Ray, several processes and many seconds to start; the same apps
+run here at once. The one private touch is ``TaskIdentity``, which ``Message`` reads for its
+metadata; a test fails loudly when Flower changes it.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Iterable
+
+from flwr.app import Context, Error, Message, RecordDict, UserConfig
+from flwr.clientapp import ClientApp
+from flwr.serverapp import Grid
+from flwr.supercore.run import Run
+from flwr.supercore.task_identity import TaskIdentity
+
+log = logging.getLogger(__name__)
+_CLIENT_APP_RAISED = 2  # flwr's ErrorCode.CLIENT_APP_RAISED_EXCEPTION
+_SERVER_NODE = 1
+
+
+class LocalGrid(Grid):
+    """``clients`` nodes in this process; node k+2 is client k."""
+
+    def __init__(self, client_app: ClientApp, clients: int, run_config: UserConfig) -> None:
+        self._app = client_app
+        self._run = Run.create_empty(1)
+        self._replies: dict[str, Message] = {}
+        self._contexts = {
+            _SERVER_NODE + 1 + k: Context(
+                run_id=1,
+                node_id=_SERVER_NODE + 1 + k,
+                node_config={"partition-id": k, "num-partitions": clients},
+                state=RecordDict(),
+                run_config=run_config,
+            )
+            for k in range(clients)
+        }
+        TaskIdentity.task_id, TaskIdentity.run_id, TaskIdentity.node_id = 1, 1, _SERVER_NODE
+
+    def set_run(self, run: Run) -> None:
+        """Flower's way to set the run; here there is only one."""
+        self._run = run
+
+    @property
+    def run(self) -> Run:
+        """The run of this grid."""
+        return self._run
+
+    def create_message(
+        self,
+        content: RecordDict,
+        message_type: str,
+        dst_node_id: int,
+        group_id: str,
+        ttl: float | None = None,
+    ) -> Message:
+        """A message from the server to one node."""
+        return Message(
+            content, message_type=message_type, dst_node_id=dst_node_id, group_id=group_id, ttl=ttl
+        )
+
+    def get_node_ids(self) -> Iterable[int]:
+        """All nodes."""
+        return list(self._contexts)
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        """Deliver messages and keep the replies for ``pull_messages``; returns message ids."""
+        ids = []
+        for message in messages:
+            ids.append(uuid.uuid4().hex)
+            self._replies[ids[-1]] = self._deliver(message)
+        return ids
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        """The replies to these messages; each can be pulled once."""
+        return [self._replies.pop(key) for key in message_ids if key in self._replies]
+
+    def send_and_receive(
+        self, messages: Iterable[Message], *, timeout: float | None = None
+    ) -> Iterable[Message]:
+        """Deliver messages one after another and return the replies; nothing times out here."""
+        return [self._deliver(message) for message in messages]
+
+    def _deliver(self, message: Message) -> Message:
+        try:
+            return self._app(message, self._contexts[message.metadata.dst_node_id])
+        except Exception as error:  # as on Flower's runtimes, a fault travels as an error reply
+            log.exception("a client failed")
+            reason = f"{type(error).__name__}: {error}"
+            return Message(Error(_CLIENT_APP_RAISED, reason), reply_to=message)

@@ -1,0 +1,95 @@
+"""From messages to database rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from flwr.app import Message
+
+from db import records
+from db.tables import Artifact, ClientRound, Evaluation, Prediction
+from engine import checkpoints
+from engine.flower.client_app import unpack_scores
+from engine.flower.run_config import RunConfig
+from engine.strategies.base import payload_bytes
+from engine.workbench import workbench
+
+
+class Recorder:
+    """Writes what one run's messages say."""
+
+    def __init__(self, run: RunConfig) -> None:
+        self.run = run
+
+    def save_round(
+        self,
+        round_: int,
+        messages: list[Message],
+        replies: list[Message],
+        seconds: float,
+        checkpoint_bytes: int,
+    ) -> None:
+        """Commit a round: training rows of this round, scores of the state that it started from."""
+        down = {m.metadata.dst_node_id: payload_bytes(m.content["arrays"]) for m in messages}
+        clients = [
+            ClientRound(
+                run_id=self.run.run,
+                round=round_,
+                client=int(reply.content["metrics"]["partition-id"]),
+                samples=int(reply.content["metrics"]["num-examples"]),
+                loss=reply.content["metrics"]["loss"],
+                seconds=reply.content["metrics"]["seconds"],
+                bytes_up=payload_bytes(reply.content["arrays"]),
+                bytes_down=down[reply.metadata.src_node_id],
+            )
+            for reply in replies
+        ]
+        artifact = Artifact(
+            run_id=self.run.run,
+            path=checkpoints.server_path(self.run.folder, round_).name,
+            kind="checkpoint",
+            round=round_,
+            bytes=checkpoint_bytes,
+        )
+        scores = [row for reply in replies for row in self._evaluations(reply, round_ - 1)]
+        records.save_round(
+            records.RoundRecord(self.run.run, round_, seconds, clients, scores, [artifact])
+        )
+
+    def save_final(self, round_: int, replies: list[Message]) -> None:
+        """Commit the scores and the answers after the last round."""
+        records.save_evaluations(row for r in replies for row in self._evaluations(r, round_))
+        records.save_predictions(row for r in replies for row in self._predictions(r))
+
+    def _evaluations(self, reply: Message, after_round: int) -> Iterator[Evaluation]:
+        for (variant, scope), found in unpack_scores(reply.content["evaluation"]).items():
+            yield Evaluation(
+                run_id=self.run.run,
+                round=after_round,
+                client=int(reply.content["metrics"]["partition-id"]),
+                variant=variant,
+                scope=scope,
+                loss=found.loss,
+                accuracy=found.accuracy,
+                samples=found.samples,
+            )
+
+    def _predictions(self, reply: Message) -> Iterator[Prediction]:
+        client = int(reply.content["metrics"]["partition-id"])
+        items = workbench(self.run.config).federation.client(client).test
+        for variant in ("base", *self.run.strategy.variants):
+            answers = reply.content[f"answers.{variant}"]
+            for item, text, confidence in zip(
+                items, answers["text"], answers["confidence"], strict=True
+            ):
+                yield Prediction(
+                    run_id=self.run.run,
+                    client=client,
+                    variant=variant,
+                    item=item.item,
+                    question=item.question,
+                    reference=item.answer,
+                    answer=text,
+                    confidence=confidence,
+                    correct=text == item.answer,
+                )

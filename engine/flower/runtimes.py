@@ -1,0 +1,17 @@
+"""Where the two apps run. ``local`` is this process; the apps do not know the difference."""
+
+from __future__ import annotations
+
+from flwr.app import Context, RecordDict
+
+from engine.flower import client_app, server_app
+from engine.flower.local_grid import LocalGrid
+from engine.flower.run_config import RunConfig
+
+
+def execute(run: RunConfig) -> None:
+    """Run the ServerApp of a run to its end on the runtime that its config names."""
+    values = run.to_flower()
+    grid = LocalGrid(client_app.app, run.config.clients, values)
+    context = Context(run_id=1, node_id=1, node_config={}, state=RecordDict(), run_config=values)
+    server_app.app(grid, context)

@@ -1,0 +1,87 @@
+"""The ServerApp: rounds of a strategy, each one on disk and in the database before the next begins.
+
+Flower's own ``Strategy.start`` would run the same messages; this loop adds resuming, stopping, and
+the commit after every round.
+"""
+
+from __future__ import annotations
+
+import time
+
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, RecordDict
+from flwr.serverapp import Grid, ServerApp
+
+from db import queries
+from engine import checkpoints
+from engine.flower.client_app import to_arrays, to_factors
+from engine.flower.recorder import Recorder
+from engine.flower.run_config import RunConfig
+from engine.strategies import ClientFailed, LoraStrategy
+from engine.workbench import workbench
+
+app = ServerApp()
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    """Train from the last committed round to the end, or to a request to stop; then evaluate."""
+    run = RunConfig.of(context)
+    recorder = Recorder(run)
+    strategy = run.strategy(run.config, _meet_clients(grid))
+    row = queries.run(run.run)
+    last, arrays = row.rounds_done, _arrays_after(run, row.rounds_done)
+    for round_ in range(last + 1, row.rounds + 1):
+        if queries.stop_requested(run.run):
+            break
+        arrays = _one_round(grid, strategy, recorder, round_, arrays)
+        last = round_
+    messages = strategy.configure_evaluate(last, arrays, ConfigRecord(), grid)
+    replies = _exchange(grid, list(messages))
+    strategy.aggregate_evaluate(last, replies)
+    recorder.save_final(last, replies)
+
+
+def _one_round(
+    grid: Grid, strategy: LoraStrategy, recorder: Recorder, round_: int, arrays: ArrayRecord
+) -> ArrayRecord:
+    start = time.perf_counter()
+    messages = list(strategy.configure_train(round_, arrays, ConfigRecord(), grid))
+    replies = _exchange(grid, messages)
+    arrays, _ = strategy.aggregate_train(round_, replies)
+    size = checkpoints.write(
+        checkpoints.server_path(recorder.run.folder, round_), to_factors(arrays)
+    )
+    recorder.save_round(round_, messages, replies, time.perf_counter() - start, size)
+    checkpoints.prune(recorder.run.folder, "server", newest=round_)
+    return arrays
+
+
+def _exchange(grid: Grid, messages: list[Message]) -> list[Message]:
+    """Send and wait; raises ClientFailed when somebody is silent: no partial mean passes."""
+    replies = list(grid.send_and_receive(messages))
+    if len(replies) < len(messages):
+        raise ClientFailed(f"only {len(replies)} of {len(messages)} clients answered")
+    return replies
+
+
+def _meet_clients(grid: Grid) -> dict[int, int]:
+    """Client number -> node id."""
+    questions = [
+        Message(RecordDict(), message_type="query", dst_node_id=node)
+        for node in grid.get_node_ids()
+    ]
+    nodes: dict[int, int] = {}
+    for reply in _exchange(grid, questions):
+        if reply.has_error():
+            raise ClientFailed(reply.error.reason or "a client could not start")
+        nodes[int(reply.content["metrics"]["partition-id"])] = reply.metadata.src_node_id
+    return nodes
+
+
+def _arrays_after(run: RunConfig, round_: int) -> ArrayRecord:
+    """The shared factors after a committed round; at the start, the common initial ones."""
+    if round_ > 0:
+        return to_arrays(checkpoints.read(checkpoints.server_path(run.folder, round_)))
+    initial = workbench(run.config).initial()
+    checkpoints.write(checkpoints.initial_path(run.folder), initial)
+    return to_arrays({name: t for name, t in initial.items() if run.strategy.travels(name)})

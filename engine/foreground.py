@@ -1,0 +1,58 @@
+"""Run an experiment in this process, with a progress bar when somebody watches."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from db import queries, records
+from engine import launcher
+from engine.config import ExperimentConfig
+from engine.worker import execute, registered
+
+
+def run_in_foreground(config: ExperimentConfig) -> tuple[int, list[int]]:
+    """Run all strategies of an experiment, one after another; returns its id and its runs'."""
+    with registered(takes_queue=False) as worker:
+        experiment, runs = launcher.create(config, worker_id=worker.id)
+        try:
+            for run_id in runs:
+                with _progress(run_id):
+                    execute(run_id, worker)
+        except KeyboardInterrupt:
+            for run_id in runs:
+                if queries.run(run_id).status == "queued":
+                    records.end_run(run_id, "interrupted")
+            raise
+    return experiment, runs
+
+
+@contextmanager
+def _progress(run_id: int) -> Iterator[None]:
+    """Follow the run's rounds in the database while the block runs."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    run = queries.run(run_id)
+    ended = threading.Event()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
+        task = bar.add_task(f"run {run_id} {run.strategy}", total=run.rounds)
+
+        def follow() -> None:
+            while not ended.wait(0.3):
+                bar.update(task, completed=queries.run(run_id).rounds_done)
+
+        thread = threading.Thread(target=follow, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+            bar.update(task, completed=queries.run(run_id).rounds_done)

@@ -1,0 +1,94 @@
+"""What pages and the command line call: submit, stop, resume, and see that a worker is alive."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import psutil
+
+from db import queries, records
+from db.tables import Run, Worker
+from engine.config import ExperimentConfig
+from engine.paths import ROOT, home
+
+
+class NotPossible(ValueError):
+    """What a user asked for does not fit the state of the run, in one sentence."""
+
+
+def create(config: ExperimentConfig, worker_id: int | None = None) -> tuple[int, list[int]]:
+    """Insert an experiment and its runs; returns their ids."""
+    from engine.strategies import STRATEGIES
+
+    rounds = {key: config.rounds * STRATEGIES[key].trained for key in config.strategies}
+    return records.create_experiment(config.model_dump(mode="json"), rounds, worker_id)
+
+
+def submit(config: ExperimentConfig) -> tuple[int, list[int]]:
+    """Queue an experiment and ensure a worker; returns its id and its runs'."""
+    created = create(config)
+    ensure_worker()
+    return created
+
+
+def stop(run_id: int) -> None:
+    """Ask a run to stop after its round. Raises NoSuchRun, NotPossible."""
+    run = _run_now(run_id)
+    if run.status not in ("queued", "running"):
+        raise NotPossible(f"run {run_id} is {run.status}; only a queued or running run can stop")
+    records.request_stop(run_id)
+
+
+def resume(run_id: int) -> None:
+    """Queue a run again, to go on after its last round. Raises NoSuchRun, NotPossible."""
+    run = _run_now(run_id)
+    if run.status not in ("stopped", "failed", "interrupted"):
+        raise NotPossible(
+            f"run {run_id} is {run.status}; only a stopped, failed or interrupted run can resume"
+        )
+    records.requeue(run_id)
+    ensure_worker()
+
+
+def ensure_worker() -> None:
+    """Start a worker unless one that takes the queue is alive."""
+    mark_interrupted()
+    if any(worker.takes_queue and is_alive(worker) for worker in queries.workers()):
+        return
+    with (home() / "worker.log").open("ab") as log:
+        subprocess.Popen(
+            [sys.executable, "-m", "engine", "worker"],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # else Ctrl-C in the terminal of the pages would end it too
+        )
+
+
+def mark_interrupted() -> None:
+    """Mark the runs of dead workers as interrupted. Cheap when all is well."""
+    workers = queries.workers()
+    dead = [worker for worker in workers if not is_alive(worker)]
+    living = {worker.id for worker in workers} - {worker.id for worker in dead}
+    for run in queries.unfinished_runs():
+        if run.worker_id not in living:
+            records.end_run(run.id, "interrupted")
+    for worker in dead:
+        records.remove_worker(worker.id)
+
+
+def is_alive(worker: Worker) -> bool:
+    """Whether the process that registered still runs: same pid, same start, not a zombie."""
+    try:
+        process = psutil.Process(worker.pid)
+        same = abs(process.create_time() - worker.process_started) < 1
+        return same and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _run_now(run_id: int) -> Run:
+    mark_interrupted()
+    return queries.run(run_id)

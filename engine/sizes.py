@@ -1,0 +1,45 @@
+"""How large an adapter is, from the model file's header alone: no torch, no weights read."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from safetensors import safe_open
+
+from engine.config import ExperimentConfig
+from engine.paths import BUNDLED_MODEL
+from engine.strategies import STRATEGIES
+from engine.vlm.factors import A, B, language_layers
+
+_BYTES = 4  # factors travel as float32
+
+
+@dataclass(frozen=True)
+class AdapterSize:
+    """Numbers in all A and all B factors of one adapter."""
+
+    a: int
+    b: int
+
+    def bytes_up(self, strategy: str) -> int:
+        """What one client sends per round under a strategy."""
+        shared = STRATEGIES[strategy].shared
+        return _BYTES * (self.a * (A in shared) + self.b * (B in shared))
+
+    def trainable(self, strategy: str) -> int:
+        """How many numbers one client trains under a strategy."""
+        trained = STRATEGIES[strategy].shared | STRATEGIES[strategy].kept
+        return self.a * (A in trained) + self.b * (B in trained)
+
+
+def adapter_size(config: ExperimentConfig) -> AdapterSize:
+    """The size of a config's adapter: r·d_in for A and d_out·r for B, summed over layers."""
+    pattern = re.compile(language_layers(config.lora.targets) + r"\.weight")
+    a = b = 0
+    with safe_open(BUNDLED_MODEL / "model.safetensors", framework="numpy") as weights:
+        for name in weights.keys():  # noqa: SIM118 - not a dict
+            if pattern.fullmatch(name):
+                d_out, d_in = weights.get_slice(name).get_shape()
+                a, b = a + config.lora.rank * d_in, b + config.lora.rank * d_out
+    return AdapterSize(a, b)

@@ -1,0 +1,152 @@
+"""What all strategies share: who takes part, what travels, and the weighted mean of it.
+
+Written over Flower's Message API: a strategy builds the messages of a round and aggregates the
+replies. The class attributes say what a client sends and what it keeps; the client app reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import Strategy
+
+from engine.config import ExperimentConfig
+from engine.randomness import rng
+from engine.vlm.factors import A, B, factor_of
+
+
+class ClientFailed(RuntimeError):
+    """A client answered with an error, or not at all."""
+
+
+class LoraStrategy(Strategy):
+    """Base of all strategies.
+
+    key, title, paper, idea: for people; ``shared`` and ``kept`` say which LoRA factors travel and
+    which stay on the client; ``variants`` which models there are to evaluate beside the base;
+    ``trained`` is false where there are no rounds at all.
+    """
+
+    key: ClassVar[str]
+    title: ClassVar[str]
+    paper: ClassVar[str]
+    idea: ClassVar[str]
+    shared: ClassVar[frozenset[str]] = frozenset()
+    kept: ClassVar[frozenset[str]] = frozenset()
+    variants: ClassVar[tuple[str, ...]] = ()
+    trained: ClassVar[bool] = True
+
+    def __init__(self, config: ExperimentConfig, nodes: dict[int, int]) -> None:
+        """``nodes`` maps the client number (partition) to Flower's node id."""
+        self.config = config
+        self.nodes = nodes
+
+    @classmethod
+    def travels(cls, name: str) -> bool:
+        """Whether the factor of this name is sent to the server and averaged."""
+        return factor_of(name) in cls.shared
+
+    @classmethod
+    def stays(cls, name: str) -> bool:
+        """Whether the factor of this name is the client's own and kept from round to round."""
+        return factor_of(name) in cls.kept
+
+    @classmethod
+    def trains(cls, name: str) -> bool:
+        """Whether clients train the factor of this name."""
+        return cls.travels(name) or cls.stays(name)
+
+    def participants(self, server_round: int) -> list[int]:
+        """The clients of this round, drawn from the seed; at least one."""
+        everyone = sorted(self.nodes)
+        count = max(1, round(self.config.participation * len(everyone)))
+        drawn = rng(self.config.seed, "participation", server_round)
+        return sorted(drawn.choice(everyone, count, replace=False).tolist())
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """One train message to every participant, with the shared factors."""
+        chosen = self.participants(server_round)
+        return self._messages("train", chosen, server_round, arrays, config)
+
+    def configure_evaluate(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """One evaluate message to every client, with the shared factors."""
+        return self._messages("evaluate", sorted(self.nodes), server_round, arrays, config)
+
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """The mean of what was sent, weighted by samples: θ̄ = Σ p_k θ_k, p_k = n_k / Σ n."""
+        valid = require_success(replies)
+        weights = np.array([reply.content["metrics"]["num-examples"] for reply in valid], float)
+        weights /= weights.sum()
+        losses = [reply.content["metrics"]["loss"] for reply in valid]
+        return (
+            weighted_mean([reply.content["arrays"] for reply in valid], weights),
+            MetricRecord({"loss": float(np.dot(weights, losses))}),
+        )
+
+    def aggregate_evaluate(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> MetricRecord | None:
+        """Only checks the replies: the figures are stored per client, not as one mean."""
+        require_success(replies)
+        return None
+
+    def summary(self) -> None:
+        """Nothing to log: the run's row in the database says it all."""
+
+    def _messages(
+        self,
+        message_type: str,
+        clients: list[int],
+        server_round: int,
+        arrays: ArrayRecord,
+        config: ConfigRecord,
+    ) -> list[Message]:
+        config = ConfigRecord({**config, "server-round": server_round})
+        content = RecordDict({"arrays": arrays, "config": config})
+        return [
+            Message(content=content, message_type=message_type, dst_node_id=self.nodes[client])
+            for client in clients
+        ]
+
+
+def require_success(replies: Iterable[Message]) -> list[Message]:
+    """The replies in order of client; raises ClientFailed with the reason when one is an error."""
+    replies = list(replies)
+    for reply in replies:
+        if reply.has_error():
+            raise ClientFailed(reply.error.reason or "a client failed without giving a reason")
+    if not replies:
+        raise ClientFailed("no client answered")
+    return sorted(replies, key=lambda reply: reply.content["metrics"]["partition-id"])
+
+
+def weighted_mean(records: list[ArrayRecord], weights: np.ndarray) -> ArrayRecord:
+    """Σ weight · record over records with the same keys, as a running sum in float64."""
+    total: dict[str, np.ndarray] = {}
+    dtypes: dict[str, np.dtype] = {}
+    for record, weight in zip(records, weights, strict=True):
+        for name, array in record.items():
+            values = array.numpy()
+            dtypes[name] = values.dtype
+            total[name] = total.get(name, 0) + weight * values.astype(np.float64)
+    return ArrayRecord({name: Array(total[name].astype(dtypes[name])) for name in total})
+
+
+def payload_bytes(record: ArrayRecord) -> int:
+    """Bytes of the numbers in a record, without headers."""
+    return sum(
+        int(np.prod(array.shape)) * np.dtype(array.dtype).itemsize for array in record.values()
+    )
+
+
+BOTH = frozenset({A, B})

@@ -1,0 +1,21 @@
+"""pLoRA: the personalised LoRA of FedVLM."""
+
+from engine.strategies.base import LoraStrategy
+from engine.vlm.factors import A, B
+
+
+class PLora(LoraStrategy):
+    """Rule: B̄ = Σ p_k B_k, client k uses B̄·A_k. Travels: B. Stays: A_k, kept from round to round.
+
+    FedVLM, arXiv 2507.17088. It is the mirror image of FedSA-LoRA (arXiv 2410.01463), which shares
+    A, and the same rule as homogeneous Fed-ALoRA (arXiv 2509.25414). There is no natural global
+    model; ``global`` here is the server's own view B̄·A₀.
+    """
+
+    key = "plora"
+    title = "FedVLM pLoRA (personalised)"
+    paper = "2507.17088"
+    idea = "B is shared and averaged; each client keeps an A of its own, which never leaves it."
+    shared = frozenset({B})
+    kept = frozenset({A})
+    variants = ("global", "personal")

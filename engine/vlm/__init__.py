@@ -1,0 +1,1 @@
+"""The vision-language model: loading, LoRA, the image-feature cache, batches and answers."""

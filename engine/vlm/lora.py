@@ -1,0 +1,48 @@
+"""LoRA (Hu et al., arXiv 2106.09685) on the language model, through PEFT."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from peft import LoraConfig, inject_adapter_in_model
+from torch import nn
+
+from engine.config import Lora
+from engine.randomness import torch_generator
+from engine.vlm.factors import B, factor_of, language_layers
+
+_SUFFIX = ".default.weight"
+
+
+def attach_lora(model: nn.Module, lora: Lora) -> dict[str, nn.Parameter]:
+    """Add an adapter to the target layers of the language model, in place.
+
+    ΔW = (alpha / rank) · B · A. Returns the factors by name, ``<layer>.lora_A`` (rank, d_in) and
+    ``<layer>.lora_B`` (d_out, rank), in a fixed order.
+    """
+    layers = language_layers(lora.targets)
+    config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=layers)
+    inject_adapter_in_model(config, model)
+    return {
+        name.removesuffix(_SUFFIX): parameter
+        for name, parameter in sorted(model.named_parameters())
+        if name.endswith(_SUFFIX)
+    }
+
+
+def initial_factors(shapes: dict[str, torch.Size], seed: int) -> dict[str, torch.Tensor]:
+    """The common start of all clients: B = 0 and A₀ uniform in ±1/√d_in, drawn from the seed.
+
+    Everyone can draw A₀ from the experiment's seed, so it need not be sent. With B fitted to
+    different A₀ an average of B would mean nothing (METHODS.md).
+    """
+    start: dict[str, torch.Tensor] = {}
+    for name, shape in shapes.items():
+        if factor_of(name) == B:
+            start[name] = torch.zeros(shape)
+        else:
+            bound = 1 / math.sqrt(shape[1])
+            generator = torch_generator(seed, "lora", name)
+            start[name] = (torch.rand(shape, generator=generator) * 2 - 1) * bound
+    return start

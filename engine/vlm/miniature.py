@@ -1,0 +1,103 @@
+"""The bundled model: a miniature Florence-2 (arXiv 2311.06242) with a word-level tokenizer."""
+
+from __future__ import annotations
+
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from transformers import (
+    BartConfig,
+    CLIPImageProcessorPil,
+    Florence2Config,
+    Florence2ForConditionalGeneration,
+    Florence2Processor,
+    PreTrainedTokenizerFast,
+)
+
+from engine.federation.questions import TEMPLATES, neutral_answers, plural
+from engine.federation.scenes import COLOUR_NAMES, KINDS
+from engine.federation.words import HOUSE
+
+PIXELS = 64  # what the model sees; people see scenes.SIZE
+GRID = 4  # image tokens per side
+IMAGE_TOKENS = GRID * GRID + 1  # and one for their mean
+SPECIAL = ("<s>", "<pad>", "</s>", "<unk>", "<image>")
+
+
+def vocabulary() -> list[str]:
+    """Special tokens first, then every word of the embedded world, sorted."""
+    splitter = pre_tokenizers.Whitespace()
+    words = {*KINDS, *COLOUR_NAMES, *HOUSE.values(), "things", *map(plural, KINDS)}
+    for text in [*neutral_answers(), *(t for pair in TEMPLATES.values() for t in pair)]:
+        bare = text.replace("{colour}", "").replace("{kind}", "").replace("{plural}", "").lower()
+        words |= {word for word, _ in splitter.pre_tokenize_str(bare)}
+    return [*SPECIAL, *sorted(words)]
+
+
+def build_processor() -> Florence2Processor:
+    """Tokenizer and image processor, ready for ``save_pretrained``."""
+    ids = {word: number for number, word in enumerate(vocabulary())}
+    tokenizer = Tokenizer(models.WordLevel(ids, unk_token="<unk>"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", ids["<s>"]), ("</s>", ids["</s>"])]
+    )
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token="<s>",
+        pad_token="<pad>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        extra_special_tokens={"image_token": "<image>"},
+        model_max_length=64,
+    )
+    pictures = CLIPImageProcessorPil(
+        size={"height": PIXELS, "width": PIXELS}, do_center_crop=False, do_convert_rgb=True
+    )
+    pictures.image_seq_length = IMAGE_TOKENS
+    return Florence2Processor(image_processor=pictures, tokenizer=fast)
+
+
+def build_model() -> Florence2ForConditionalGeneration:
+    """The model with random weights, about 2.1 million of them."""
+    width = 128
+    text = BartConfig(
+        vocab_size=len(vocabulary()),
+        d_model=width,
+        encoder_layers=3,
+        decoder_layers=2,
+        encoder_attention_heads=4,
+        decoder_attention_heads=4,
+        encoder_ffn_dim=3 * width,
+        decoder_ffn_dim=3 * width,
+        max_position_embeddings=64,
+        dropout=0.0,
+        attention_dropout=0.0,
+        init_std=0.08,  # at 0.02 attention stays flat in so narrow a model and nothing is learnt
+        bos_token_id=0,
+        pad_token_id=1,
+        eos_token_id=2,
+        decoder_start_token_id=2,
+        forced_bos_token_id=0,
+        forced_eos_token_id=None,
+    )
+    vision = {
+        "depths": (1, 1, 2),
+        "patch_size": (7, 3, 3),
+        "patch_stride": (4, 2, 2),
+        "patch_padding": (3, 1, 1),
+        "patch_prenorm": (False, True, True),
+        "embed_dim": (48, 96, 128),
+        "num_heads": (3, 6, 8),
+        "num_groups": (3, 6, 8),
+        "window_size": 4,
+        "drop_path_rate": 0.0,
+        "mlp_ratio": 3.0,
+        "projection_dim": width,
+        "max_position_embeddings": 16,
+    }
+    config = Florence2Config(
+        text_config=text.to_dict(), vision_config=vision, image_token_id=SPECIAL.index("<image>")
+    )
+    model = Florence2ForConditionalGeneration(config)
+    model.generation_config.forced_bos_token_id = 0
+    return model

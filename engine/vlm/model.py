@@ -1,0 +1,114 @@
+"""One loaded vision-language model with its LoRA adapter."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers.utils import logging as transformers_logging
+
+from engine.config import ExperimentConfig, Lora
+from engine.paths import BUNDLED_MODEL
+from engine.vlm.lora import attach_lora
+from engine.vlm.vision_cache import VisionCache
+
+log = logging.getLogger(__name__)
+IGNORED = -100  # the label that transformers' losses skip
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """``n`` questions ready for the model; labels are IGNORED where a row has no answer token.
+
+    input_ids, attention_mask: (n, tokens); labels: (n, answer tokens); images: (n,) rows of the
+    vision cache.
+    """
+
+    input_ids: torch.Tensor
+    attention_mask: torch.Tensor
+    labels: torch.Tensor
+    images: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+    def take(self, rows: slice | torch.Tensor) -> Encoded:
+        """Some of the rows."""
+        return Encoded(**{name: tensor[rows] for name, tensor in vars(self).items()})
+
+    def inputs(self) -> dict[str, torch.Tensor]:
+        """The model's arguments without the labels; the vision cache takes rows for pixels."""
+        return {
+            "input_ids": self.input_ids,
+            "attention_mask": self.attention_mask,
+            "pixel_values": self.images,
+        }
+
+
+class Vlm:
+    """A frozen model, its processor, and the LoRA factors by name (``….q_proj.lora_A``)."""
+
+    def __init__(self, model: nn.Module, processor: object, lora: Lora, device: str) -> None:
+        self.model = model.to(device).eval().requires_grad_(False)
+        self.processor = processor
+        self.device = device
+        self.factors = attach_lora(self.model, lora)
+        self.cache = VisionCache(self.model.model, self._pixels)
+
+    def encode(
+        self, images: Sequence[np.ndarray], questions: Sequence[str], answers: Sequence[str]
+    ) -> Encoded:
+        """Pictures (height, width, 3) uint8, questions and answers as tensors on the device."""
+        text = self._prompt_tokens(questions)
+        labels = self.processor.tokenizer(list(answers), padding=True, return_tensors="pt")
+        labels = labels["input_ids"].masked_fill(labels["attention_mask"] == 0, IGNORED)
+        return Encoded(
+            text["input_ids"].to(self.device),
+            text["attention_mask"].to(self.device),
+            labels.to(self.device),
+            self.cache.rows(images).to(self.device),
+        )
+
+    def load_factors(self, factors: dict[str, torch.Tensor]) -> None:
+        """Copy LoRA factors into the model, in place; names and shapes must fit."""
+        with torch.no_grad():
+            for name, value in factors.items():
+                self.factors[name].copy_(value)
+
+    def read_factors(self, names: Sequence[str]) -> dict[str, torch.Tensor]:
+        """Copies of some of the LoRA factors, on the CPU."""
+        return {name: self.factors[name].detach().cpu().clone() for name in names}
+
+    def _prompt_tokens(self, questions: Sequence[str]) -> dict[str, torch.Tensor]:
+        # The processor wants a picture to size the image placeholders; all have the same number.
+        blank = [np.zeros((8, 8, 3), np.uint8)] * len(questions)
+        return self.processor(text=list(questions), images=blank, padding=True, return_tensors="pt")
+
+    def _pixels(self, images: Sequence[np.ndarray]) -> torch.Tensor:
+        pixels = self.processor.image_processor(list(images), return_tensors="pt")["pixel_values"]
+        return pixels.to(self.device)
+
+
+@lru_cache(maxsize=2)
+def _load(name: str, lora: Lora, device: str) -> Vlm:
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    folder = BUNDLED_MODEL if name == "bundled" else name
+    model = AutoModelForImageTextToText.from_pretrained(folder, use_safetensors=True)
+    processor = AutoProcessor.from_pretrained(folder)
+    log.info("loaded %s on %s", name, device)
+    return Vlm(model, processor, lora, device)
+
+
+def load(config: ExperimentConfig) -> Vlm:
+    """The model of an experiment; kept in the process, so a second call costs nothing."""
+    device = config.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return _load(config.model, config.lora, device)

@@ -1,0 +1,143 @@
+"""The worker: takes queued runs one at a time, oldest first, and stays warm for a while."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+from filelock import FileLock, Timeout
+
+from db import queries, records
+from db.tables import Run
+from engine.config import ExperimentConfig
+from engine.paths import home, run_folder
+
+log = logging.getLogger(__name__)
+HEARTBEAT_SECONDS = 1.0
+_POLL_SECONDS = 0.25
+_HANDOVER_SECONDS = 10  # how long a new worker waits for one that is just leaving
+
+
+class Registration:
+    """This process as a row of ``workers``, with a heartbeat; also notes its peak memory."""
+
+    def __init__(self, takes_queue: bool) -> None:
+        self.process = psutil.Process(os.getpid())
+        self.id = records.add_worker(self.process.pid, self.process.create_time(), takes_queue)
+        self.peak_rss_mb = 0.0
+        self._leave = threading.Event()
+        self._thread = threading.Thread(target=self._beat, daemon=True)
+        self._thread.start()
+
+    def leave(self) -> None:
+        """Stop the heartbeat and forget the row."""
+        self._leave.set()
+        self._thread.join()
+        records.remove_worker(self.id)
+
+    def note_memory(self) -> None:
+        """Update the peak of the resident memory."""
+        self.peak_rss_mb = max(self.peak_rss_mb, self.process.memory_info().rss / 2**20)
+
+    def _beat(self) -> None:
+        while not self._leave.wait(HEARTBEAT_SECONDS):
+            self.note_memory()
+            records.beat(self.id)
+
+
+@contextmanager
+def registered(takes_queue: bool) -> Iterator[Registration]:
+    """Be a worker for as long as the block lasts."""
+    registration = Registration(takes_queue)
+    try:
+        yield registration
+    finally:
+        registration.leave()
+
+
+def serve(idle_seconds: float) -> bool:
+    """Take runs from the queue until there was none for ``idle_seconds``.
+
+    Returns False at once when another worker serves this FEDVLM_HOME.
+    """
+    lock = FileLock(home() / "worker.lock")
+    try:
+        lock.acquire(timeout=_HANDOVER_SECONDS)
+    except Timeout:
+        return False
+    with lock:
+        while True:
+            with registered(takes_queue=True) as worker:
+                _warm_up()
+                _drain(worker, idle_seconds)
+            # A run that was queued while this worker said goodbye has started no other one.
+            if not queries.has_queued():
+                return True
+
+
+def _warm_up() -> None:
+    """Import what a run needs, so that the first one does not wait for it."""
+    import engine.flower.runtimes  # noqa: F401
+
+
+def _drain(worker: Registration, idle_seconds: float) -> None:
+    idle_since = time.monotonic()
+    while time.monotonic() - idle_since < idle_seconds:
+        run_id = records.claim_next(worker.id)
+        if run_id is None:
+            time.sleep(_POLL_SECONDS)
+            continue
+        execute(run_id, worker)
+        idle_since = time.monotonic()
+
+
+def execute(run_id: int, worker: Registration) -> str:
+    """Run one run to its end; returns its status. A fault marks the run failed, with the reason."""
+    start = time.perf_counter()
+    worker.peak_rss_mb = 0.0
+    status, error = "failed", None
+    try:
+        _train(queries.run(run_id))
+        status = "stopped" if queries.stop_requested(run_id) else "done"
+    except Exception as fault:
+        log.exception("run %d failed", run_id)
+        error = f"{type(fault).__name__}: {fault}"
+    except KeyboardInterrupt:
+        status = "interrupted"
+        raise
+    finally:
+        worker.note_memory()
+        records.end_run(
+            run_id,
+            status,
+            error=error,
+            wall_seconds=time.perf_counter() - start,
+            peak_rss_mb=round(worker.peak_rss_mb, 1),
+        )
+    return status
+
+
+def _train(run: Run) -> None:
+    """Prepare what the apps need, then hand the run to its runtime."""
+    from engine.flower.run_config import RunConfig
+    from engine.flower.runtimes import execute as execute_on_runtime
+    from engine.strategies import STRATEGIES
+    from engine.workbench import workbench
+
+    config = ExperimentConfig.model_validate(run.experiment.config)
+    bench = workbench(config)
+    if not queries.clients(run.experiment_id):
+        records.save_clients(
+            run.experiment_id, (bench.federation.profile(k) for k in range(config.clients))
+        )
+    strategy = STRATEGIES[run.strategy]
+    trainable = sum(p.numel() for n, p in bench.vlm.factors.items() if strategy.trains(n))
+    records.start_run(run.id, trainable)
+    folder = run_folder(run.id)
+    folder.mkdir(parents=True, exist_ok=True)
+    execute_on_runtime(RunConfig(run.id, run.strategy, config.model_dump_json(), folder))

@@ -1,0 +1,114 @@
+"""Ask: what base, global and personalised models answer about one picture."""
+
+import numpy as np
+import streamlit as st
+
+from app.look import STYLES, percent
+from app.widgets import choose_client, choose_item, choose_run
+from db.queries import NoSuchRun
+from db.tables import Run
+from engine.config import ExperimentConfig
+from engine.federation.federation import Example, Federation
+from engine.launcher import NotPossible
+from engine.pictures import MAX_BYTES, BadPicture, read_picture
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def federation_of(config: str) -> Federation:
+    """The clients' data of an experiment (config as JSON)."""
+    return Federation(ExperimentConfig.model_validate_json(config))
+
+
+@st.cache_data(max_entries=256, show_spinner="The models are thinking …")
+def answers_of(run_id: int, rounds_done: int, client: int, image: np.ndarray, question: str):  # noqa: ANN201
+    """All variants' answers; ``rounds_done`` makes new rounds give new answers."""
+    from engine.answers import ask
+
+    return ask(run_id, client, image, question)
+
+
+def choose_picture(items: tuple[Example, ...]) -> tuple[np.ndarray, str, str | None]:
+    """A test item of the client or an upload: picture, question, and the right answer if known."""
+    source = st.segmented_control(
+        "Picture", ["One of its test pictures", "My own picture"], required=True,
+        default="One of its test pictures", key="source",
+    )  # fmt: skip
+    if source == "My own picture":
+        upload = st.file_uploader(
+            f"PNG, JPEG or WebP, up to {MAX_BYTES // 2**20} MB", key="upload", max_upload_size=10
+        )
+        if upload is None:
+            st.stop()
+        try:
+            image = read_picture(upload.getvalue())
+        except BadPicture as mistake:
+            st.error(str(mistake))
+            st.stop()
+        question = st.text_input("Question", "How many things are there?", key="own_question")
+        st.caption("This small model knows only the world of the parts bins.")
+        return image, question, None
+    names = [f"{number + 1}. {item.question}" for number, item in enumerate(items)]
+    item = items[choose_item("Test picture", names)]
+    question = st.text_input("Question", item.question, key=f"question_{item.item}")
+    return item.image, question, item.answer if question == item.question else None
+
+
+def show_answer(column, variant: str, source: str, text: str, confidence: float, right: str | None):  # noqa: ANN001, ANN201
+    """One variant's answer with its confidence, marked right or wrong where that is known."""
+    style = STYLES[variant]
+    mark = ""
+    if right is not None:
+        mark = "✓ right" if text == right else "✗ wrong"
+    with column, st.container(border=True, key=f"answer_{variant}"):
+        st.html(
+            f'<div style="border-top:4px {_CSS_DASH[variant]} {style.colour};padding-top:.5rem">'
+            f"<b>{style.label.split(',')[0]}</b></div>"
+        )
+        st.markdown(f"### {text or '(no answer)'}")
+        st.markdown(
+            f"{mark}  \n{percent(confidence)} sure" if mark else f"{percent(confidence)} sure"
+        )
+        st.caption(source)
+
+
+_CSS_DASH = {"base": "dotted", "global": "dashed", "personal": "solid"}
+
+
+def show_page(run: Run) -> None:
+    """Everything below the choice of the run."""
+    config = ExperimentConfig.model_validate(run.experiment.config)
+    data = federation_of(config.model_dump_json())
+    left, right = st.columns([4, 6], gap="large")
+    with left:
+        client = choose_client(config.clients)
+        profile = data.profile(client)
+        image, question, reference = choose_picture(data.client(client).test)
+    with right:
+        st.image(image, width=300)
+        try:
+            found = answers_of(run.id, run.rounds_done, client, image, question)
+        except (NotPossible, NoSuchRun) as mistake:
+            st.warning(str(mistake))
+            st.stop()
+        if reference is not None:
+            st.markdown(f"At this site the right answer is **{reference}**.")
+        for column, answer in zip(st.columns(len(found)), found, strict=True):
+            show_answer(
+                column, answer.variant, answer.source, answer.text, answer.confidence, reference
+            )
+        show_words(profile.camera, profile.words)
+
+
+def show_words(camera: str, words: dict[str, str]) -> None:
+    """What sets this client apart."""
+    st.caption(f"This client looks through the {camera} camera.")
+    if words:
+        pairs = ", ".join(f"{neutral} → *{word}*" for neutral, word in words.items())
+        st.caption(f"Its own words: {pairs}")
+
+
+st.title("Ask")
+st.markdown("The same question to three models: untouched, shared by all, and this client's own.")
+selected = choose_run(trained_only=True)
+if selected is not None:
+    show_page(selected)

@@ -1,0 +1,131 @@
+"""Live: the rounds of a run as they happen."""
+
+from datetime import datetime
+
+import streamlit as st
+
+from app import charts
+from app.look import duration, percent, size
+from app.widgets import ASK, choose_run, status_line
+from db import queries
+from db.tables import Run, now
+from engine import launcher
+
+ACTIVE = ("queued", "running")
+
+
+def times(run: Run) -> tuple[str, str]:
+    """Time so far and time left, in words."""
+    rounds = queries.rounds(run.id)
+    if run.status == "queued":
+        return "–", "waiting"
+    end: datetime = now() if run.status == "running" else run.finished_at or now()
+    elapsed = duration((end - run.started_at).total_seconds()) if run.started_at else "–"
+    if run.status != "running":
+        return elapsed, "–"
+    if not rounds:
+        return elapsed, "after round 1"
+    mean = sum(row.seconds for row in rounds) / len(rounds)
+    return elapsed, f"about {duration(mean * (run.rounds - run.rounds_done))}"
+
+
+def show_figures(run: Run) -> None:
+    """Round x of N, times, accuracies, traffic."""
+    found = queries.summary(run.id)
+    elapsed, left = times(run)
+    cells = st.columns(6)
+    cells[0].metric("Round", f"{run.rounds_done} of {run.rounds}")
+    cells[1].metric("Time so far", elapsed)
+    cells[2].metric("Time left", left)
+    cells[3].metric("Own test set", percent(found.personal_accuracy), help="Mean over clients.")
+    cells[4].metric("Worst client", percent(found.worst_client_accuracy))
+    cells[5].metric("Sent by clients", size(found.bytes_up))
+    st.progress(run.rounds_done / run.rounds if run.rounds else float(run.status == "done"))
+
+
+def show_buttons(run: Run) -> None:
+    """Stop or resume, whatever fits the run's state; then where to go."""
+    with st.container(horizontal=True):
+        if run.status in ACTIVE and not run.stop_requested:
+            if st.button("Stop after this round", key="stop"):
+                launcher.stop(run.id)
+                st.rerun()
+        elif run.status in ACTIVE:
+            st.markdown("Stopping after this round …")
+        if run.status in ("stopped", "failed", "interrupted") and st.button("Resume", key="resume"):
+            launcher.resume(run.id)
+            st.rerun()
+        if run.rounds_done:
+            st.page_link(ASK, label="Ask its models →", query_params={"run": str(run.id)})
+
+
+def show_charts(run: Run) -> None:
+    """Accuracy and loss by variant, over all runs of the experiment; one line per client."""
+    siblings = queries.runs_of(run.experiment_id)
+    rows = {other.id: queries.evaluations(other.id) for other in siblings}
+    pairs = [(other, rows[other.id]) for other in siblings]
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.markdown("**Right answers on the clients' own test sets, mean over clients**")
+        lines = charts.variant_lines(pairs, "accuracy")
+        st.plotly_chart(charts.over_rounds(lines, run.rounds, accuracy=True), key="accuracy")
+        st.caption(
+            "All runs of this experiment. A round's point appears when the clients have tested "
+            "what the server sent them, at the start of the next round."
+        )
+        st.markdown("**Right answers on the pooled test set**")
+        lines = charts.variant_lines(pairs, "accuracy", scope="pooled")
+        st.plotly_chart(charts.over_rounds(lines, run.rounds, accuracy=True), key="pooled")
+        st.caption("Everybody's pictures and words: how well a model serves sites it was not for.")
+    with right:
+        st.markdown(f"**One line per client of run {run.id}, own test set**")
+        st.plotly_chart(charts.per_client(run, rows[run.id]), key="clients")
+        st.caption("Look for clients that stay behind the others.")
+        st.markdown("**Loss on the clients' own test sets, mean over clients**")
+        lines = charts.variant_lines(pairs, "loss")
+        st.plotly_chart(charts.over_rounds(lines, run.rounds, accuracy=False), key="loss")
+        st.caption("Lower is better; a line that turns up again means over-fitting.")
+
+
+def show_siblings(run: Run) -> None:
+    """The other runs of the experiment, with links."""
+    others = [other for other in queries.runs_of(run.experiment_id) if other.id != run.id]
+    if others:
+        with st.container(horizontal=True):
+            st.markdown("Same clients, same data:")
+            for other in others:
+                label = f"Run {other.id} · {other.strategy} · {other.status}"
+                st.page_link("../pages/live.py", label=label, query_params={"run": str(other.id)})
+
+
+def show_events(run: Run) -> None:
+    """What happened, newest first."""
+    st.markdown("**What happened**")
+    for event in queries.events(run.id, limit=12):
+        st.caption(f"{event.at:%H:%M:%S} UTC · {event.text}")
+
+
+st.title("Live")
+selected = choose_run()
+if selected is None:
+    st.stop()
+experiment_alive = any(r.status in ACTIVE for r in queries.runs_of(selected.experiment_id))
+
+
+@st.fragment(run_every=1.0 if experiment_alive else None)
+def follow(run_id: int) -> None:
+    """Redrawn every second while the experiment is alive."""
+    launcher.mark_interrupted()
+    run = queries.run(run_id)
+    status_line(run)
+    show_figures(run)
+    show_buttons(run)
+    show_siblings(run)
+    show_charts(run)
+    show_events(run)
+    alive = any(r.status in ACTIVE for r in queries.runs_of(run.experiment_id))
+    if experiment_alive and not alive:
+        st.rerun()
+
+
+follow(selected.id)

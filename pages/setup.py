@@ -1,0 +1,174 @@
+"""Set up: choose an experiment and see at once who will hold what."""
+
+from typing import Any
+
+import streamlit as st
+
+from app import charts
+from app.look import size
+from app.widgets import start_experiment
+from engine import launcher
+from engine.config import PRESETS, ConfigError, ExperimentConfig, field, preset
+from engine.federation.federation import ClientProfile, Federation
+from engine.sizes import adapter_size
+from engine.strategies import STRATEGIES
+
+PREVIEWED = 6  # clients whose pictures are shown
+KINDS = {
+    "mixed": "all of these",
+    "concept": "their words",
+    "domain": "their cameras",
+    "label": "which answers they see",
+}
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def preview(config: ExperimentConfig) -> list[tuple[ClientProfile, list[Any]]]:
+    """Profiles and sample pictures of the first clients."""
+    federation = Federation(config)
+    shown = range(min(len(federation), PREVIEWED))
+    return [
+        (federation.profile(k), [e.image for e in federation.client(k).train[:4]]) for k in shown
+    ]
+
+
+def number(key: str, base: dict[str, Any], start_from: str, **options: Any) -> Any:
+    """A number input whose label, limits and start come from the config's definition."""
+    found = field(key)
+    options |= {"value": found.value_in(base), "key": f"{key}:{start_from}"}
+    return st.number_input(found.title, found.low, found.high, **options)
+
+
+def read_form() -> dict[str, Any]:
+    """Draw the form; returns the values of an ExperimentConfig."""
+    start_from = st.selectbox(
+        "Start from", list(PRESETS), format_func=lambda key: PRESETS[key]["name"], key="preset"
+    )
+    base = ExperimentConfig.parse(preset(start_from)).model_dump()
+    # The starting point is part of every key, so that a new one brings its own values.
+    with st.container():
+        name = st.text_input("Name", base["name"], max_chars=80, key=f"name:{start_from}")
+        one, two = st.columns(2)
+        with one:
+            clients = number("clients", base, start_from)
+        with two:
+            rounds = number("rounds", base, start_from)
+        kind = st.segmented_control(
+            "What differs between clients",
+            list(KINDS),
+            default=base["heterogeneity"]["kind"],
+            required=True,
+            format_func=KINDS.__getitem__,
+            key=f"heterogeneity.kind:{start_from}",
+        )
+        level = st.slider(
+            "How much they differ",
+            0.0,
+            1.0,
+            base["heterogeneity"]["level"],
+            0.05,
+            key=f"heterogeneity.level:{start_from}",
+            help="0: all alike (iid). 1: nothing in common.",
+        )
+        rank = st.select_slider(
+            "LoRA rank",
+            [1, 2, 4, 8, 16, 32, 64],
+            base["lora"]["rank"],
+            key=f"lora.rank:{start_from}",
+        )
+        strategies = st.pills(
+            "Strategies, one run each",
+            list(STRATEGIES),
+            selection_mode="multi",
+            default=base["strategies"],
+            key=f"strategies:{start_from}",
+        )
+        for key in strategies:
+            st.caption(f"**{STRATEGIES[key].title}.** {STRATEGIES[key].idea}")
+        with st.expander("More settings"):
+            one, two = st.columns(2)
+            with one:
+                samples = number("samples_per_client", base, start_from, step=8)
+                steps = number("local_steps", base, start_from)
+                participation = number("participation", base, start_from, step=0.1)
+                seed = number("seed", base, start_from)
+            with two:
+                batch = number("batch_size", base, start_from)
+                rate = number("learning_rate", base, start_from, step=0.0005, format="%.4f")
+                alpha = number("lora.alpha", base, start_from, step=1.0)
+    return {
+        **base,
+        "name": name,
+        "clients": clients,
+        "rounds": rounds,
+        "heterogeneity": {"kind": kind, "level": level},
+        "lora": {**base["lora"], "rank": rank, "alpha": alpha},
+        "strategies": strategies,
+        "samples_per_client": samples,
+        "local_steps": steps,
+        "participation": participation,
+        "seed": seed,
+        "batch_size": batch,
+        "learning_rate": rate,
+    }
+
+
+def show_costs(config: ExperimentConfig) -> None:
+    """Trainable parameters and traffic of each chosen strategy."""
+    adapter = adapter_size(config)
+    st.dataframe(
+        [
+            {
+                "strategy": key,
+                "trains per client": f"{adapter.trainable(key):,} numbers",
+                "sends per client and round": size(adapter.bytes_up(key)),
+            }
+            for key in config.strategies
+        ],
+        hide_index=True,
+    )
+
+
+def show_clients(config: ExperimentConfig) -> None:
+    """Sample pictures, words and answers of the first clients."""
+    shown = preview(config.model_copy(update={"name": "preview", "strategies": ("local",)}))
+    for start in range(0, len(shown), 2):
+        for column, (profile, images) in zip(st.columns(2), shown[start : start + 2], strict=False):
+            with column, st.container(border=True):
+                st.markdown(f"**Client {profile.client}** · {profile.camera} camera")
+                st.image(images, width=72)
+                st.caption(words_of(profile))
+    if config.clients > len(shown):
+        st.caption(f"… and {config.clients - len(shown)} more clients.")
+    st.markdown("**Which answers each client meets in training**")
+    st.plotly_chart(charts.answer_mix([profile for profile, _ in shown]), key="answer_mix")
+    st.caption("Bars that look alike mean clients that can share a model; hover for the shares.")
+
+
+def words_of(profile: ClientProfile) -> str:
+    """The words in which a client differs from the others, in one line."""
+    pairs = [f"{neutral} → *{word}*" for neutral, word in list(profile.words.items())[:5]]
+    return "says " + ", ".join(pairs) + " …" if pairs else "says what all sites say"
+
+
+launcher.ensure_worker()  # it warms up while the form is filled in
+st.title("Set up an experiment")
+form, result = st.columns([4, 6], gap="large")
+with form:
+    values = read_form()
+with result:
+    try:
+        config = ExperimentConfig.parse(values)
+    except ConfigError as mistake:
+        st.error(str(mistake))
+        st.stop()
+    st.subheader("Who holds what")
+    show_clients(config)
+    st.subheader("What it costs")
+    show_costs(config)
+    if st.button("Run", type="primary", key="run"):
+        start_experiment(config)
+    with st.expander("The same on the command line"):
+        st.code("python -m engine run --config experiment.yaml", language="bash")
+        st.download_button("experiment.yaml", config.to_yaml(), "experiment.yaml")
+        st.code(config.to_yaml(), language="yaml")

@@ -1,0 +1,60 @@
+"""Start: what this is, one button, and a finished example."""
+
+import streamlit as st
+
+from app import charts
+from app.look import percent
+from app.story import DIAGRAM
+from app.widgets import ASK, LIVE, SETUP, start_experiment
+from db import queries
+from engine.config import ExperimentConfig, preset
+
+st.title("FedVLM Lab")
+st.markdown(
+    "#### Several sites teach one model to see and answer together. No picture leaves its site, "
+    "and each site keeps a small part of the model for itself."
+)
+
+left, right = st.columns([5, 4], gap="large", vertical_alignment="center")
+with left:
+    st.html(DIAGRAM)
+with right:
+    st.markdown(
+        "Four sites watch their parts bins. Each has its own camera and its **own words**: what "
+        "one calls a *drum*, another calls a *hoop*. One shared model (*global*) is torn between "
+        "them. With **personalised LoRA** (pLoRA) the sites share one half of what they learn, "
+        "B, and keep the other half, A."
+    )
+    if st.button("Run the quickstart", type="primary", key="run_quickstart"):
+        start_experiment(ExperimentConfig.parse(preset("quickstart")))
+    st.caption("4 clients, 8 rounds, FedIT and pLoRA, about a minute on two CPU cores.")
+    st.page_link(SETUP, label="Set up an experiment of your own →")
+
+bundled = next((run for run in queries.runs() if run.experiment.bundled), None)
+if bundled is not None:
+    st.divider()
+    st.subheader("A finished example")
+    st.caption(
+        f"{bundled.experiment.name}: a real run of the quickstart, one seed. It came with the lab."
+    )
+    siblings = queries.runs_of(bundled.experiment_id)
+    found = {run.strategy: queries.summary(run.id) for run in siblings}
+    chart, figures = st.columns([5, 4], gap="large")
+    with chart:
+        st.markdown("**Right answers on each client's own test pictures, mean over clients**")
+        lines = charts.variant_lines(
+            [(run, queries.evaluations(run.id)) for run in siblings], "accuracy"
+        )
+        st.plotly_chart(
+            charts.over_rounds(lines, bundled.rounds, accuracy=True), key="example_chart"
+        )
+        st.caption("Look for the gap between the blue and the red line: what personalising gains.")
+    with figures:
+        a, b, c = st.columns(3)
+        a.metric("Base", percent(found["plora"].base_accuracy))
+        b.metric("Global (FedIT)", percent(found["fedit"].global_accuracy))
+        c.metric("Personalised (pLoRA)", percent(found["plora"].personal_accuracy))
+        st.markdown("The same picture, asked at different sites:")
+        url = {"run": str(found["plora"].run)}
+        st.page_link(ASK, label="Ask the example's models →", query_params=url)
+        st.page_link(LIVE, label="See how its rounds went →", query_params=url)
