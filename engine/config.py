@@ -122,11 +122,9 @@ def set_value(values: dict[str, Any], assignment: str) -> dict[str, Any]:
     if not equals:
         raise ConfigError(f"--set takes key=value, not '{assignment}'")
     field = _field_at(key)
-    value: Any = yaml.safe_load(text) if text else ""
+    value: Any = text  # pydantic reads numbers from text
     if "tuple" in str(field.annotation):
         value = [part.strip() for part in text.split(",") if part.strip()]
-    elif field.annotation is str or key == "name":
-        value = text
     head, _, tail = key.partition(".")
     if tail:
         return {**values, head: {**values.get(head, {}), tail: value}}

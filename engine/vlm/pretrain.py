@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_model, save_model
 from torch import nn
 from torch.nn import functional as F
 from transformers import Florence2ForConditionalGeneration, Florence2Processor
@@ -65,14 +66,14 @@ def pretrain(folder: Path, work: Path, recipe: Recipe) -> dict[str, float]:
     model, processor = build_model(), build_processor()
     scenes = sample_scenes(recipe.scenes, rng(recipe.seed, "pretrain", "scenes"))
     pictures = _pictures(scenes, recipe.camera_share, rng(recipe.seed, "pretrain", "cameras"))
-    kept = work / "vision.pt"
+    kept = work / "vision.safetensors"
     work.mkdir(parents=True, exist_ok=True)
     if kept.exists():
-        model.load_state_dict(torch.load(kept, weights_only=True))
+        load_model(model, kept)
         log.info("vision stage: taken from %s", kept)
     else:
         _train_vision(model, scenes, pictures, recipe)
-        torch.save(model.state_dict(), kept)
+        save_model(model, str(kept))
     _train_language(model, processor, scenes, pictures, recipe)
     model.eval()
     model.save_pretrained(folder)

@@ -1,0 +1,48 @@
+"""All state of a test goes to a temporary FEDVLM_HOME, and no test starts a worker by accident."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.paths import keep_quiet
+
+keep_quiet()
+
+from engine import launcher  # noqa: E402
+from engine.config import ExperimentConfig, preset  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "home"
+    monkeypatch.setenv("FEDVLM_HOME", str(folder))
+    monkeypatch.delenv("FEDVLM_DATABASE_URL", raising=False)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def started(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[list]:
+    """Commands that would have started a worker; tests marked ``real_worker`` start it really."""
+    commands: list = []
+    if "real_worker" not in request.keywords:
+        monkeypatch.setattr(launcher.subprocess, "Popen", lambda *a, **k: commands.append(a[0]))
+    yield commands
+
+
+@pytest.fixture
+def tiny() -> ExperimentConfig:
+    return ExperimentConfig.parse(preset("tiny"))
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 120) -> object:
+    """Poll until the condition holds; fails the test when it never does."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    pytest.fail(f"nothing happened within {seconds} s")

@@ -1,0 +1,140 @@
+"""Every page, rendered by AppTest from the real entry."""
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from db import queries, records
+from engine.config import ExperimentConfig
+from engine.paths import ROOT
+from tests.unit.runs import run
+
+PAGES = ("start", "setup", "live", "ask")
+
+
+def open_page(page: str, **url: str) -> AppTest:
+    app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60)
+    app.switch_page(f"../pages/{page}.py")
+    for key, value in url.items():
+        app.query_params[key] = value
+    return app.run()
+
+
+def text_of(app: AppTest) -> str:
+    blocks = (*app.markdown, *app.caption, *app.title, *app.subheader)
+    return "\n".join(block.value for block in blocks)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_renders_on_a_fresh_home(page):
+    app = open_page(page)
+    assert not app.exception and not app.error
+    assert app.title[0].value
+
+
+def test_start_shows_the_example_with_its_stored_figures():
+    app = open_page("start")
+    shown = {metric.label: metric.value for metric in app.metric}
+    [plora] = [r for r in queries.runs() if r.experiment.bundled and r.strategy == "plora"]
+    found = queries.summary(plora.id)
+    assert shown["Personalised (pLoRA)"] == f"{found.personal_accuracy:.0%}"
+    assert shown["Base"] == f"{found.base_accuracy:.0%}"
+    assert "example" in text_of(app)
+
+
+def test_the_quickstart_button_queues_both_runs_and_a_worker(started):
+    app = open_page("start")
+    app.button(key="run_quickstart").click().run()
+    assert not app.exception
+    newest = queries.runs()[:2]
+    assert {r.strategy for r in newest} == {"fedit", "plora"}
+    assert all(r.status == "queued" and r.rounds == 8 for r in newest)
+    assert started
+    assert app.query_params["run"] == [str(min(r.id for r in newest))]
+
+
+def test_setup_previews_clients_and_costs_and_runs_what_it_shows():
+    app = open_page("setup")
+    text = text_of(app)
+    assert "Client 3" in text and "night camera" in text
+    costs = app.dataframe[0].value
+    assert list(costs["strategy"]) == ["fedit", "plora"]
+    app.slider(key="heterogeneity.level:quickstart").set_value(0.0).run()
+    assert "night camera" not in text_of(app) and "says what all sites say" in text_of(app)
+    app.number_input(key="clients:quickstart").set_value(3).run()
+    app.number_input(key="rounds:quickstart").set_value(2).run()
+    app.button(key="run").click().run()
+    assert not app.exception
+    config = ExperimentConfig.model_validate(queries.runs()[0].experiment.config)
+    assert (config.clients, config.rounds, config.heterogeneity.level) == (3, 2, 0.0)
+
+
+def test_setup_says_what_is_wrong_instead_of_running():
+    app = open_page("setup")
+    app.pills(key="strategies:quickstart").set_value([]).run()
+    assert "strategies" in app.error[0].value and not app.exception
+    assert not [button for button in app.button if button.key == "run"]
+
+
+def test_another_preset_fills_the_form():
+    app = open_page("setup")
+    app.selectbox(key="preset").set_value("tiny").run()
+    assert app.number_input(key="clients:tiny").value == 2
+    assert not app.exception
+
+
+def test_live_shows_rounds_figures_and_events(tiny):
+    _, plora = run(tiny)
+    app = open_page("live", run=str(plora.run))
+    assert not app.exception
+    shown = {metric.label: metric.value for metric in app.metric}
+    assert shown["Round"] == "2 of 2"
+    assert shown["Own test set"] == f"{plora.personal_accuracy:.0%}"
+    assert "Done." in text_of(app) and "is **done**" in text_of(app)
+    assert app.selectbox(key="choose_run").value == plora.run
+
+
+def test_live_stops_a_queued_run_and_resumes_it(started):
+    config = ExperimentConfig.parse({"name": "waiting"})
+    _, [run_id] = records.create_experiment(config.model_dump(mode="json"), {"fedit": 8})
+    app = open_page("live", run=str(run_id))
+    app.button(key="stop").click().run()
+    assert queries.run(run_id).status == "stopped"
+    app = open_page("live", run=str(run_id))
+    app.button(key="resume").click().run()
+    assert queries.run(run_id).status == "queued" and started
+
+
+def test_live_shows_a_dead_workers_run_as_interrupted_and_a_failed_one_with_its_reason():
+    config = ExperimentConfig.parse({"name": "unlucky"}).model_dump(mode="json")
+    _, [run_id] = records.create_experiment(config, {"fedit": 8})
+    records.claim_next(records.add_worker(2**22 - 1, 1.0, takes_queue=True))
+    records.start_run(run_id, 1)
+    app = open_page("live", run=str(run_id))
+    assert "interrupted" in app.warning[0].value
+    records.end_run(run_id, "failed", error="MemoryError: no room")
+    app = open_page("live", run=str(run_id))
+    assert "MemoryError: no room" in app.error[0].value
+
+
+def test_ask_shows_three_answers_and_marks_them():
+    app = open_page("ask", client="2", item="5")
+    assert not app.exception and not app.error
+    text = text_of(app)
+    assert "right" in text or "wrong" in text
+    assert text.count(" sure") == 3
+    assert app.query_params["client"] == ["2"] and app.query_params["item"] == ["5"]
+    assert app.selectbox(key="choose_client").value == 2
+    run_id = app.selectbox(key="choose_run").value
+    assert app.query_params["run"] == [str(run_id)]
+
+
+def test_ask_refuses_an_upload_that_is_no_picture():
+    app = open_page("ask")
+    app.segmented_control(key="source").set_value("My own picture").run()
+    app.file_uploader(key="upload").upload(("x.png", b"not a picture", "image/png")).run()
+    assert "not a picture" in app.error[0].value and not app.exception
+
+
+def test_a_run_in_the_url_that_does_not_exist_gives_a_sentence():
+    app = open_page("live", run="999")
+    assert "no run 999" in app.warning[0].value and not app.exception

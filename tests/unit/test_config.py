@@ -1,0 +1,79 @@
+import pytest
+
+from engine.config import (
+    PRESETS,
+    ConfigError,
+    ExperimentConfig,
+    field,
+    known_keys,
+    preset,
+    read_yaml,
+    set_value,
+)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_are_valid_and_survive_yaml(name):
+    config = ExperimentConfig.parse(preset(name))
+    assert ExperimentConfig.parse(read_yaml(config.to_yaml())) == config
+
+
+def test_quickstart_is_what_it_promises():
+    config = ExperimentConfig.parse(preset("quickstart"))
+    assert (config.clients, config.lora.rank, config.rounds) == (4, 8, 8)
+    assert (config.heterogeneity.kind, config.heterogeneity.level) == ("mixed", 0.8)
+    assert config.strategies == ("fedit", "plora")
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "allowed"),
+    [
+        ("clients=0", "clients", "1"),
+        ("heterogeneity.kind=foo", "heterogeneity.kind", "'concept'"),
+        ("heterogeneity.level=2", "heterogeneity.level", "1"),
+        ("lora.rank=many", "lora.rank", "integer"),
+        ("strategies=fedit,foo", "strategies", "'plora'"),
+        ("strategies=", "strategies", "1 item"),
+        ("strategies=fedit,fedit", "strategies", "twice"),
+        ("lora.targets=q_proj,q_proj", "lora", "twice"),
+        ("learning_rate=nan", "learning_rate", "1"),
+        ("nonsense=1", "nonsense", "heterogeneity.level"),
+        ("clients", "--set", "key=value"),
+        ("clients=[1", "clients", "integer"),
+    ],
+)
+def test_mistakes_become_one_sentence(change, key, allowed):
+    with pytest.raises(ConfigError) as caught:
+        ExperimentConfig.parse(set_value({}, change))
+    sentence = str(caught.value)
+    assert key in sentence and allowed in sentence and "\n" not in sentence
+
+
+def test_set_reaches_into_tables_and_keeps_the_rest():
+    values = set_value({"heterogeneity": {"kind": "label"}}, "heterogeneity.level=0.25")
+    config = ExperimentConfig.parse(set_value(values, "name=2024"))
+    assert (config.heterogeneity.kind, config.heterogeneity.level) == ("label", 0.25)
+    assert config.name == "2024"
+
+
+@pytest.mark.parametrize("text", ["- a\n- b", "key: [", "just words"])
+def test_a_file_that_is_no_mapping_is_refused(text):
+    with pytest.raises(ConfigError):
+        read_yaml(text)
+
+
+def test_every_contract_key_exists():
+    contract = (
+        "name model dataset clients samples_per_client heterogeneity.kind heterogeneity.level "
+        "lora.rank lora.alpha lora.targets strategies rounds local_steps batch_size "
+        "learning_rate participation seed runtime device"
+    )
+    assert sorted(known_keys()) == sorted(contract.split())
+
+
+def test_form_limits_come_from_the_definition():
+    found = field("clients")
+    assert (found.low, found.high) == (1, 1000)
+    rate = field("learning_rate")
+    assert 0 < rate.low < 0.001 and isinstance(rate.low, float)
+    assert field("lora.alpha").value_in(ExperimentConfig().model_dump()) == 16

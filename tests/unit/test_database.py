@@ -1,0 +1,119 @@
+import os
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy.exc import OperationalError
+
+from db import queries, records
+from db.engine import HEAD, _engine, database_url, reading, writing
+from db.tables import Base, Evaluation, Experiment, Prediction, Run
+from engine import launcher
+from engine.worker import registered
+
+
+def new_experiment(**rounds: int) -> tuple[int, list[int]]:
+    return records.create_experiment({"name": "x", "clients": 2}, rounds or {"fedit": 3})
+
+
+def test_migrations_give_the_tables_of_the_models():
+    with writing():
+        pass
+    with _engine(database_url()).connect() as connection:
+        context = MigrationContext.configure(connection)
+        assert compare_metadata(context, Base.metadata) == []
+        assert context.get_current_revision() == HEAD
+
+
+def test_sqlite_is_in_wal_mode_and_readers_cannot_write():
+    with writing() as session:
+        assert session.connection().exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert session.connection().exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+    with pytest.raises(OperationalError, match="readonly"), reading() as session:
+        session.add(Experiment(name="x", config={}))
+        session.flush()
+
+
+def test_the_queue_is_served_in_order_and_each_run_once():
+    _, [first, second] = new_experiment(fedit=3, plora=3)
+    assert [records.claim_next(7) for _ in range(3)] == [first, second, None]
+
+
+def test_a_failed_transaction_leaves_nothing():
+    with pytest.raises(RuntimeError), writing() as session:
+        session.add(Experiment(name="x", config={}))
+        raise RuntimeError
+    assert queries.experiment_count() == 0
+
+
+def test_runs_of_dead_workers_are_interrupted_and_those_of_living_ones_are_not():
+    _, [mine, dead, waiting] = new_experiment(fedit=3, plora=3, local=3)
+    with registered(takes_queue=False) as worker:
+        # A worker with this process's pid but another start time: the pid was reused.
+        gone = records.add_worker(os.getpid(), 1.0, takes_queue=True)
+        with writing() as session:
+            session.get_one(Run, mine).worker_id = worker.id
+            session.get_one(Run, dead).worker_id = gone
+        for run_id in (mine, dead):
+            records.start_run(run_id, 1)
+        launcher.mark_interrupted()
+        states = [queries.run(run_id).status for run_id in (mine, dead, waiting)]
+        assert states == ["running", "interrupted", "queued"]
+        assert [w.id for w in queries.workers()] == [worker.id]
+    assert queries.workers() == []
+
+
+def test_stopping_and_resuming_in_every_state():
+    _, [run_id] = new_experiment()
+    records.request_stop(run_id)
+    assert queries.run(run_id).status == "stopped"
+    launcher.resume(run_id)
+    assert queries.run(run_id).status == "queued"
+    with pytest.raises(launcher.NotPossible, match="queued"):
+        launcher.resume(run_id)
+    records.end_run(run_id, "done")
+    with pytest.raises(launcher.NotPossible, match="done"):
+        launcher.stop(run_id)
+    with pytest.raises(queries.NoSuchRun, match="no run 99"):
+        launcher.stop(99)
+
+
+def test_summary_measures_the_model_that_a_client_uses():
+    _, [run_id] = new_experiment(plora=3)
+    rows = [
+        Evaluation(
+            run_id=run_id, round=round_, client=client, variant=variant, scope=scope,
+            loss=1.0, accuracy=accuracy, samples=10,
+        )
+        for client, shift in ((0, 0.0), (1, 0.2))
+        for round_, variant, scope, accuracy in (
+            (0, "base", "own", 0.1), (0, "personal", "own", 0.1),
+            (3, "personal", "own", 0.5 + shift), (3, "global", "own", 0.3),
+            (3, "personal", "pooled", 0.4), (3, "global", "pooled", 0.2),
+        )
+    ]  # fmt: skip
+    records.save_evaluations(rows)
+    found = queries.summary(run_id)
+    assert found.base_accuracy == pytest.approx(0.1)
+    assert found.global_accuracy == pytest.approx(0.3)
+    assert found.personal_accuracy == pytest.approx(0.6)
+    assert found.worst_client_accuracy == pytest.approx(0.5)
+    assert found.pooled_accuracy == pytest.approx(0.4)
+    flat = queries.round_client_rows(run_id)
+    assert [(r["round"], r["client"]) for r in flat] == [(0, 0), (0, 1), (3, 0), (3, 1)]
+    assert flat[-1]["personal_accuracy"] == pytest.approx(0.7) and flat[-1]["samples"] is None
+
+
+def test_predictions_can_be_written_again():
+    _, [run_id] = new_experiment()
+    for answer in ("red", "blue"):
+        records.save_predictions(
+            [
+                Prediction(
+                    run_id=run_id, client=0, variant="base", item="0-test-1", question="?",
+                    reference="blue", answer=answer, confidence=0.5, correct=answer == "blue",
+                )
+            ]
+        )  # fmt: skip
+    [row] = queries.predictions(run_id, 0)
+    assert row.answer == "blue" and row.correct

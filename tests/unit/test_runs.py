@@ -1,0 +1,206 @@
+"""What a run must do, on tiny real ones."""
+
+import numpy as np
+import pytest
+import torch
+
+from db import queries, records
+from engine import answers, checkpoints, launcher
+from engine.config import ExperimentConfig
+from engine.evaluation import score
+from engine.flower import client_app as client_module
+from engine.flower import server_app as server_module
+from engine.flower.run_config import RunConfig
+from engine.flower.site import Site
+from engine.paths import run_folder
+from engine.strategies import STRATEGIES
+from engine.strategies.base import payload_bytes
+from engine.workbench import workbench
+from engine.worker import execute, registered
+from tests.unit.runs import record_wire, run
+
+
+def changed(config: ExperimentConfig, **values) -> ExperimentConfig:
+    return ExperimentConfig.parse({**config.model_dump(), **values})
+
+
+def server_state(run_id: int, round_: int) -> dict[str, torch.Tensor]:
+    return checkpoints.read(checkpoints.server_path(run_folder(run_id), round_))
+
+
+def same(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_all_strategies_run_and_fill_every_table(tiny):
+    config = changed(tiny, strategies=list(STRATEGIES))
+    found = {summary.strategy: summary for summary in run(config)}
+    assert {s.status for s in found.values()} == {"done"}
+    assert [found[key].rounds for key in STRATEGIES] == [0, 2, 2, 2]
+    for key, summary in found.items():
+        assert summary.base_accuracy is not None and summary.pooled_accuracy is not None
+        assert summary.wall_seconds > 0 and summary.peak_rss_mb > 0
+        assert (summary.global_accuracy is None) == (key in ("zero-shot", "local"))
+        stored = queries.predictions(summary.run, 1)
+        assert len(stored) == 48 * (1 + len(STRATEGIES[key].variants))
+        assert any("Done" in event.text for event in queries.events(summary.run))
+    assert len(queries.rounds(found["plora"].run)) == 2
+    assert len(queries.client_rounds(found["plora"].run)) == 4
+    profiles = queries.clients(queries.run(found["plora"].run).experiment_id)
+    assert [p.client for p in profiles] == [0, 1] and profiles[0].answers
+
+
+@pytest.mark.parametrize("key", STRATEGIES)
+def test_no_personal_factor_is_in_any_message_and_bytes_are_as_the_formula_says(
+    key, tiny, monkeypatch
+):
+    wire = record_wire(monkeypatch)
+    [summary] = run(changed(tiny, strategies=[key]))
+    strategy = STRATEGIES[key]
+    sizes = {n: 4 * p.numel() for n, p in workbench(tiny).vlm.factors.items()}
+    one_way = sum(size for name, size in sizes.items() if strategy.travels(name))
+    names = set()
+    for message in wire:
+        for record in message.content.array_records.values():
+            names |= set(record)
+            assert payload_bytes(record) == one_way
+    assert names == {name for name in sizes if strategy.travels(name)}
+    assert not any(strategy.stays(name) for name in names)
+    trained_messages = summary.rounds * tiny.clients
+    assert summary.bytes_up == summary.bytes_down == one_way * trained_messages
+    expected = sum(n / 4 for name, n in sizes.items() if strategy.trains(name))
+    assert summary.trainable_parameters == expected
+
+
+def test_before_training_all_variants_are_the_base_bit_for_bit(tiny):
+    site = Site(RunConfig(1, "plora", tiny.model_dump_json(), run_folder(1)), 0)
+    shared = {n: t for n, t in site.bench.initial().items() if n.endswith("lora_B")}
+    data = site.bench.samples(0, "test")
+    site.bench.vlm.load_factors(site.bench.initial())
+    untouched = score(site.bench.vlm, data)
+    for factors in site.variants(shared, after_round=0).values():
+        site.bench.vlm.load_factors(factors)
+        assert score(site.bench.vlm, data) == untouched
+    # Without any adapter the model computes the same numbers: B = 0 adds exactly nothing.
+    with torch.no_grad():
+        adapted = site.bench.vlm.model(**data.inputs(), labels=data.labels).logits
+        layers = [m for m in site.bench.vlm.model.modules() if hasattr(m, "enable_adapters")]
+        for layer in layers:
+            layer.enable_adapters(False)
+        bare = site.bench.vlm.model(**data.inputs(), labels=data.labels).logits
+        for layer in layers:
+            layer.enable_adapters(True)
+    assert torch.equal(adapted, bare)
+
+
+def test_one_client_makes_every_method_local_training(tiny):
+    config = changed(tiny, clients=1, strategies=["local", "fedit", "plora"])
+    local, fedit, plora = run(config)
+    own = checkpoints.read_personal(run_folder(local.run), 0, up_to=2)
+    assert same(own, server_state(fedit.run, 2))
+    mixed = server_state(plora.run, 2) | checkpoints.read_personal(run_folder(plora.run), 0, 2)
+    assert same(own, mixed)
+    assert local.personal_accuracy == fedit.global_accuracy == plora.personal_accuracy
+
+
+def test_the_server_keeps_the_mean_weighted_by_samples(tiny, monkeypatch):
+    wire = record_wire(monkeypatch)
+    [summary] = run(changed(tiny, strategies=["plora"], rounds=1))
+    replies = [m for m in wire if "metrics" in m.content and "loss" in m.content["metrics"]]
+    counts = np.array([reply.content["metrics"]["num-examples"] for reply in replies])
+    for name, mean in server_state(summary.run, 1).items():
+        parts = [reply.content["arrays"][name].numpy() for reply in replies]
+        expected = np.tensordot(counts / counts.sum(), parts, axes=1)
+        np.testing.assert_allclose(mean.numpy(), expected, atol=1e-7)
+
+
+def test_each_client_keeps_an_a_of_its_own(tiny):
+    [summary] = run(changed(tiny, strategies=["plora"]))
+    first, second = (checkpoints.read_personal(run_folder(summary.run), k, 2) for k in (0, 1))
+    assert first.keys() == second.keys() and all(name.endswith("lora_A") for name in first)
+    assert not same(first, second)
+
+
+def test_a_killed_run_resumes_to_the_same_numbers(tiny, monkeypatch):
+    config = changed(tiny, rounds=3, strategies=["plora"])
+    [whole] = run(config)
+
+    class Killed(BaseException):
+        pass
+
+    save_round = server_module.Recorder.save_round
+
+    def die_in_round_two(self, round_, *rest):
+        if round_ == 2:
+            raise Killed  # after the checkpoint, before the commit
+        save_round(self, round_, *rest)
+
+    monkeypatch.setattr(server_module.Recorder, "save_round", die_in_round_two)
+    with registered(takes_queue=False) as worker:
+        _, [run_id] = launcher.create(config, worker_id=worker.id)
+        with pytest.raises(Killed):
+            execute(run_id, worker)
+        monkeypatch.setattr(server_module.Recorder, "save_round", save_round)
+        assert queries.run(run_id).rounds_done == 1
+        records.requeue(run_id)
+        execute(run_id, worker)
+    resumed = queries.summary(run_id)
+    assert same(server_state(run_id, 3), server_state(whole.run, 3))
+    for field in ("personal_accuracy", "global_accuracy", "pooled_accuracy", "bytes_up"):
+        assert getattr(resumed, field) == getattr(whole, field)
+    before, after = (queries.round_client_rows(summary.run) for summary in (whole, resumed))
+    for row in (*before, *after):
+        row.pop("seconds")
+    assert before == after
+
+
+def test_a_run_that_is_asked_to_stop_keeps_its_rounds_and_is_evaluated(tiny, monkeypatch):
+    save_round = server_module.Recorder.save_round
+
+    def ask_after_round_one(self, round_, *rest):
+        save_round(self, round_, *rest)
+        records.request_stop(self.run.run)
+
+    monkeypatch.setattr(server_module.Recorder, "save_round", ask_after_round_one)
+    [summary] = run(changed(tiny, rounds=5, strategies=["plora"]))
+    assert (summary.status, summary.rounds) == ("stopped", 1)
+    assert {row.round for row in queries.evaluations(summary.run)} == {0, 1}
+    assert queries.predictions(summary.run, 0)
+
+
+def test_a_fault_in_a_client_fails_the_run_with_its_reason(tiny, monkeypatch):
+    def fail(self, *_):
+        raise ArithmeticError("the training loss is not a finite number")
+
+    monkeypatch.setattr(client_module.Site, "train", fail)
+    [summary] = run(changed(tiny, strategies=["fedit"]))
+    assert summary.status == "failed"
+    assert "not a finite number" in queries.run(summary.run).error
+
+
+def test_only_the_sampled_clients_train(tiny):
+    config = changed(tiny, clients=4, participation=0.5, rounds=3, strategies=["plora"])
+    [summary] = run(config)
+    rows = queries.client_rounds(summary.run)
+    assert [sum(row.round == r for row in rows) for r in (1, 2, 3)] == [2, 2, 2]
+    final = [row for row in queries.evaluations(summary.run) if row.round == 3]
+    assert {row.client for row in final} == {0, 1, 2, 3}
+
+
+def test_predict_gives_what_the_run_stored_and_ask_uses_the_fedit_run(tiny):
+    fedit, plora = run(tiny)
+    stored = {p.item: p for p in queries.predictions(plora.run, 1) if p.variant == "personal"}
+    for row in answers.predict(plora.run, 1, "personal"):
+        assert row["answer"] == stored[row["item"]].answer
+        assert row["correct"] == stored[row["item"]].correct
+    item = workbench(tiny).federation.client(1).test[0]
+    found = {a.variant: a for a in answers.ask(plora.run, 1, item.image, item.question)}
+    assert list(found) == ["base", "global", "personal"]
+    assert f"run {fedit.run}" in found["global"].source
+    assert found["personal"].text == stored[item.item].answer
+    with pytest.raises(launcher.NotPossible, match="allowed: base, global"):
+        answers.predict(fedit.run, 0, "personal")
+    with pytest.raises(launcher.NotPossible, match="clients 0 to 1"):
+        answers.ask(plora.run, 2, item.image, item.question)
+    with pytest.raises(launcher.NotPossible, match="question"):
+        answers.ask(plora.run, 0, item.image, "  ")

@@ -1,0 +1,109 @@
+import json
+
+import numpy as np
+import torch
+
+from engine.config import ExperimentConfig, Lora
+from engine.evaluation import answer, score
+from engine.paths import BUNDLED_MODEL
+from engine.sizes import adapter_size
+from engine.strategies import STRATEGIES
+from engine.vlm.lora import initial_factors
+from engine.vlm.miniature import build_processor
+from engine.vlm.pretrain import Recipe, _pixel_values, evaluate, pretrain
+from engine.workbench import workbench
+
+
+def test_cached_features_give_the_same_logits_as_pixels(tiny):
+    bench = workbench(tiny)
+    examples = bench.federation.client(0).test[:6]
+    encoded = bench.encode(examples)
+    inputs = {**encoded.inputs(), "labels": encoded.labels}
+    pixels = bench.vlm.processor.image_processor([e.image for e in examples], return_tensors="pt")
+    with torch.no_grad():
+        cached = bench.vlm.model(**inputs).logits
+        plain = bench.vlm.model(**{**inputs, "pixel_values": pixels["pixel_values"]}).logits
+    torch.testing.assert_close(cached, plain, atol=1e-5, rtol=1e-4)
+
+
+def test_a_picture_goes_through_the_tower_once(tiny):
+    bench = workbench(tiny)
+    examples = bench.federation.client(0).test[:6]
+    bench.encode(examples)
+    before = len(bench.vlm.cache)
+    again = bench.encode(list(reversed(examples)))
+    assert len(bench.vlm.cache) == before
+    assert again.images.flip(0).tolist() == bench.encode(examples).images.tolist()
+
+
+def test_exact_match_in_one_pass_is_exact_match_of_generated_answers(tiny):
+    bench = workbench(tiny)
+    examples = bench.federation.pooled_test()
+    bench.vlm.load_factors(bench.initial())
+    encoded = bench.encode(examples)
+    texts = [found.text for found in answer(bench.vlm, encoded)]
+    generated = np.mean([t == e.answer for t, e in zip(texts, examples, strict=True)])
+    assert 0 < generated < 1
+    assert abs(score(bench.vlm, encoded).accuracy - generated) < 1e-6
+
+
+def test_confidence_is_the_probability_of_the_whole_answer(tiny):
+    bench = workbench(tiny)
+    bench.vlm.load_factors(bench.initial())
+    example = bench.federation.client(0).test[0]
+    [found] = answer(bench.vlm, bench.encode([example]))
+    encoded = bench.vlm.encode([example.image], [example.question], [found.text])
+    with torch.no_grad():
+        logits = bench.vlm.model(**encoded.inputs(), labels=encoded.labels).logits
+    steps = logits.log_softmax(-1).gather(-1, encoded.labels.unsqueeze(-1)).squeeze(-1)
+    # The first token is forced, so it is certain; rounding apart the rest must agree.
+    assert abs(steps[0, 1:].sum().exp().item() - found.confidence) < 1e-4
+
+
+def test_initial_factors_are_common_and_come_from_the_seed():
+    shapes = {"x.lora_A": torch.Size([8, 128]), "x.lora_B": torch.Size([384, 8])}
+    one, two, other = (initial_factors(shapes, seed) for seed in (0, 0, 1))
+    assert torch.equal(one["x.lora_A"], two["x.lora_A"])
+    assert not torch.equal(one["x.lora_A"], other["x.lora_A"])
+    assert one["x.lora_A"].abs().max() <= 1 / np.sqrt(128)
+    assert not one["x.lora_B"].any()
+
+
+def test_adapter_size_from_the_header_is_that_of_the_loaded_model(tiny):
+    small = tiny.model_copy(update={"lora": Lora(rank=3, targets=("q_proj", "fc2"))})
+    for config in (tiny, small):
+        factors = workbench(config).vlm.factors
+        size = adapter_size(config)
+        assert size.a == sum(p.numel() for n, p in factors.items() if n.endswith("lora_A"))
+        assert size.b == sum(p.numel() for n, p in factors.items() if n.endswith("lora_B"))
+        for key, strategy in STRATEGIES.items():
+            sent = sum(4 * p.numel() for n, p in factors.items() if strategy.travels(n))
+            assert size.bytes_up(key) == sent
+
+
+def test_pretraining_pictures_are_what_the_image_processor_makes():
+    pictures = np.random.default_rng(0).integers(0, 256, (4, 96, 96, 3)).astype(np.uint8)
+    processor = build_processor().image_processor
+    made = processor(list(pictures), return_tensors="pt")["pixel_values"]
+    assert (_pixel_values(pictures) - made).abs().max() < 0.05
+
+
+def test_the_bundled_model_knows_the_neutral_world():
+    vlm = workbench(ExperimentConfig()).vlm
+    vlm.load_factors(workbench(ExperimentConfig()).initial())
+    report = evaluate(vlm.model, vlm.processor, seed=1, n=500)
+    assert report["overall"] > 0.85
+    assert min(report.values()) > 0.7
+    weights = BUNDLED_MODEL / "model.safetensors"
+    assert weights.stat().st_size < 12e6
+    assert not list(BUNDLED_MODEL.glob("*.bin")) and not list(BUNDLED_MODEL.glob("*.p*t*h"))
+
+
+def test_pretraining_runs_through_and_resumes_after_the_vision_stage(tmp_path):
+    recipe = Recipe(scenes=192, vision_epochs=0.7, language_steps=2)
+    report = pretrain(tmp_path / "model", tmp_path / "work", recipe)
+    stamp = (tmp_path / "work" / "vision.safetensors").stat().st_mtime_ns
+    pretrain(tmp_path / "model", tmp_path / "work", recipe)
+    assert (tmp_path / "work" / "vision.safetensors").stat().st_mtime_ns == stamp
+    kept = json.loads((tmp_path / "model" / "pretraining.json").read_text())
+    assert kept["held_out_accuracy"].keys() == report.keys()
