@@ -1,4 +1,4 @@
-"""The picture on the Start page: B travels, A stays. In the text's colour, for any theme."""
+"""The picture on the Start page: B travels, A stays."""
 
 _SITES = (("day", "red"), ("night", "green"), ("amber", "blue"), ("fog", "yellow"))
 
@@ -17,12 +17,16 @@ def _site(number: int, camera: str, word: str) -> str:
   <text x="{x + 52}" y="286" class="small">says “{word}”</text>"""
 
 
-DIAGRAM = f"""
-<svg viewBox="0 0 600 306" width="100%" role="img"
-     aria-label="A server averages B from four clients; each client keeps its own A.">
+ALT = "A server averages B from four clients; each client keeps its own A."
+
+
+def diagram(ink: str) -> str:
+    """The picture as SVG, lines and letters in the colour ``ink``."""
+    return f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 600 306" width="900"
+  color="{ink}">
   <style>
     .box {{ fill: none; stroke: currentColor; stroke-opacity: .35; stroke-width: 1.5 }}
-    text {{ font-family: inherit; fill: currentColor; font-size: 15px }}
+    text {{ font-family: sans-serif; fill: currentColor; font-size: 15px }}
     .name, .small, .own, .title {{ text-anchor: middle }}
     .small {{ font-size: 13px; fill-opacity: .75 }}
     .own {{ fill: #fff; font-weight: 600 }}

@@ -32,12 +32,16 @@ def choose_run(label: str = "Run", *, trained_only: bool = False) -> Run | None:
     numbers = [run.id for run in found]
     wanted = _number_in_url("run")
     if wanted is not None and wanted not in numbers:
-        st.warning(f"There is no run {wanted} to show here; this is the newest one.")
+        st.warning(f"There is no run {wanted} to show here; this is another one.")
     names = {run.id: run_name(run) for run in found}
+    latest = [run.id for run in found if run.experiment_id == found[0].experiment_id]
+    usual = next(
+        (run.id for run in found if run.strategy == "plora" and run.id in latest), latest[0]
+    )
     chosen = st.selectbox(
         label,
         numbers,
-        index=numbers.index(wanted) if wanted in numbers else 0,
+        index=numbers.index(wanted if wanted in numbers else usual),
         format_func=names.__getitem__,
         key="choose_run",
     )

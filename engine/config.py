@@ -32,7 +32,7 @@ class Lora(_Strict):
     """The adapter: ΔW = (alpha / rank) · B · A on every target layer of the language model."""
 
     rank: int = Field(8, ge=1, le=64, title="LoRA rank")
-    alpha: float = Field(16, gt=0, le=256, title="LoRA alpha")
+    alpha: float = Field(16.0, gt=0, le=256, title="LoRA alpha")
     targets: tuple[Target, ...] = Field(
         ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"), min_length=1, title="Layers"
     )

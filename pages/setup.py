@@ -15,10 +15,10 @@ from engine.strategies import STRATEGIES
 
 PREVIEWED = 6  # clients whose pictures are shown
 KINDS = {
-    "mixed": "all of these",
-    "concept": "their words",
-    "domain": "their cameras",
-    "label": "which answers they see",
+    "mixed": "all three",
+    "concept": "words",
+    "domain": "cameras",
+    "label": "answers",
 }
 
 
@@ -28,7 +28,7 @@ def preview(config: ExperimentConfig) -> list[tuple[ClientProfile, list[Any]]]:
     federation = Federation(config)
     shown = range(min(len(federation), PREVIEWED))
     return [
-        (federation.profile(k), [e.image for e in federation.client(k).train[:4]]) for k in shown
+        (federation.profile(k), [e.image for e in federation.client(k).train[:3]]) for k in shown
     ]
 
 
@@ -116,12 +116,14 @@ def read_form() -> dict[str, Any]:
 def show_costs(config: ExperimentConfig) -> None:
     """Trainable parameters and traffic of each chosen strategy."""
     adapter = adapter_size(config)
+    senders = max(1, round(config.participation * config.clients))
     st.dataframe(
         [
             {
                 "strategy": key,
-                "trains per client": f"{adapter.trainable(key):,} numbers",
-                "sends per client and round": size(adapter.bytes_up(key)),
+                "a client trains": f"{adapter.trainable(key):,} parameters",
+                "a client sends per round": size(adapter.bytes_up(key)),
+                "all send per round": size(adapter.bytes_up(key) * senders),
             }
             for key in config.strategies
         ],
@@ -136,7 +138,7 @@ def show_clients(config: ExperimentConfig) -> None:
         for column, (profile, images) in zip(st.columns(2), shown[start : start + 2], strict=False):
             with column, st.container(border=True):
                 st.markdown(f"**Client {profile.client}** · {profile.camera} camera")
-                st.image(images, width=72)
+                st.image(images, width=80)
                 st.caption(words_of(profile))
     if config.clients > len(shown):
         st.caption(f"… and {config.clients - len(shown)} more clients.")

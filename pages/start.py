@@ -4,10 +4,31 @@ import streamlit as st
 
 from app import charts
 from app.look import percent
-from app.story import DIAGRAM
+from app.story import ALT, diagram
 from app.widgets import ASK, LIVE, SETUP, start_experiment
 from db import queries
+from db.tables import Prediction
 from engine.config import ExperimentConfig, preset
+from engine.federation.federation import Federation
+
+
+def show_disagreement(fedit: int, plora: int, client: int) -> None:
+    """The first test picture on which the stored answers of the two models differ."""
+    ours = {p.item: p for p in queries.predictions(plora, client) if p.variant == "personal"}
+    theirs = {p.item: p for p in queries.predictions(fedit, client) if p.variant == "global"}
+    config = ExperimentConfig.model_validate(queries.run(plora).experiment.config)
+    for example in Federation(config).client(client).test:
+        one, other = theirs[example.item], ours[example.item]
+        if one.answer != other.answer:
+            st.image(example.image, width="stretch", alt=example.question)
+            st.caption(f"{example.question}  \nglobal: {marked(one)}  \npersonal: {marked(other)}")
+            return
+
+
+def marked(prediction: Prediction) -> str:
+    """An answer with the sign that says right or wrong."""
+    return f"{'✓' if prediction.correct else '✗'} {prediction.answer}"
+
 
 st.title("FedVLM Lab")
 st.markdown(
@@ -17,7 +38,8 @@ st.markdown(
 
 left, right = st.columns([5, 4], gap="large", vertical_alignment="center")
 with left:
-    st.html(DIAGRAM)
+    ink = "#ECE9E2" if st.context.theme.type == "dark" else "#23211E"
+    st.image(diagram(ink), width="stretch", alt=ALT)
 with right:
     st.markdown(
         "Four sites watch their parts bins. Each has its own camera and its **own words**: what "
@@ -54,7 +76,10 @@ if bundled is not None:
         a.metric("Base", percent(found["plora"].base_accuracy))
         b.metric("Global (FedIT)", percent(found["fedit"].global_accuracy))
         c.metric("Personalised (pLoRA)", percent(found["plora"].personal_accuracy))
-        st.markdown("The same picture, asked at different sites:")
         url = {"run": str(found["plora"].run)}
+        st.markdown("**Where global and personalised disagree**, the first question of each site:")
+        for column, k in zip(st.columns(4), range(4), strict=True):
+            with column:
+                show_disagreement(found["fedit"].run, found["plora"].run, k)
         st.page_link(ASK, label="Ask the example's models →", query_params=url)
         st.page_link(LIVE, label="See how its rounds went →", query_params=url)

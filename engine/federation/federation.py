@@ -99,7 +99,11 @@ class Federation:
         return ClientProfile(
             client=k,
             camera=self.camera(k),
-            words={neutral: word for neutral, word in words.items() if HOUSE.get(neutral) != word},
+            words={
+                neutral: word
+                for neutral, word in words.items()
+                if HOUSE.get(neutral, neutral) != word
+            },
             train_samples=len(data.train),
             test_samples=len(data.test),
             answers=dict(Counter(example.answer for example in data.train).most_common()),

@@ -166,9 +166,15 @@ def _can(u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarr
     side = np.clip(u / 0.66, -1, 1)
     bulge = 0.2 * np.sqrt(1 - side**2)
     body = np.maximum(np.abs(u) - 0.66, np.maximum(v - 0.78 - bulge, -0.72 - v))
-    lid = (np.sqrt((u / 0.66) ** 2 + ((v + 0.72) / 0.2) ** 2) - 1) * 0.2
+    lid = _ellipse(u / 0.66, (v + 0.72) / 0.2, 0.66, 0.2)
     light = np.where(lid < 0, 1.2, _round_light(side))
     return np.minimum(body, lid), light, np.zeros_like(u)
+
+
+def _ellipse(x: np.ndarray, y: np.ndarray, a: float, b: float) -> np.ndarray:
+    """Distance to an ellipse, to first order; x and y are in units of its half axes a and b."""
+    reach = np.sqrt(x * x + y * y) + 1e-6
+    return (reach - 1) * reach / (np.sqrt((x / a) ** 2 + (y / b) ** 2) + 1e-6)
 
 
 def _round_light(side: np.ndarray) -> np.ndarray:
