@@ -10,15 +10,18 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from safetensors.torch import load_file, save_file
+if TYPE_CHECKING:
+    import torch
 
 _KEPT = 2  # the last two rounds: a crash between checkpoint and commit goes back by one
 
 
 def write(path: Path, factors: dict[str, torch.Tensor]) -> int:
     """Write factors; a crash leaves the old file or the new one. Returns the size in bytes."""
+    from safetensors.torch import save_file  # here: pages use the paths without torch
+
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
     save_file({name: tensor.contiguous() for name, tensor in factors.items()}, temporary)
@@ -30,6 +33,8 @@ def write(path: Path, factors: dict[str, torch.Tensor]) -> int:
 
 def read(path: Path) -> dict[str, torch.Tensor]:
     """The factors of one file; an absent file holds none."""
+    from safetensors.torch import load_file
+
     return load_file(path) if path.exists() else {}
 
 

@@ -45,7 +45,7 @@ class ExperimentConfig(_Strict):
     model: Literal["bundled"] = Field("bundled", title="Model")
     dataset: Literal["world"] = Field("world", title="Data")
     clients: int = Field(4, ge=1, le=1000, title="Clients")
-    samples_per_client: int = Field(160, ge=8, le=4096, title="Training samples per client")
+    samples_per_client: int = Field(256, ge=8, le=4096, title="Training samples per client")
     heterogeneity: Heterogeneity = Heterogeneity()
     lora: Lora = Lora()
     strategies: tuple[StrategyKey, ...] = Field(

@@ -56,6 +56,11 @@ def ensure_worker() -> None:
     mark_interrupted()
     if any(worker.takes_queue and is_alive(worker) for worker in queries.workers()):
         return
+    spawn_worker()
+
+
+def spawn_worker() -> None:
+    """Start ``python -m engine worker`` on its own: it outlives the page that asked for it."""
     with (home() / "worker.log").open("ab") as log:
         subprocess.Popen(
             [sys.executable, "-m", "engine", "worker"],

@@ -26,11 +26,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def started(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[list]:
-    """Commands that would have started a worker; tests marked ``real_worker`` start it really."""
-    commands: list = []
+    """An entry for every worker that would have started; ``real_worker`` tests start it really."""
+    calls: list = []
     if "real_worker" not in request.keywords:
-        monkeypatch.setattr(launcher.subprocess, "Popen", lambda *a, **k: commands.append(a[0]))
-    yield commands
+        monkeypatch.setattr(launcher, "spawn_worker", lambda: calls.append("worker"))
+    yield calls
 
 
 @pytest.fixture

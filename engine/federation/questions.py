@@ -8,6 +8,7 @@ import numpy as np
 
 from engine.federation.scenes import COLOUR_NAMES, COLUMNS, KINDS, MAX_OBJECTS, ROWS, Scenes
 
+PLACES = tuple(f"{row} {column}" for row in ROWS for column in COLUMNS)
 NUMBERS = ("zero", "one", "two", "three", "four")
 TEMPLATES = {
     "presence": ("Is there a {colour} {kind}?", "Can you see a {colour} {kind}?"),
@@ -67,7 +68,7 @@ def _ask_one(scenes: Scenes, row: int, generator: np.random.Generator) -> Questi
         words = {"colour": colour}
     elif family == "position":
         kind, colour, cell = lone_pair[pick % len(lone_pair)]
-        words, answer = {"colour": colour, "kind": kind}, f"{ROWS[cell // 3]} {COLUMNS[cell % 3]}"
+        words, answer = {"colour": colour, "kind": kind}, PLACES[cell]
     else:
         words, answer = _count(kinds, generator)
     template = TEMPLATES[family][generator.integers(2)]
@@ -98,5 +99,4 @@ def _count(kinds: list[str], generator: np.random.Generator) -> tuple[dict[str, 
 
 def neutral_answers() -> list[str]:
     """Every answer there can be, in neutral words."""
-    places = [f"{row} {column}" for row in ROWS for column in COLUMNS]
-    return ["yes", "no", *COLOUR_NAMES, *KINDS, *NUMBERS[: MAX_OBJECTS + 1], *places]
+    return ["yes", "no", *COLOUR_NAMES, *KINDS, *NUMBERS[: MAX_OBJECTS + 1], *PLACES]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from peft.tuners.tuners_utils import BaseTunerLayer
 
 from db import queries, records
 from engine import answers, checkpoints, launcher
@@ -84,7 +85,8 @@ def test_before_training_all_variants_are_the_base_bit_for_bit(tiny):
     # Without any adapter the model computes the same numbers: B = 0 adds exactly nothing.
     with torch.no_grad():
         adapted = site.bench.vlm.model(**data.inputs(), labels=data.labels).logits
-        layers = [m for m in site.bench.vlm.model.modules() if hasattr(m, "enable_adapters")]
+        layers = [m for m in site.bench.vlm.model.modules() if isinstance(m, BaseTunerLayer)]
+        assert layers
         for layer in layers:
             layer.enable_adapters(False)
         bare = site.bench.vlm.model(**data.inputs(), labels=data.labels).logits
