@@ -49,7 +49,7 @@ def test_the_quickstart_button_queues_both_runs_and_a_worker(started):
     assert {r.strategy for r in newest} == {"fedit", "plora"}
     assert all(r.status == "queued" and r.rounds == 8 for r in newest)
     assert started
-    assert app.query_params["run"] == [str(min(r.id for r in newest))]
+    assert app.query_params["run"] == str(min(r.id for r in newest))
 
 
 def test_setup_previews_clients_and_costs_and_runs_what_it_shows():
@@ -122,16 +122,16 @@ def test_ask_shows_three_answers_and_marks_them():
     text = text_of(app)
     assert "right" in text or "wrong" in text
     assert text.count(" sure") == 3
-    assert app.query_params["client"] == ["2"] and app.query_params["item"] == ["5"]
+    assert app.query_params["client"] == "2" and app.query_params["item"] == "5"
     assert app.selectbox(key="choose_client").value == 2
     run_id = app.selectbox(key="choose_run").value
-    assert app.query_params["run"] == [str(run_id)]
+    assert app.query_params["run"] == str(run_id)
 
 
 def test_ask_refuses_an_upload_that_is_no_picture():
     app = open_page("ask")
     app.segmented_control(key="source").set_value("My own picture").run()
-    app.file_uploader(key="upload").upload(("x.png", b"not a picture", "image/png")).run()
+    app.file_uploader(key="upload").upload("x.png", b"not a picture", "image/png").run()
     assert "not a picture" in app.error[0].value and not app.exception
 
 
