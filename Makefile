@@ -16,7 +16,7 @@ setup: .venv/installed
 	touch $@
 
 run: setup
-	$(BIN)/streamlit run app/main.py --server.port $(PORT) --server.headless false
+	$(BIN)/streamlit run app/main.py --server.port $(PORT)
 
 check: setup
 	$(BIN)/ruff check .

@@ -1,9 +1,9 @@
 """The picture on the Start page: B travels, A stays."""
 
-_SITES = (("day", "red"), ("night", "green"), ("amber", "blue"), ("fog", "yellow"))
+_CAMERAS = ("day", "night", "amber", "fog")
 
 
-def _site(number: int, camera: str, word: str) -> str:
+def _site(number: int, camera: str) -> str:
     x = 20 + number * 150
     return f"""
   <line x1="{x + 52}" y1="96" x2="{x + 52}" y2="170" stroke="#0072B2" stroke-width="2"
@@ -14,7 +14,7 @@ def _site(number: int, camera: str, word: str) -> str:
   <circle cx="{x + 52}" cy="230" r="19" fill="#D55E00"/>
   <text x="{x + 52}" y="236" class="own">A{chr(0x2080 + number)}</text>
   <text x="{x + 52}" y="268" class="small">{camera} camera</text>
-  <text x="{x + 52}" y="286" class="small">says “{word}”</text>"""
+  <text x="{x + 52}" y="286" class="small">its own words</text>"""
 
 
 ALT = "A server averages B from four clients; each client keeps its own A."
@@ -38,6 +38,6 @@ def diagram(ink: str) -> str:
   <rect x="150" y="8" width="300" height="82" rx="8" class="box"/>
   <text x="300" y="40" class="title">server</text>
   <text x="300" y="66" class="small">averages B; sees no picture and no A</text>
-  {"".join(_site(number, *site) for number, site in enumerate(_SITES))}
+  {"".join(_site(number, camera) for number, camera in enumerate(_CAMERAS))}
 </svg>
 """

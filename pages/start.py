@@ -32,7 +32,7 @@ def marked(prediction: Prediction) -> str:
 
 st.title("FedVLM Lab")
 st.markdown(
-    "#### Several sites teach one model to see and answer together. No picture leaves its site, "
+    "##### Several sites teach one model to see and answer together. No picture leaves its site, "
     "and each site keeps a small part of the model for itself."
 )
 
@@ -77,7 +77,7 @@ if bundled is not None:
         b.metric("Global (FedIT)", percent(found["fedit"].global_accuracy))
         c.metric("Personalised (pLoRA)", percent(found["plora"].personal_accuracy))
         url = {"run": str(found["plora"].run)}
-        st.markdown("**Where global and personalised disagree**, the first question of each site:")
+        st.markdown("**Where the two disagree**, the first such question of each site:")
         for column, k in zip(st.columns(4), range(4), strict=True):
             with column:
                 show_disagreement(found["fedit"].run, found["plora"].run, k)

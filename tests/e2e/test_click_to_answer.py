@@ -45,7 +45,7 @@ def lab(home, tmp_path):
     log = (tmp_path / "streamlit.log").open("wb")
     process = subprocess.Popen(
         [sys.executable, "-m", "streamlit", "run", str(ROOT / "app" / "main.py"),
-         "--server.port", str(port)],
+         "--server.port", str(port), "--server.headless", "true"],
         cwd=tmp_path, env={**os.environ, "FEDVLM_HOME": str(home)}, stdout=log, stderr=log,
     )  # fmt: skip
     address = f"http://127.0.0.1:{port}"

@@ -1,0 +1,33 @@
+"""Every command of the README is one that exists, and its files are there."""
+
+import re
+import shlex
+
+import pytest
+
+from engine import cli
+from engine.paths import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"^\.venv/bin/python -m engine (.+)$", README, re.MULTILINE)
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_engine_commands_parse(line):
+    import typer.main
+
+    name, *arguments = shlex.split(line, comments=True)
+    command = typer.main.get_command(cli.app).commands[name]
+    context = command.make_context(name, arguments)  # raises on an unknown option
+    if {"preset", "set_"} <= context.params.keys():
+        parameters = context.params
+        cli._config(parameters["preset"], None, parameters["set_"], None)
+
+
+def test_there_are_commands_and_all_linked_files_exist():
+    assert len(COMMANDS) >= 5
+    for path in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
+        assert (ROOT / path).exists(), path
+    targets = re.findall(r"^make (\w+)", README, re.MULTILINE)
+    makefile = (ROOT / "Makefile").read_text()
+    assert targets and all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets)
