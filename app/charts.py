@@ -20,8 +20,13 @@ def variant_lines(
 ) -> list[Line]:
     """Mean over clients of ``accuracy`` or ``loss`` by round: base, and what clients use."""
     lines: list[Line] = []
+    runs = list(runs)
+    alone = all(_used_variant(run) != "global" for run, _ in runs)
     for run, rows in runs:
         shown = _used_variant(run)
+        view = _means([r for r in rows if r.variant == "global" and r.scope == scope], value)
+        if alone and view:  # without a FedIT run, the server's own view stands in for it
+            lines.append(("global", list(view), list(view.values())))
         means = _means([r for r in rows if r.variant == shown and r.scope == scope], value)
         if means:
             style = "local" if run.strategy == "local" else shown

@@ -9,7 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from filelock import FileLock
-from sqlalchemy import Engine, create_engine, event, inspect, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.orm import Session
 
 from engine.paths import home
@@ -44,21 +45,30 @@ def _engine(url: str, read_only: bool = False) -> Engine:
     engine = create_engine(url)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _read_pragmas if read_only else _write_pragmas)
+        if not read_only:
+            event.listen(engine, "begin", _begin_immediate)
     if not read_only:
         migrate(engine)
     return engine
 
 
-def _read_pragmas(connection, _record) -> None:  # noqa: ANN001
+def _read_pragmas(connection: DBAPIConnection, _record: object) -> None:
     connection.execute("PRAGMA busy_timeout = 10000")
     connection.execute("PRAGMA query_only = ON")
 
 
-def _write_pragmas(connection, _record) -> None:  # noqa: ANN001
+def _write_pragmas(connection: DBAPIConnection, _record: object) -> None:
+    connection.isolation_level = None  # SQLAlchemy begins, see _begin_immediate
     connection.execute("PRAGMA busy_timeout = 10000")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _begin_immediate(connection: Connection) -> None:
+    # A transaction that reads first and writes later fails when another writer came between, and no
+    # timeout helps: take the write lock at once.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def migrate(engine: Engine) -> None:

@@ -38,8 +38,7 @@ def adapter_size(config: ExperimentConfig) -> AdapterSize:
     pattern = re.compile(language_layers(config.lora.targets) + r"\.weight")
     a = b = 0
     with safe_open(BUNDLED_MODEL / "model.safetensors", framework="numpy") as weights:
-        for name in weights.keys():  # noqa: SIM118 - not a dict
-            if pattern.fullmatch(name):
-                d_out, d_in = weights.get_slice(name).get_shape()
-                a, b = a + config.lora.rank * d_in, b + config.lora.rank * d_out
+        for name in filter(pattern.fullmatch, weights.keys()):
+            d_out, d_in = weights.get_slice(name).get_shape()
+            a, b = a + config.lora.rank * d_in, b + config.lora.rank * d_out
     return AdapterSize(a, b)

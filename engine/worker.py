@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import threading
@@ -82,7 +83,7 @@ def serve(idle_seconds: float) -> bool:
 
 def _warm_up() -> None:
     """Import what a run needs, so that the first one does not wait for it."""
-    import engine.flower.runtimes  # noqa: F401
+    importlib.import_module("engine.flower.runtimes")
 
 
 def _drain(worker: Registration, idle_seconds: float) -> None:

@@ -1,16 +1,23 @@
 """Ask: what base, global and personalised models answer about one picture."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 import streamlit as st
 
 from app.look import STYLES, percent
 from app.widgets import choose_client, choose_item, choose_run
-from db.queries import NoSuchRun
+from db import queries
 from db.tables import Run
 from engine.config import ExperimentConfig
 from engine.federation.federation import Example, Federation
 from engine.launcher import NotPossible
 from engine.pictures import MAX_BYTES, BadPicture, read_picture
+
+if TYPE_CHECKING:
+    from engine.answers import VariantAnswer
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -20,9 +27,11 @@ def federation_of(config: str) -> Federation:
 
 
 @st.cache_data(max_entries=256, show_spinner="The models are thinking …")
-def answers_of(run_id: int, rounds_done: int, client: int, image: np.ndarray, question: str):  # noqa: ANN201
-    """All variants' answers; ``rounds_done`` makes new rounds give new answers."""
-    from engine.answers import ask
+def answers_of(
+    run_id: int, rounds: tuple[int, ...], client: int, image: np.ndarray, question: str
+) -> list[VariantAnswer]:
+    """All variants' answers; ``rounds`` of the experiment's runs renew them as rounds finish."""
+    from engine.answers import ask  # here: it imports torch
 
     return ask(run_id, client, image, question)
 
@@ -53,25 +62,21 @@ def choose_picture(items: tuple[Example, ...]) -> tuple[np.ndarray, str, str | N
     return item.image, question, item.answer if question == item.question else None
 
 
-def show_answer(column, variant: str, source: str, text: str, confidence: float, right: str | None):  # noqa: ANN001, ANN201
+def show_answer(answer: VariantAnswer, reference: str | None) -> None:
     """One variant's answer with its confidence, marked right or wrong where that is known."""
-    style = STYLES[variant]
-    mark = ""
-    if right is not None:
-        mark = "✓ right" if text == right else "✗ wrong"
-    with column, st.container(border=True, key=f"answer_{variant}"):
+    style = STYLES[answer.variant]
+    css_dash = {"dot": "dotted", "dash": "dashed"}.get(style.dash, "solid")
+    with st.container(border=True, key=f"answer_{answer.variant}"):
         st.html(
-            f'<div style="border-top:4px {_CSS_DASH[variant]} {style.colour};padding-top:.5rem">'
+            f'<div style="border-top:4px {css_dash} {style.colour};padding-top:.5rem">'
             f"<b>{style.label.split(',')[0]}</b></div>"
         )
-        st.markdown(f"### {text or '(no answer)'}")
-        st.markdown(
-            f"{mark}  \n{percent(confidence)} sure" if mark else f"{percent(confidence)} sure"
-        )
-        st.caption(source)
-
-
-_CSS_DASH = {"base": "dotted", "global": "dashed", "personal": "solid"}
+        st.markdown(f"### {answer.text or '(no answer)'}")
+        lines = [f"{percent(answer.confidence)} sure"]
+        if reference is not None:
+            lines.insert(0, "✓ right" if answer.text == reference else "✗ wrong")
+        st.markdown("  \n".join(lines))
+        st.caption(answer.source)
 
 
 def show_page(run: Run) -> None:
@@ -86,16 +91,16 @@ def show_page(run: Run) -> None:
     with right:
         st.image(image, width=300)
         try:
-            found = answers_of(run.id, run.rounds_done, client, image, question)
-        except (NotPossible, NoSuchRun) as mistake:
+            rounds = tuple(r.rounds_done for r in queries.runs_of(run.experiment_id))
+            found = answers_of(run.id, rounds, client, image, question)
+        except (NotPossible, queries.NoSuchRun) as mistake:
             st.warning(str(mistake))
             st.stop()
         if reference is not None:
             st.markdown(f"At this site the right answer is **{reference}**.")
         for column, answer in zip(st.columns(len(found)), found, strict=True):
-            show_answer(
-                column, answer.variant, answer.source, answer.text, answer.confidence, reference
-            )
+            with column:
+                show_answer(answer, reference)
         show_words(profile.camera, profile.words)
 
 

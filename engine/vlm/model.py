@@ -13,7 +13,7 @@ from torch import nn
 from transformers import AutoModelForImageTextToText, AutoProcessor
 from transformers.utils import logging as transformers_logging
 
-from engine.config import ExperimentConfig, Lora
+from engine.config import ConfigError, ExperimentConfig, Lora
 from engine.paths import BUNDLED_MODEL
 from engine.vlm.lora import attach_lora
 from engine.vlm.vision_cache import VisionCache
@@ -107,8 +107,13 @@ def _load(name: str, lora: Lora, device: str) -> Vlm:
 
 
 def load(config: ExperimentConfig) -> Vlm:
-    """The model of an experiment; kept in the process, so a second call costs nothing."""
+    """The model of an experiment; kept in the process, so a second call costs nothing.
+
+    Raises ConfigError when the machine lacks the device.
+    """
     device = config.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    elif device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device: there is no CUDA device on this machine; allowed: auto, cpu")
     return _load(config.model, config.lora, device)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -221,7 +222,14 @@ def _train_language(
             log.info("language %d/%d: loss %.3f", step, recipe.language_steps, loss.item())
 
 
-def _steps(parameters, steps, peak, batch, n, generator):  # noqa: ANN001, ANN202
+def _steps(
+    parameters: list[nn.Parameter],
+    steps: int,
+    peak: float,
+    batch: int,
+    n: int,
+    generator: np.random.Generator,
+) -> Iterator[tuple[int, np.ndarray, torch.optim.Optimizer]]:
     """Yield (step, rows, optimiser) with warm-up and cosine decay, gradients zeroed."""
     optimiser = torch.optim.AdamW(parameters, lr=peak, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, peak, steps + 1, pct_start=0.08)

@@ -1,4 +1,5 @@
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -37,6 +38,19 @@ def test_sqlite_is_in_wal_mode_and_readers_cannot_write():
 def test_the_queue_is_served_in_order_and_each_run_once():
     _, [first, second] = new_experiment(fedit=3, plora=3)
     assert [records.claim_next(7) for _ in range(3)] == [first, second, None]
+
+
+def test_many_writers_that_read_first_all_succeed():
+    _, [run_id] = new_experiment()
+
+    def add_seconds(_: int) -> None:
+        with writing() as session:
+            run = session.get_one(Run, run_id)  # reads, then writes
+            run.wall_seconds += 1
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(add_seconds, range(80)))
+    assert queries.run(run_id).wall_seconds == 80
 
 
 def test_a_failed_transaction_leaves_nothing():
