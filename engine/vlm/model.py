@@ -20,6 +20,9 @@ from engine.vlm.vision_cache import VisionCache
 
 log = logging.getLogger(__name__)
 IGNORED = -100  # the label that transformers' losses skip
+# On a CPU so small a model gains nothing from more threads, and where another process wants the
+# cores too, waiting threads make it four times slower (benchmarks/threads.py).
+_ONE_THREAD_BELOW = 20_000_000  # parameters
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,8 @@ def _load(name: str, lora: Lora, device: str) -> Vlm:
     folder = BUNDLED_MODEL if name == "bundled" else name
     model = AutoModelForImageTextToText.from_pretrained(folder, use_safetensors=True)
     processor = AutoProcessor.from_pretrained(folder)
+    if device == "cpu" and model.num_parameters() < _ONE_THREAD_BELOW:
+        torch.set_num_threads(1)
     log.info("loaded %s on %s", name, device)
     return Vlm(model, processor, lora, device)
 

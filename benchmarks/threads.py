@@ -1,0 +1,52 @@
+"""Time of a training step by torch threads, alone and beside a second process.
+
+``python benchmarks/threads.py`` prints milliseconds per step at the quickstart's batch size.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+STEP = """
+import sys, time, numpy, torch
+from engine.config import ExperimentConfig
+from engine.training import train
+from engine.workbench import workbench
+config = ExperimentConfig()
+bench = workbench(config)
+torch.set_num_threads(int(sys.argv[1]))
+samples = bench.samples(0, "train")
+def steps(n):
+    start = time.perf_counter()
+    train(bench.vlm, samples, list(bench.vlm.factors), steps=n, batch_size=config.batch_size,
+          learning_rate=config.learning_rate, generator=numpy.random.default_rng(0))
+    return (time.perf_counter() - start) / n * 1000
+steps(5)
+sys.stdout.write(f"{steps(40):.0f}")
+"""
+
+
+def milliseconds(threads: int, processes: int) -> list[str]:
+    """Milliseconds per step in each of some processes that run at the same time."""
+    command = [sys.executable, "-c", STEP, str(threads)]
+    running = [
+        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=os.environ)
+        for _ in range(processes)
+    ]
+    return [process.communicate()[0] for process in running]
+
+
+def main() -> None:
+    """Print one line per number of threads and processes."""
+    for processes in (1, 2):
+        for threads in (1, os.cpu_count() or 2):
+            found = ", ".join(milliseconds(threads, processes))
+            sys.stdout.write(f"{processes} process(es), {threads} thread(s): {found} ms per step\n")
+
+
+if __name__ == "__main__":
+    main()
