@@ -15,10 +15,10 @@ class Style:
 
 
 STYLES = {
-    "base": Style("Base, before training", "#7F7F7F", "dot"),
-    "global": Style("Global, one model for all", "#0072B2", "dash"),
-    "personal": Style("Personalised, one per client", "#D55E00", "solid"),
-    "local": Style("Local only, nothing shared", "#009E73", "dashdot"),
+    "base": Style("Base", "#7F7F7F", "dot"),
+    "global": Style("Global (one for all)", "#0072B2", "dash"),
+    "personal": Style("Personalised (one each)", "#D55E00", "solid"),
+    "local": Style("Local only", "#009E73", "dashdot"),
 }
 
 STATUS_WORDS = {

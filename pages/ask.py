@@ -69,7 +69,7 @@ def show_answer(answer: VariantAnswer, reference: str | None) -> None:
     with st.container(border=True, key=f"answer_{answer.variant}"):
         st.html(
             f'<div style="border-top:4px {css_dash} {style.colour};padding-top:.5rem">'
-            f"<b>{style.label.split(',')[0]}</b></div>"
+            f"<b>{style.label.partition(' (')[0]}</b></div>"
         )
         st.markdown(f"### {answer.text or '(no answer)'}")
         lines = [f"{percent(answer.confidence)} sure"]

@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import charts
 from app.look import duration, percent, size
-from app.widgets import ASK, choose_run, status_line
+from app.widgets import ASK, LIVE, choose_run, status_line
 from db import queries
 from db.tables import Run, now
 from engine import launcher
@@ -44,8 +44,8 @@ def show_figures(run: Run) -> None:
 
 
 def show_buttons(run: Run) -> None:
-    """Stop or resume, whatever fits the run's state; then where to go."""
-    with st.container(horizontal=True):
+    """Stop or resume, whatever fits the run's state; then where to go, and the sibling runs."""
+    with st.container(horizontal=True, vertical_alignment="center"):
         if run.status in ACTIVE and not run.stop_requested:
             if st.button("Stop after this round", key="stop"):
                 launcher.stop(run.id)
@@ -57,6 +57,12 @@ def show_buttons(run: Run) -> None:
             st.rerun()
         if run.rounds_done:
             st.page_link(ASK, label="Ask its models →", query_params={"run": str(run.id)})
+        others = [other for other in queries.runs_of(run.experiment_id) if other.id != run.id]
+        if others:
+            st.markdown("Same clients, same data:", width="content")
+        for other in others:
+            label = f"Run {other.id} · {other.strategy} · {other.status}"
+            st.page_link(LIVE, label=label, query_params={"run": str(other.id)})
 
 
 def show_charts(run: Run) -> None:
@@ -87,17 +93,6 @@ def show_charts(run: Run) -> None:
         st.caption("Lower is better; a line that turns up again means over-fitting.")
 
 
-def show_siblings(run: Run) -> None:
-    """The other runs of the experiment, with links."""
-    others = [other for other in queries.runs_of(run.experiment_id) if other.id != run.id]
-    if others:
-        with st.container(horizontal=True):
-            st.markdown("Same clients, same data:")
-            for other in others:
-                label = f"Run {other.id} · {other.strategy} · {other.status}"
-                st.page_link("../pages/live.py", label=label, query_params={"run": str(other.id)})
-
-
 def show_events(run: Run) -> None:
     """What happened, newest first."""
     st.markdown("**What happened**")
@@ -120,7 +115,6 @@ def follow(run_id: int) -> None:
     status_line(run)
     show_figures(run)
     show_buttons(run)
-    show_siblings(run)
     show_charts(run)
     show_events(run)
     alive = any(r.status in ACTIVE for r in queries.runs_of(run.experiment_id))

@@ -96,13 +96,13 @@ def test_from_click_to_answer(lab, page):
     page.wait_for_selector(READY)
     for variant in ("base", "global", "personal"):
         card = page.locator(f".st-key-answer_{variant}")
-        card.wait_for()
-        assert re.search(r"✓ right|✗ wrong", card.inner_text())
-        assert re.search(r"\d+% sure", card.inner_text())
+        card.get_by_text(re.compile(r"✓ right|✗ wrong")).wait_for()
+        card.get_by_text(re.compile(r"\d+% sure")).wait_for()
+        card.get_by_text(variant, exact=False).first.wait_for()
     before = page.locator(".st-key-answer_personal").inner_text()
     page.reload()
     page.locator(".st-key-answer_personal").wait_for()
-    assert page.locator(".st-key-answer_personal").inner_text() == before
+    wait_for(lambda: page.locator(".st-key-answer_personal").inner_text() == before)
     assert f"run={plora}" in page.url and "client=1" in page.url
     assert outside == []
 
