@@ -35,9 +35,9 @@ def diagram(ink: str) -> str:
   </style>
   <defs><marker id="tip" viewBox="0 0 8 8" refX="4" refY="4" markerWidth="6" markerHeight="6"
     orient="auto-start-reverse"><path d="M0 0 L8 4 L0 8 z" fill="#0072B2"/></marker></defs>
-  <rect x="150" y="8" width="300" height="82" rx="8" class="box"/>
-  <text x="300" y="40" class="title">server</text>
-  <text x="300" y="66" class="small">averages B; sees no picture and no A</text>
+  <rect x="44" y="8" width="506" height="82" rx="8" class="box"/>
+  <text x="297" y="40" class="title">server</text>
+  <text x="297" y="66" class="small">averages B; sees no picture and no A</text>
   {"".join(_site(number, camera) for number, camera in enumerate(_CAMERAS))}
 </svg>
 """

@@ -79,17 +79,14 @@ def show_answer(answer: VariantAnswer, reference: str | None) -> None:
         st.caption(answer.source)
 
 
-def show_page(run: Run) -> None:
-    """Everything below the choice of the run."""
-    config = ExperimentConfig.model_validate(run.experiment.config)
+def show_page(run: Run, client: int, config: ExperimentConfig) -> None:
+    """The picture and the question on the left, the answers on the right."""
     data = federation_of(config.model_dump_json())
     left, right = st.columns([4, 6], gap="large")
     with left:
-        client = choose_client(config.clients)
-        profile = data.profile(client)
         image, question, reference = choose_picture(data.client(client).test)
+        st.image(image, width=250)
     with right:
-        st.image(image, width=300)
         try:
             rounds = tuple(r.rounds_done for r in queries.runs_of(run.experiment_id))
             found = answers_of(run.id, rounds, client, image, question)
@@ -101,6 +98,7 @@ def show_page(run: Run) -> None:
         for column, answer in zip(st.columns(len(found)), found, strict=True):
             with column:
                 show_answer(answer, reference)
+        profile = data.profile(client)
         show_words(profile.camera, profile.words)
 
 
@@ -114,6 +112,11 @@ def show_words(camera: str, words: dict[str, str]) -> None:
 
 st.title("Ask")
 st.markdown("The same question to three models: untouched, shared by all, and this client's own.")
-selected = choose_run(trained_only=True)
+which_run, which_client = st.columns([3, 1])
+with which_run:
+    selected = choose_run(trained_only=True)
 if selected is not None:
-    show_page(selected)
+    setting = ExperimentConfig.model_validate(selected.experiment.config)
+    with which_client:
+        chosen = choose_client(setting.clients)
+    show_page(selected, chosen, setting)
