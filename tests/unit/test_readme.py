@@ -1,12 +1,13 @@
 """Every command of the README is one that exists, and its files are there."""
 
+import json
 import re
 import shlex
 
 import pytest
 
 from engine import cli
-from engine.paths import ROOT
+from engine.paths import BUNDLED_MODEL, ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^\.venv/bin/python -m engine (.+)$", README, re.MULTILINE)
@@ -31,3 +32,14 @@ def test_there_are_commands_and_all_linked_files_exist():
     targets = re.findall(r"^make (\w+)", README, re.MULTILINE)
     makefile = (ROOT / "Makefile").read_text()
     assert targets and all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets)
+
+
+def test_figures_are_those_of_the_benchmark():
+    written = (ROOT / "benchmarks" / "QUICKSTART.md").read_text(encoding="utf-8")
+    means = re.findall(r"^\| mean \|(.+)$", written, re.MULTILINE)
+    assert len(means) == 2
+    for row in means:
+        base, fedit, plora = (cell.strip() for cell in row.split("|")[:3])
+        assert f"| {base} | {fedit} | {plora} |" in README
+    report = json.loads((BUNDLED_MODEL / "pretraining.json").read_text())["held_out_accuracy"]
+    assert f"{report['overall']:.1%}".replace("%", " %") in README
