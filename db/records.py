@@ -88,7 +88,7 @@ def start_run(run_id: int, trainable_parameters: int) -> None:
     with writing() as session:
         run = session.get_one(Run, run_id)
         run.status, run.error, run.trainable_parameters = "running", None, trainable_parameters
-        run.started_at = run.started_at or now()
+        run.started_at, run.finished_at = now(), None
         session.add(Event(run_id=run_id, text=f"Started from round {run.rounds_done}."))
 
 

@@ -112,8 +112,11 @@ def _answers(
     config = _run_config(run)
     with _one_at_a_time:
         site = Site(config, client)
-        shared = checkpoints.read(checkpoints.server_path(config.folder, run.rounds_done))
-        site.bench.vlm.load_factors(site.variants(shared, run.rounds_done)[variant])
+        # Asked anew: while the model was loading, a live run may have pruned older checkpoints.
+        last = queries.run(run.id).rounds_done
+        path = checkpoints.server_path(config.folder, last)
+        shared = checkpoints.read(path) if last else {}
+        site.bench.vlm.load_factors(site.variants(shared, last)[variant])
         with torch.no_grad():
             encoded = site.bench.encode(examples)
         return [(found.text, found.confidence) for found in answer(site.bench.vlm, encoded)]

@@ -32,10 +32,10 @@ def write(path: Path, factors: dict[str, torch.Tensor]) -> int:
 
 
 def read(path: Path) -> dict[str, torch.Tensor]:
-    """The factors of one file; an absent file holds none."""
+    """The factors of one file; raises FileNotFoundError when it is absent."""
     from safetensors.torch import load_file
 
-    return load_file(path) if path.exists() else {}
+    return load_file(path)
 
 
 def initial_path(folder: Path) -> Path:

@@ -66,9 +66,8 @@ def serve(idle_seconds: float) -> bool:
 
     Returns False at once when another worker serves this FEDVLM_HOME.
     """
-    lock = FileLock(home() / "worker.lock")
     try:
-        lock.acquire(timeout=_HANDOVER_SECONDS)
+        lock = FileLock(home() / "worker.lock").acquire(timeout=_HANDOVER_SECONDS)
     except Timeout:
         return False
     with lock:
@@ -104,7 +103,8 @@ def execute(run_id: int, worker: Registration) -> str:
     status, error = "failed", None
     try:
         _train(queries.run(run_id))
-        status = "stopped" if queries.stop_requested(run_id) else "done"
+        run = queries.run(run_id)
+        status = "done" if run.rounds_done == run.rounds else "stopped"
     except Exception as fault:
         log.exception("run %d failed", run_id)
         error = f"{type(fault).__name__}: {fault}"

@@ -1,7 +1,5 @@
 """Live: the rounds of a run as they happen."""
 
-from datetime import datetime
-
 import streamlit as st
 
 from app import charts
@@ -17,15 +15,15 @@ ACTIVE = ("queued", "running")
 def times(run: Run) -> tuple[str, str]:
     """Time so far and time left, in words."""
     rounds = queries.rounds(run.id)
+    in_rounds = sum(row.seconds for row in rounds)
     if run.status == "queued":
         return "–", "waiting"
-    end: datetime = now() if run.status == "running" else run.finished_at or now()
-    elapsed = duration((end - run.started_at).total_seconds()) if run.started_at else "–"
     if run.status != "running":
-        return elapsed, "–"
+        return duration(max(run.wall_seconds, in_rounds)), "–"
+    elapsed = duration((now() - run.started_at).total_seconds())
     if not rounds:
         return elapsed, "after round 1"
-    mean = sum(row.seconds for row in rounds) / len(rounds)
+    mean = in_rounds / len(rounds)
     return elapsed, f"about {duration(mean * (run.rounds - run.rounds_done))}"
 
 

@@ -170,6 +170,19 @@ def test_a_run_that_is_asked_to_stop_keeps_its_rounds_and_is_evaluated(tiny, mon
     assert queries.predictions(summary.run, 0)
 
 
+def test_a_stop_in_the_last_round_comes_too_late(tiny, monkeypatch):
+    save_round = server_module.Recorder.save_round
+
+    def ask_in_the_last_round(self, round_, *rest):
+        save_round(self, round_, *rest)
+        if round_ == 2:
+            records.request_stop(self.run.run)
+
+    monkeypatch.setattr(server_module.Recorder, "save_round", ask_in_the_last_round)
+    [summary] = run(changed(tiny, strategies=["fedit"]))
+    assert (summary.status, summary.rounds) == ("done", 2)
+
+
 def test_a_fault_in_a_client_fails_the_run_with_its_reason(tiny, monkeypatch):
     def fail(self, *_):
         raise ArithmeticError("the training loss is not a finite number")
@@ -187,6 +200,22 @@ def test_only_the_sampled_clients_train(tiny):
     assert [sum(row.round == r for row in rows) for r in (1, 2, 3)] == [2, 2, 2]
     final = [row for row in queries.evaluations(summary.run) if row.round == 3]
     assert {row.client for row in final} == {0, 1, 2, 3}
+
+
+def test_a_live_run_is_asked_at_its_newest_round(tiny):
+    [summary] = run(changed(tiny, rounds=4, strategies=["plora"]))
+    stale = queries.run(summary.run)
+    stale.rounds_done = 1  # as read before the model was loaded; its checkpoint is pruned by now
+    assert not checkpoints.server_path(run_folder(summary.run), 1).exists()
+    items = workbench(tiny).federation.client(0).test
+    found = answers._answers(stale, 0, "personal", items)
+    stored = {p.item: p for p in queries.predictions(summary.run, 0) if p.variant == "personal"}
+    assert [text for text, _ in found] == [stored[item.item].answer for item in items]
+
+
+def test_an_absent_checkpoint_is_an_error_and_not_an_untrained_model(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        checkpoints.read(tmp_path / "server-0001.safetensors")
 
 
 def test_predict_gives_what_the_run_stored_and_ask_uses_the_fedit_run(tiny):
