@@ -154,7 +154,8 @@ def words_of(profile: ClientProfile) -> str:
 
 
 launcher.ensure_worker()  # it warms up while the form is filled in
-st.title("Set up an experiment")
+head, action = st.columns([5, 1], vertical_alignment="bottom")
+head.title("Set up an experiment")
 form, result = st.columns([4, 6], gap="large")
 with form:
     values = read_form()
@@ -168,8 +169,9 @@ with result:
     show_clients(config)
     st.subheader("What it costs")
     show_costs(config)
-    if st.button("Run", type="primary", key="run"):
-        start_experiment(config)
+    with action:
+        if st.button("Run", type="primary", key="run", width="stretch"):
+            start_experiment(config)
     with st.expander("The same on the command line"):
         st.code("python -m engine run --config experiment.yaml", language="bash")
         st.download_button("experiment.yaml", config.to_yaml(), "experiment.yaml")

@@ -39,7 +39,7 @@ st.markdown(
 left, right = st.columns([5, 4], gap="large", vertical_alignment="center")
 with left:
     ink = "#ECE9E2" if st.context.theme.type == "dark" else "#23211E"
-    st.image(diagram(ink), width="stretch", alt=ALT)
+    st.image(diagram(ink), width=600, alt=ALT)
 with right:
     st.markdown(
         "Four sites watch their parts bins. Each has its own camera and its **own words**: what "
