@@ -76,6 +76,11 @@ class ExperimentConfig(_Strict):
         except ValidationError as error:
             raise ConfigError(_sentence(error)) from None
 
+    @property
+    def clients_per_round(self) -> int:
+        """How many clients take part in a round; at least one."""
+        return max(1, round(self.participation * self.clients))
+
     def to_yaml(self) -> str:
         """The config as a YAML file that ``--config`` reads."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)

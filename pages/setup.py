@@ -116,14 +116,13 @@ def read_form() -> dict[str, Any]:
 def show_costs(config: ExperimentConfig) -> None:
     """Trainable parameters and traffic of each chosen strategy."""
     adapter = adapter_size(config)
-    senders = max(1, round(config.participation * config.clients))
     st.dataframe(
         [
             {
                 "strategy": key,
                 "a client trains": f"{adapter.trainable(key):,} parameters",
                 "a client sends per round": size(adapter.bytes_up(key)),
-                "all send per round": size(adapter.bytes_up(key) * senders),
+                "all send per round": size(adapter.bytes_up(key) * config.clients_per_round),
             }
             for key in config.strategies
         ],

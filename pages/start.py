@@ -1,5 +1,6 @@
 """Start: what this is, one button, and a finished example."""
 
+import numpy as np
 import streamlit as st
 
 from app import charts
@@ -12,17 +13,25 @@ from engine.config import ExperimentConfig, preset
 from engine.federation.federation import Federation
 
 
-def show_disagreement(fedit: int, plora: int, client: int) -> None:
-    """The first test picture on which the stored answers of the two models differ."""
-    ours = {p.item: p for p in queries.predictions(plora, client) if p.variant == "personal"}
-    theirs = {p.item: p for p in queries.predictions(fedit, client) if p.variant == "global"}
+@st.cache_data(max_entries=4, show_spinner=False)
+def disagreements(fedit: int, plora: int) -> list[tuple[np.ndarray, str, str]]:
+    """Per client the first test item on which the stored answers differ: picture, question, text.
+
+    Kept: it paints the clients' pictures anew, and a finished example does not change.
+    """
     config = ExperimentConfig.model_validate(queries.run(plora).experiment.config)
-    for example in Federation(config).client(client).test:
-        one, other = theirs[example.item], ours[example.item]
-        if one.answer != other.answer:
-            st.image(example.image, width="stretch", alt=example.question)
-            st.caption(f"{example.question}  \nglobal: {marked(one)}  \npersonal: {marked(other)}")
-            return
+    federation = Federation(config)
+    found = []
+    for client in range(config.clients):
+        ours = {p.item: p for p in queries.predictions(plora, client) if p.variant == "personal"}
+        theirs = {p.item: p for p in queries.predictions(fedit, client) if p.variant == "global"}
+        for example in federation.client(client).test:
+            one, other = theirs[example.item], ours[example.item]
+            if one.answer != other.answer:
+                text = f"global: {marked(one)}  \npersonal: {marked(other)}"
+                found.append((example.image, example.question, text))
+                break
+    return found
 
 
 def marked(prediction: Prediction) -> str:
@@ -78,8 +87,10 @@ if bundled is not None:
         c.metric("Personalised (pLoRA)", percent(found["plora"].personal_accuracy))
         url = {"run": str(found["plora"].run)}
         st.markdown("**Where the two disagree**, the first such question of each site:")
-        for column, k in zip(st.columns(4), range(4), strict=True):
+        shown = disagreements(found["fedit"].run, found["plora"].run)
+        for column, (image, question, text) in zip(st.columns(4), shown, strict=False):
             with column:
-                show_disagreement(found["fedit"].run, found["plora"].run, k)
+                st.image(image, width="stretch", alt=question)
+                st.caption(f"{question}  \n{text}")
         st.page_link(ASK, label="Ask the example's models →", query_params=url)
         st.page_link(LIVE, label="See how its rounds went →", query_params=url)

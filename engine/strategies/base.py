@@ -63,9 +63,8 @@ class LoraStrategy(Strategy):
     def participants(self, server_round: int) -> list[int]:
         """The clients of this round, drawn from the seed; at least one."""
         everyone = sorted(self.nodes)
-        count = max(1, round(self.config.participation * len(everyone)))
         drawn = rng(self.config.seed, "participation", server_round)
-        return sorted(drawn.choice(everyone, count, replace=False).tolist())
+        return sorted(drawn.choice(everyone, self.config.clients_per_round, replace=False).tolist())
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
