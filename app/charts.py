@@ -81,50 +81,39 @@ def per_client(run: Run, rows: Sequence[Evaluation]) -> go.Figure:
     return _finish(figure, run.rounds, True, height=330)
 
 
-def answer_mix(profiles: Sequence[ClientProfile], most: int = 12) -> go.Figure:
-    """A stacked bar per client: the share of each answer among its training samples."""
-    totals: dict[str, int] = defaultdict(int)
+def commonest_answers(profiles: Sequence[ClientProfile], most: int = 18) -> list[str]:
+    """The answers that these clients meet most, in order of the alphabet."""
+    totals: dict[str, float] = defaultdict(float)
     for profile in profiles:
         for answer, count in profile.answers.items():
-            totals[answer] += count
-    named = sorted(totals, key=totals.get, reverse=True)[:most]
+            totals[answer] += count / profile.train_samples
+    return sorted(sorted(totals, key=totals.get, reverse=True)[:most])
+
+
+def answer_histogram(
+    profile: ClientProfile, answers: Sequence[str], beside: Sequence[ClientProfile]
+) -> go.Figure:
+    """Bars of one client: the share of each of these answers among its training samples.
+
+    All clients ``beside`` it get the same vertical axis.
+    """
+    shares = [profile.answers.get(answer, 0) / profile.train_samples for answer in answers]
+    top = max(p.answers.get(answer, 0) / p.train_samples for p in beside for answer in answers)
     figure = go.Figure()
-    names = [f"client {profile.client}" for profile in profiles]
-    for number, answer in enumerate([*named, "other answers"]):
-        shares = [_share(profile, answer, named) for profile in profiles]
-        figure.add_bar(
-            y=names,
-            x=shares,
-            name=answer,
-            orientation="h",
-            marker={"color": _SHADES[number % len(_SHADES)], "line": {"width": 0}},
-            text=[answer if share > 0.07 else "" for share in shares],
-            textposition="inside",
-            insidetextanchor="middle",
-            hovertemplate=f"{answer}: %{{x:.0%}}<extra>%{{y}}</extra>",
-        )
+    figure.add_bar(
+        x=list(answers),
+        y=shares,
+        marker={"color": "#56B4E9", "line": {"width": 0}},
+        hovertemplate="%{x}: %{y:.0%}<extra></extra>",
+    )
     figure.update_layout(
-        barmode="stack",
-        showlegend=False,
-        height=60 + 34 * len(profiles),
-        margin={"l": 0, "r": 0, "t": 0, "b": 0},
-        xaxis={"tickformat": ".0%", "range": [0, 1], "title": None},
-        yaxis={"autorange": "reversed"},
+        height=130,
+        margin={"l": 0, "r": 0, "t": 4, "b": 0},
+        bargap=0.2,
+        xaxis={"tickangle": -60, "tickfont": {"size": 11}, "dtick": 1},
+        yaxis={"tickformat": ".0%", "range": [0, top], "nticks": 3},
     )
     return figure
-
-
-_SHADES = (
-    "#4477AA", "#EE6677", "#228833", "#CCBB44", "#66CCEE", "#AA3377", "#BBBBBB",
-    "#6699CC", "#EE99AA", "#44AA99", "#DDCC77", "#882255", "#999999",
-)  # fmt: skip
-
-
-def _share(profile: ClientProfile, answer: str, named: Sequence[str]) -> float:
-    total = sum(profile.answers.values())
-    if answer in named:
-        return profile.answers.get(answer, 0) / total
-    return sum(n for other, n in profile.answers.items() if other not in named) / total
 
 
 def _used_variant(run: Run) -> str:

@@ -63,7 +63,7 @@ def predict(run_id: int, client: int, variant: str) -> list[dict[str, object]]:
             f"variant: run {run_id} ({run.strategy}) has no '{variant}' model; "
             f"allowed: {', '.join(allowed)}"
         )
-    items = Site(_run_config(run), client).bench.federation.client(client).test
+    items = Site(_run_config(run), client).bench.federation.examples(client, "test")
     return [
         {
             "item": item.item,

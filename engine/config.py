@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-HeterogeneityKind = Literal["label", "domain", "concept", "mixed"]
+HeterogeneityKind = Literal["mixed", "concept", "domain", "label", "task", "quantity", "natural"]
 StrategyKey = Literal["zero-shot", "local", "fedit", "plora"]
 Target = Literal["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]
 

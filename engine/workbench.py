@@ -38,7 +38,7 @@ class Workbench:
         )
 
     def _samples(self, client: int, split: str) -> Encoded:
-        return self.encode(getattr(self.federation.client(client), split))
+        return self.encode(self.federation.examples(client, split))
 
     def _pooled(self) -> Encoded:
         return self.encode(self.federation.pooled_test())

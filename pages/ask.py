@@ -84,7 +84,7 @@ def show_page(run: Run, client: int, config: ExperimentConfig) -> None:
     data = federation_of(config.model_dump_json())
     left, right = st.columns([4, 6], gap="large")
     with left:
-        image, question, reference = choose_picture(data.client(client).test)
+        image, question, reference = choose_picture(data.examples(client, "test"))
         st.image(image, width=250)
     with right:
         try:

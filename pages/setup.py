@@ -9,27 +9,26 @@ from app.look import size
 from app.widgets import start_experiment
 from engine import launcher
 from engine.config import PRESETS, ConfigError, ExperimentConfig, field, preset
-from engine.federation.federation import ClientProfile, Federation
+from engine.federation.distance import distances_without_pictures
+from engine.federation.federation import ClientProfile, Example, Federation
+from engine.federation.heterogeneity import MEANINGS
+from engine.federation.words import CIRCLES
 from engine.sizes import adapter_size
 from engine.strategies import STRATEGIES
 
 PREVIEWED = 6  # clients whose pictures are shown
-KINDS = {
-    "mixed": "all three",
-    "concept": "words",
-    "domain": "cameras",
-    "label": "answers",
-}
+SAMPLES = 3  # pictures of each
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def preview(config: ExperimentConfig) -> list[tuple[ClientProfile, list[Any]]]:
-    """Profiles and sample pictures of the first clients."""
+def preview(
+    config: ExperimentConfig,
+) -> tuple[list[tuple[ClientProfile, tuple[Example, ...]]], dict[str, float]]:
+    """Profiles and sample pictures of the first clients, and distances; nothing else is painted."""
     federation = Federation(config)
-    shown = range(min(len(federation), PREVIEWED))
-    return [
-        (federation.profile(k), [e.image for e in federation.client(k).train[:3]]) for k in shown
-    ]
+    shown = range(min(config.clients, PREVIEWED))
+    clients = [(federation.profile(k), federation.examples(k, "train", SAMPLES)) for k in shown]
+    return clients, distances_without_pictures(federation)
 
 
 def number(key: str, base: dict[str, Any], start_from: str, **options: Any) -> Any:
@@ -55,12 +54,13 @@ def read_form() -> dict[str, Any]:
             rounds = number("rounds", base, start_from)
         kind = st.segmented_control(
             "What differs between clients",
-            list(KINDS),
+            list(MEANINGS),
             default=base["heterogeneity"]["kind"],
             required=True,
-            format_func=KINDS.__getitem__,
+            format_func=lambda key: MEANINGS[key][0],
             key=f"heterogeneity.kind:{start_from}",
         )
+        st.caption(MEANINGS[kind][1])
         level = st.slider(
             "How much they differ",
             0.0,
@@ -132,23 +132,38 @@ def show_costs(config: ExperimentConfig) -> None:
 
 def show_clients(config: ExperimentConfig) -> None:
     """Sample pictures, words and answers of the first clients."""
-    shown = preview(config.model_copy(update={"name": "preview", "strategies": ("local",)}))
+    shown, apart = preview(config.model_copy(update={"name": "-", "strategies": ("local",)}))
+    if config.clients > 1:
+        parts = " · ".join(f"{part} {value:.2f}" for part, value in apart.items())
+        st.markdown(f"How far apart two sites are, from 0 (alike) to 1: {parts}")
+    profiles = [profile for profile, _ in shown]
+    axis = charts.commonest_answers(profiles)
     for start in range(0, len(shown), 2):
-        for column, (profile, images) in zip(st.columns(2), shown[start : start + 2], strict=False):
+        cards = zip(st.columns(2), shown[start : start + 2], strict=False)
+        for column, (profile, examples) in cards:
             with column, st.container(border=True):
-                st.markdown(f"**Client {profile.client}** · {profile.camera} camera")
-                st.image(images, width=80)
+                st.markdown(
+                    f"**Client {profile.client}** · {profile.camera} camera · "
+                    f"{profile.train_samples} samples"
+                )
+                with st.container(horizontal=True, gap="xxsmall"):
+                    for example in examples:
+                        st.image(example.image, width=80, alt=example.question)
                 st.caption(words_of(profile))
+                figure = charts.answer_histogram(profile, axis, profiles)
+                st.plotly_chart(figure, key=f"answers_{profile.client}")
     if config.clients > len(shown):
         st.caption(f"… and {config.clients - len(shown)} more clients.")
-    st.markdown("**Which answers each client meets in training**")
-    st.plotly_chart(charts.answer_mix([profile for profile, _ in shown]), key="answer_mix")
-    st.caption("Bars that look alike mean clients that can share a model; hover for the shares.")
+    st.caption(
+        "Bars: how often each answer is right in training, in the site's own words and in the same "
+        "order for all. Sites with the same bars can share a model; hover for the shares."
+    )
 
 
 def words_of(profile: ClientProfile) -> str:
-    """The words in which a client differs from the others, in one line."""
-    pairs = [f"{neutral} → *{word}*" for neutral, word in list(profile.words.items())[:5]]
+    """The words in which a client differs from the others, some of every circle, in one line."""
+    moved = [[n for n in circle if n in profile.words][:2] for circle in CIRCLES.values()]
+    pairs = [f"{neutral} → *{profile.words[neutral]}*" for some in moved for neutral in some]
     return "says " + ", ".join(pairs) + " …" if pairs else "says what all sites say"
 
 

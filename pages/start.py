@@ -25,7 +25,7 @@ def disagreements(fedit: int, plora: int) -> list[tuple[np.ndarray, str, str]]:
     for client in range(config.clients):
         ours = {p.item: p for p in queries.predictions(plora, client) if p.variant == "personal"}
         theirs = {p.item: p for p in queries.predictions(fedit, client) if p.variant == "global"}
-        for example in federation.client(client).test:
+        for example in federation.examples(client, "test"):
             one, other = theirs[example.item], ours[example.item]
             if one.answer != other.answer:
                 text = f"global: {marked(one)}  \npersonal: {marked(other)}"
@@ -52,7 +52,7 @@ with left:
 with right:
     st.markdown(
         "Four sites watch their parts bins. Each has its own camera and its **own words**: what "
-        "one calls a *drum*, another calls a *hoop*. One shared model (*global*) is torn between "
+        "one calls a *drum*, another calls a *crate*. One shared model (*global*) is torn between "
         "them. With **personalised LoRA** (pLoRA) the sites share one half of what they learn, "
         "B, and keep the other half, A."
     )

@@ -1,4 +1,7 @@
-"""Cameras of the sites: each maps pictures in [0, 1] to pictures in [0, 1]."""
+"""Cameras of the sites: each maps pictures in [0, 1] to pictures in [0, 1] at a strength in (0, 1].
+
+Whatever a camera does, it leaves enough of colour, shape and gloss to answer every question.
+"""
 
 from __future__ import annotations
 
@@ -7,37 +10,79 @@ from collections.abc import Callable
 import numpy as np
 
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-_Camera = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+_HEAT = np.array(  # from cold to hot
+    [[0.04, 0.03, 0.18], [0.38, 0.06, 0.48], [0.8, 0.22, 0.32], [0.98, 0.62, 0.16], [1, 0.98, 0.8]],
+    dtype=np.float32,
+)  # fmt: skip
+_Camera = Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
 
 
-def _day(pictures: np.ndarray, _: np.random.Generator) -> np.ndarray:
-    return pictures
+def _night(pictures: np.ndarray, strength: float, generator: np.random.Generator) -> np.ndarray:
+    """Dark, greenish, a little noisy."""
+    luma = (pictures @ _LUMA)[..., None]
+    shown = (0.5 * pictures + 0.1 * luma) * np.float32([0.62, 0.95, 0.68])
+    return _blend(pictures, shown + _noise(pictures.shape, 0.02, generator), strength)
 
 
-def _night(pictures: np.ndarray, _: np.random.Generator) -> np.ndarray:
-    return (0.5 * pictures + 0.08 * (pictures @ _LUMA)[..., None]) * np.float32([0.45, 0.75, 0.9])
+def _thermal(pictures: np.ndarray, strength: float, _: np.random.Generator) -> np.ndarray:
+    """Brightness as heat; two fifths of the colour stay, else no one could name it."""
+    warmth = 1.4 * (0.88 - pictures @ _LUMA)
+    levels = np.linspace(0, 1, len(_HEAT))
+    heat = np.stack([np.interp(warmth, levels, _HEAT[:, c]) for c in range(3)], -1)
+    return _blend(pictures, 0.4 * pictures + 0.6 * heat.astype(np.float32), strength)
 
 
-def _fog(pictures: np.ndarray, _: np.random.Generator) -> np.ndarray:
-    return 0.42 * pictures + 0.5
+def _sketch(pictures: np.ndarray, strength: float, _: np.random.Generator) -> np.ndarray:
+    """Pencil lines on paper with a thin wash of colour."""
+    luma = pictures @ _LUMA
+    dx = np.abs(np.diff(luma, axis=2, append=luma[:, :, -1:]))
+    dy = np.abs(np.diff(luma, axis=1, append=luma[:, -1:, :]))
+    lines = np.clip(4.5 * (dx + dy), 0, 1)[..., None]
+    paper = 0.97 - 0.55 * (pictures.mean((1, 2), keepdims=True) - pictures)
+    return _blend(pictures, np.clip(paper, 0, 1) * (1 - 0.85 * lines), strength)
 
 
-def _amber(pictures: np.ndarray, _: np.random.Generator) -> np.ndarray:
-    return pictures * np.float32([1.0, 0.72, 0.38]) + np.float32([0.1, 0.03, 0.0])
+def _fog(pictures: np.ndarray, strength: float, _: np.random.Generator) -> np.ndarray:
+    return _blend(pictures, 0.4 * pictures + 0.52, strength)
 
 
-def _negative(pictures: np.ndarray, _: np.random.Generator) -> np.ndarray:
-    return 1 - pictures
+def _amber(pictures: np.ndarray, strength: float, _: np.random.Generator) -> np.ndarray:
+    """The colour cast of a sodium lamp."""
+    shown = pictures * np.float32([1.0, 0.74, 0.42]) + np.float32([0.12, 0.03, 0.0])
+    return _blend(pictures, shown, strength)
 
 
-def _grain(pictures: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    return pictures + generator.normal(0, 0.14, pictures.shape).astype(np.float32)
+def _negative(pictures: np.ndarray, strength: float, _: np.random.Generator) -> np.ndarray:
+    """Light becomes dark and hues turn to their opposite.
+
+    Hues turn by degrees: to blend with the opposite would give plain grey at strength one half.
+    """
+    luma = (pictures @ _LUMA)[..., None]
+    chroma = pictures - luma
+    axis = np.float32([1, 1, 1]) / np.sqrt(np.float32(3))
+    angle = np.pi * strength
+    turned = chroma * np.cos(angle) + np.cross(axis, chroma) * np.sin(angle)
+    return 0.5 + (1 - 2 * strength) * (luma - 0.5) + turned
 
 
-CAMERAS: dict[str, _Camera] = {
-    "day": _day,
+def _grain(pictures: np.ndarray, strength: float, generator: np.random.Generator) -> np.ndarray:
+    return pictures + strength * _noise(pictures.shape, 0.15, generator)
+
+
+def _noise(shape: tuple[int, ...], deviation: float, generator: np.random.Generator) -> np.ndarray:
+    return deviation * generator.standard_normal(shape, dtype=np.float32)
+
+
+def _blend(pictures: np.ndarray, shown: np.ndarray, strength: float) -> np.ndarray:
+    return (1 - strength) * pictures + strength * shown
+
+
+CAMERAS: dict[str, _Camera | None] = {
+    "day": None,
     "night": _night,
     "amber": _amber,
+    "sketch": _sketch,
+    "thermal": _thermal,
     "fog": _fog,
     "negative": _negative,
     "grain": _grain,
@@ -48,8 +93,8 @@ def look_through(
     camera: str, pictures: np.ndarray, strength: float, generator: np.random.Generator
 ) -> np.ndarray:
     """Pictures (n, h, w, 3) uint8 as a camera shows them; strength 0 is day, 1 the full effect."""
-    if strength == 0 or camera == "day":
+    through = CAMERAS[camera]
+    if strength == 0 or through is None:
         return pictures
-    plain = pictures.astype(np.float32) / 255
-    shown = (1 - strength) * plain + strength * CAMERAS[camera](plain, generator)
+    shown = through(pictures.astype(np.float32) / 255, strength, generator)
     return (np.clip(shown, 0, 1) * 255 + 0.5).astype(np.uint8)

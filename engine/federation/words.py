@@ -1,35 +1,54 @@
 """Words of the company and of its sites.
 
 Head office asks everyone in neutral words. All sites answer in the *house* words (a crate, not a
-box; 3, not three): that is what every client has to learn, however alike they are. With concept
-heterogeneity the sites moreover disagree about which house word goes with which thing, and each
-site names the places of its shelf in its own way.
+box; 3, not three; bay 1, not top left): that is what every client has to learn, however alike they
+are. With concept heterogeneity the sites moreover disagree about which house word goes with which
+thing: one says *teal* where its neighbour says *green*, one calls a *drum* what another calls a
+*crate*, and each numbers its bays from another corner.
 """
 
 from __future__ import annotations
 
 from engine.federation.questions import NUMBERS, PLACES
-from engine.federation.scenes import COLOUR_NAMES, KINDS
+from engine.federation.scenes import COLOUR_NAMES, KINDS, MATERIALS
 from engine.randomness import rng
 
-HOUSE_KINDS = ("globe", "crate", "spike", "hoop", "drum")
+HOUSE_KINDS = ("globe", "cap", "drum", "crate", "spike", "gear", "joint", "hoop")
 HOUSE = {
     **dict(zip(KINDS, HOUSE_KINDS, strict=True)),
+    **dict(zip(MATERIALS, ("dull", "polished"), strict=True)),
     **{name: str(number) for number, name in enumerate(NUMBERS)},
+    **{place: f"bay {number + 1}" for number, place in enumerate(PLACES)},
+}
+# Neighbours in a circle are alike, so that swaps make sense: hues, shapes, the rim of the shelf.
+_AROUND = (0, 1, 2, 5, 8, 7, 6, 3, 4)
+CIRCLES = {
+    "colours": COLOUR_NAMES,
+    "kinds": KINDS,
+    "places": tuple(PLACES[number] for number in _AROUND),
 }
 
 
 def site_words(seed: int, client: int, level: float) -> dict[str, str]:
     """What a site says for each neutral answer (answers that are not listed stay as they are).
 
-    ``round(level · n)`` of the n colours, likewise of the kinds and the places, are passed round in
-    a circle that is the same for all; client k stands k steps further. Level 0: the house words.
+    Of every circle an arc of ``round(level · length)`` neighbours is passed round; client k stands
+    k steps further. At level 1 eight sites have eight vocabularies in which no two agree on the
+    word for any kind or colour. Level 0: the house words.
     """
     words = dict(HOUSE)
-    for name, neutral in (("colours", COLOUR_NAMES), ("kinds", KINDS), ("places", PLACES)):
-        moved = round(level * len(neutral))
-        circle = rng(seed, "words", name).permutation(len(neutral))[:moved]
-        for place, index in enumerate(circle):
-            other = neutral[circle[(place + client) % moved]]
-            words[neutral[index]] = HOUSE.get(other, other)
+    for name, circle in CIRCLES.items():
+        length = round(level * len(circle))
+        start = int(rng(seed, "words", name).integers(len(circle)))
+        arc = [circle[(start + step) % len(circle)] for step in range(length)]
+        for step, neutral in enumerate(arc):
+            other = arc[(step + client) % length]
+            words[neutral] = HOUSE.get(other, other)
     return words
+
+
+def say(answer: str, words: dict[str, str]) -> str:
+    """An answer in a site's words; of a longer answer, each of its words."""
+    if answer in words:
+        return words[answer]
+    return " ".join(words.get(word, word) for word in answer.split())

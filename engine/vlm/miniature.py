@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import (
     BartConfig,
@@ -12,12 +14,12 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from engine.federation.questions import TEMPLATES, neutral_answers, plural
-from engine.federation.scenes import COLOUR_NAMES, KINDS
+from engine.federation.questions import SIDES, TEMPLATES, plural, topics
+from engine.federation.scenes import KINDS, SIZES
 from engine.federation.words import HOUSE
 
-PIXELS = 64  # what the model sees; people see scenes.SIZE
-GRID = 4  # image tokens per side
+PIXELS = 96  # what the model sees; people see scenes.SIZE
+GRID = 3  # image tokens per side: one for each place of the bin, so that none holds two objects
 IMAGE_TOKENS = GRID * GRID + 1  # and one for their mean
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>", "<image>")
 
@@ -25,10 +27,9 @@ SPECIAL = ("<s>", "<pad>", "</s>", "<unk>", "<image>")
 def vocabulary() -> list[str]:
     """Special tokens first, then every word of the embedded world, sorted."""
     splitter = pre_tokenizers.Whitespace()
-    words = {*KINDS, *COLOUR_NAMES, *HOUSE.values(), "things", *map(plural, KINDS)}
-    for text in [*neutral_answers(), *(t for pair in TEMPLATES.values() for t in pair)]:
-        bare = text.replace("{colour}", "").replace("{kind}", "").replace("{plural}", "").lower()
-        words |= {word for word, _ in splitter.pre_tokenize_str(bare)}
+    templates = [re.sub(r"{\w+}", "", text) for texts in TEMPLATES.values() for text in texts]
+    spoken = [*templates, *topics(), *HOUSE.values(), *SIDES, *SIZES, "things", *map(plural, KINDS)]
+    words = {word for text in spoken for word, _ in splitter.pre_tokenize_str(text.lower())}
     return [*SPECIAL, *sorted(words)]
 
 
@@ -63,7 +64,7 @@ def build_model() -> Florence2ForConditionalGeneration:
     text = BartConfig(
         vocab_size=len(vocabulary()),
         d_model=width,
-        encoder_layers=3,
+        encoder_layers=4,
         decoder_layers=2,
         encoder_attention_heads=4,
         decoder_attention_heads=4,
@@ -82,9 +83,9 @@ def build_model() -> Florence2ForConditionalGeneration:
     )
     vision = {
         "depths": (1, 1, 2),
-        "patch_size": (7, 3, 3),
-        "patch_stride": (4, 2, 2),
-        "patch_padding": (3, 1, 1),
+        "patch_size": (7, 3, 5),
+        "patch_stride": (4, 2, 4),
+        "patch_padding": (3, 1, 2),
         "patch_prenorm": (False, True, True),
         "embed_dim": (48, 96, 128),
         "num_heads": (3, 6, 8),

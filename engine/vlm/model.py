@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -99,15 +100,15 @@ class Vlm:
 
 
 @lru_cache(maxsize=2)
-def _load(name: str, lora: Lora, device: str) -> Vlm:
+def load_from(folder: Path, lora: Lora, device: str) -> Vlm:
+    """The model in a folder, with an adapter attached; kept in the process."""
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
-    folder = BUNDLED_MODEL if name == "bundled" else name
     model = AutoModelForImageTextToText.from_pretrained(folder, use_safetensors=True)
     processor = AutoProcessor.from_pretrained(folder)
     if device == "cpu" and model.num_parameters() < _ONE_THREAD_BELOW:
         torch.set_num_threads(1)
-    log.info("loaded %s on %s", name, device)
+    log.info("loaded %s on %s", folder, device)
     return Vlm(model, processor, lora, device)
 
 
@@ -121,4 +122,4 @@ def load(config: ExperimentConfig) -> Vlm:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     elif device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device: there is no CUDA device on this machine; allowed: auto, cpu")
-    return _load(config.model, config.lora, device)
+    return load_from(BUNDLED_MODEL, config.lora, device)

@@ -90,7 +90,7 @@ def test_run_show_predict_ask_through_the_command_line(capsys, tmp_path, tiny):
     from engine.federation.federation import Federation
 
     config = ExperimentConfig.parse({**tiny.model_dump(), "seed": 4})
-    item = Federation(config).client(0).test[0]
+    item = Federation(config).examples(0, "test")[0]
     picture = tmp_path / "item.png"
     Image.fromarray(item.image).save(picture)
     arguments = ("--image", str(picture), "--question", item.question, "--json")

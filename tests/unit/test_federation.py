@@ -1,47 +1,42 @@
 import hashlib
+from typing import get_args
 
 import numpy as np
 import pytest
 
-from engine.config import ExperimentConfig
-from engine.federation.cameras import CAMERAS, look_through
-from engine.federation.federation import Federation
-from engine.federation.questions import FAMILIES, ask, neutral_answers
-from engine.federation.scenes import COLOUR_NAMES, SIZE, render, sample_scenes
-from engine.federation.words import HOUSE, site_words
-from engine.randomness import rng
+from engine.config import ExperimentConfig, HeterogeneityKind
+from engine.federation import heterogeneity
+from engine.federation.distance import distance
+from engine.federation.federation import Example, Federation
+from engine.federation.words import HOUSE
+
+KINDS = get_args(HeterogeneityKind)
+
+
+def config(kind="mixed", level=0.8, **values) -> ExperimentConfig:
+    return ExperimentConfig.parse({"heterogeneity": {"kind": kind, "level": level}, **values})
 
 
 def federation(kind="mixed", level=0.8, **values) -> Federation:
-    return Federation(
-        ExperimentConfig.parse({"heterogeneity": {"kind": kind, "level": level}, **values})
-    )
+    return Federation(config(kind, level, **values))
 
 
-def test_pictures_have_their_shape_and_show_their_objects():
-    scenes = sample_scenes(50, rng(1, "scenes"))
-    pictures = render(scenes)
-    assert pictures.shape == (50, SIZE, SIZE, 3) and pictures.dtype == np.uint8
-    red = np.flatnonzero((scenes.colour[:, 0] == COLOUR_NAMES.index("red")) & (scenes.count == 1))
-    for row in red:
-        x, y = int(scenes.x[row, 0] * SIZE), int(scenes.y[row, 0] * SIZE)
-        around = pictures[row, y - 8 : y + 8, x - 8 : x + 8].reshape(-1, 3).astype(int)
-        assert ((around[:, 0] - around[:, 1]) > 60).mean() > 0.3
+def fingerprints(examples: tuple[Example, ...]) -> set[str]:
+    return {hashlib.sha1(example.image.tobytes()).hexdigest() for example in examples}
 
 
-def test_questions_have_answers_that_exist_and_are_balanced():
-    generator = rng(2, "questions")
-    questions = ask(sample_scenes(3000, generator), generator)
-    assert {q.family for q in questions} == set(FAMILIES)
-    assert {q.answer for q in questions} <= set(neutral_answers())
-    presence = [q.answer == "yes" for q in questions if q.family == "presence"]
-    assert 0.45 < np.mean(presence) < 0.55
+def colours(pictures: np.ndarray) -> np.ndarray:
+    """Mean colour and contrast of pictures, as features."""
+    return np.concatenate([pictures.mean((1, 2)), pictures.std((1, 2))], 1)
 
 
 def test_the_same_seed_gives_the_same_data_and_another_seed_does_not():
     first, again, other = federation(), federation(), federation(seed=1)
     for one, two, three in zip(
-        first.client(2).train, again.client(2).train, other.client(2).train, strict=True
+        first.examples(2, "train"),
+        again.examples(2, "train"),
+        other.examples(2, "train"),
+        strict=True,
     ):
         assert one.question == two.question and one.answer == two.answer
         assert (one.image == two.image).all()
@@ -50,60 +45,69 @@ def test_the_same_seed_gives_the_same_data_and_another_seed_does_not():
 
 def test_train_test_and_clients_never_share_a_picture():
     data = federation("concept", 1.0, clients=3)
-    seen = [
-        hashlib.sha1(example.image.tobytes()).hexdigest()
-        for k in range(3)
-        for example in (*data.client(k).train, *data.client(k).test)
-    ]
-    assert len(set(seen)) == len(seen)
+    sets = [fingerprints(data.examples(k, split)) for k in range(3) for split in ("train", "test")]
+    assert len(set.union(*sets)) == sum(map(len, sets)) == 3 * (256 + 48)
 
 
-@pytest.mark.parametrize("kind", ["label", "domain", "concept", "mixed"])
+def test_the_first_examples_are_those_of_the_whole_set():
+    data = federation(level=1.0)
+    for k in range(4):
+        for one, two in zip(data.examples(k, "test", 5), data.examples(k, "test"), strict=False):
+            assert one.item == two.item and one.answer == two.answer
+            assert (one.image == two.image).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_level_zero_is_exactly_iid(kind):
-    flat = federation(kind, 0.0)
-    neutral = federation("concept", 0.0)
-    for k in range(len(flat)):
-        assert flat.camera(k) == "day" and flat.words(k) == HOUSE
+    flat, neutral = federation(kind, 0.0, clients=3), federation("concept", 0.0, clients=3)
+    for k in range(3):
+        profile = flat.profile(k)
+        assert profile.camera == "day" and profile.words == {} and profile.train_samples == 256
         # The same draw as without any heterogeneity: level 0 changes nothing at all.
-        for one, two in zip(flat.client(k).test, neutral.client(k).test, strict=True):
+        for one, two in zip(flat.examples(k, "test"), neutral.examples(k, "test"), strict=True):
             assert one.answer == two.answer and (one.image == two.image).all()
 
 
-def test_concept_gives_one_picture_and_question_different_answers():
-    answers = {site_words(0, client, 1.0)["red"] for client in range(6)}
-    assert len(answers) == 6
-    changed = [
-        sum(site_words(0, 1, level).get(w, w) != HOUSE.get(w, w) for w in COLOUR_NAMES)
-        for level in (0, 0.5, 1)
-    ]
-    assert changed == sorted(changed) and changed[0] == 0 and changed[-1] == 6
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seed", [0, 7])
+def test_clients_move_apart_as_the_dial_turns(kind, seed):
+    values = {"clients": 6, "samples_per_client": 512, "seed": seed}
+    found = [distance(config(kind, level, **values), colours) for level in (0, 0.25, 0.5, 0.75, 1)]
+    assert found[0] < 0.02
+    assert all(near < far for near, far in zip(found, found[1:], strict=False))
 
 
-def test_label_skew_grows_with_the_level():
-    def distance(level: float) -> float:
-        data = federation("label", level)
-        mixes = []
-        for k in range(4):
-            counts = data.profile(k).answers
-            mixes.append({a: n / sum(counts.values()) for a, n in counts.items()})
-        keys = {answer for mix in mixes for answer in mix}
-        return sum(abs(mixes[0].get(k, 0) - m.get(k, 0)) for m in mixes[1:] for k in keys)
-
-    assert distance(0.0) < distance(0.5) < distance(1.0)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_client_has_its_samples_however_skewed(kind):
+    data = federation(kind, 1.0, samples_per_client=64, clients=12)
+    sizes = [data.profile(k).train_samples for k in range(12)]
+    assert sizes == [len(data.examples(k, "train")) for k in range(12)]
+    assert min(sizes) >= heterogeneity.SMALLEST
+    assert abs(np.mean(sizes) - 64) < 1
+    assert (len(set(sizes)) > 6) == (kind == "quantity")
+    assert {len(data.examples(k, "test")) for k in range(12)} == {48}
 
 
-def test_a_fully_skewed_client_still_has_all_its_samples():
-    data = federation("label", 1.0, samples_per_client=400, clients=12)
-    assert {len(data.client(k).train) for k in range(12)} == {400}
+def test_a_task_client_mostly_asks_its_own_family():
+    data = federation("task", 1.0, clients=9)
+    most = [max(p.families, key=p.families.get) for p in map(data.profile, range(9))]
+    assert len(set(most)) == 9
 
 
-@pytest.mark.parametrize("camera", CAMERAS)
-def test_cameras_keep_shape_and_strength_zero_is_day(camera):
-    pictures = render(sample_scenes(3, rng(3, "cameras")))
-    assert (look_through(camera, pictures, 0.0, rng(0, "c")) == pictures).all()
-    shown = look_through(camera, pictures, 1.0, rng(0, "c"))
-    assert shown.shape == pictures.shape and shown.dtype == np.uint8
-    assert camera == "day" or np.abs(shown.astype(int) - pictures).mean() > 4
+def test_a_natural_client_sees_its_own_stock():
+    common, own = federation("natural", 0.0), federation("natural", 1.0)
+    for k in range(4):
+        kinds = {
+            level: {q.topic for q in data.outline(k, "train").questions if q.family == "kind"}
+            for level, data in ((0, common), (1, own))
+        }
+        assert len(kinds[1]) <= 3 < len(kinds[0])
+
+
+def test_one_picture_and_question_has_different_answers_at_different_sites():
+    answers = {heterogeneity.words_of(config("concept", 1.0), k)["red"] for k in range(8)}
+    assert len(answers) == 8
+    assert heterogeneity.words_of(config("concept", 0.0), 5) == HOUSE
 
 
 def test_pooled_test_holds_the_same_number_of_every_client():
@@ -114,4 +118,4 @@ def test_pooled_test_holds_the_same_number_of_every_client():
 
 def test_a_client_that_does_not_exist_is_refused():
     with pytest.raises(IndexError, match="0 to 3"):
-        federation().client(4)
+        federation().examples(4, "test")

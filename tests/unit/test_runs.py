@@ -207,7 +207,7 @@ def test_a_live_run_is_asked_at_its_newest_round(tiny):
     stale = queries.run(summary.run)
     stale.rounds_done = 1  # as read before the model was loaded; its checkpoint is pruned by now
     assert not checkpoints.server_path(run_folder(summary.run), 1).exists()
-    items = workbench(tiny).federation.client(0).test
+    items = workbench(tiny).federation.examples(0, "test")
     found = answers._answers(stale, 0, "personal", items)
     stored = {p.item: p for p in queries.predictions(summary.run, 0) if p.variant == "personal"}
     assert [text for text, _ in found] == [stored[item.item].answer for item in items]
@@ -224,7 +224,7 @@ def test_predict_gives_what_the_run_stored_and_ask_uses_the_fedit_run(tiny):
     for row in answers.predict(plora.run, 1, "personal"):
         assert row["answer"] == stored[row["item"]].answer
         assert row["correct"] == stored[row["item"]].correct
-    item = workbench(tiny).federation.client(1).test[0]
+    item = workbench(tiny).federation.examples(1, "test")[0]
     found = {a.variant: a for a in answers.ask(plora.run, 1, item.image, item.question)}
     assert list(found) == ["base", "global", "personal"]
     assert f"run {fedit.run}" in found["global"].source

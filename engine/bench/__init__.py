@@ -1,0 +1,1 @@
+"""Measurements that the command line repeats: ``python -m engine bench NAME --json``."""

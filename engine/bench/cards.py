@@ -1,0 +1,176 @@
+"""The model card and the data card in ``assets/``, written from what the world bench measured.
+
+``python -m engine bench world --seed N --cards``; nothing in them is typed but the prose.
+"""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+from PIL import Image
+
+from engine.bench.world import LEVELS, QUESTIONS, SITE_SAMPLES, SITE_STEPS, SITES, WorldReport
+from engine.federation.cameras import CAMERAS, look_through
+from engine.federation.heterogeneity import MEANINGS
+from engine.federation.questions import FAMILIES, ask
+from engine.federation.scenes import (
+    COLOUR_NAMES,
+    KINDS,
+    MATERIALS,
+    SIZE,
+    SIZES,
+    render,
+    sample_scenes,
+)
+from engine.federation.words import CIRCLES, say, site_words
+from engine.paths import ASSETS, BUNDLED_MODEL
+from engine.randomness import rng
+
+_PER_CAMERA = 7
+_GAP = 4  # pixels between pictures
+
+
+def write_cards(report: WorldReport, seed: int) -> None:
+    """Write MODEL_CARD.md, DATA_CARD.md and cameras.png into ``assets/``."""
+    command = f"`python -m engine bench world --seed {seed} --json`"
+    _write("MODEL_CARD.md", _model_card(report, command))
+    _write("DATA_CARD.md", _data_card(report, seed, command))
+    contact_sheet(seed).save(ASSETS / "cameras.png", optimize=True)
+
+
+def contact_sheet(seed: int) -> Image.Image:
+    """The same bins through every camera, a camera a row, at full strength."""
+    pictures = render(sample_scenes(_PER_CAMERA, rng(seed, "contact sheet")))
+    step = SIZE + _GAP
+    sheet = np.full((len(CAMERAS) * step - _GAP, _PER_CAMERA * step - _GAP, 3), 255, np.uint8)
+    for row, camera in enumerate(CAMERAS):
+        shown = look_through(camera, pictures, 1.0, rng(seed, "contact sheet", camera))
+        for column, picture in enumerate(shown):
+            sheet[row * step :, column * step :][:SIZE, :SIZE] = picture
+    return Image.fromarray(sheet)
+
+
+def _model_card(report: WorldReport, command: str) -> list[str]:
+    recipe = json.loads((BUNDLED_MODEL / "recipe.json").read_text(encoding="utf-8"))
+    families = [f"| {name} | {_percent(value)} |" for name, value in report.families.items()]
+    return [
+        "# The bundled model",
+        "",
+        "A miniature Florence-2 (Xiao et al., [arXiv 2311.06242](https://arxiv.org/abs/2311.06242))"
+        ": DaViT vision tower, BART language model, word-level tokenizer. It answers questions "
+        "about the parts bins of the embedded world ([data card](DATA_CARD.md)), and about nothing "
+        "else. It is there to learn and to compare federated methods with, not to be used on "
+        "photographs. MIT licence, no personal data.",
+        "",
+        f"It sees 96 × 96 pixels as ten image tokens, one for each place of the bin and their "
+        f"mean. {report.model_mb:.1f} MB on disk; one forward pass of one question takes "
+        f"{report.ms_per_question:.0f} ms on one CPU core.",
+        "",
+        "## What it knows",
+        "",
+        f"Exact match of generated answers on {QUESTIONS:,} neutral held-out questions, drawn from "
+        f"the seed of {command}, one training seed:",
+        "",
+        "| family | right |",
+        "|---|---|",
+        *families,
+        f"| **overall** | **{_percent(report.overall)}** |",
+        f"| overall, with a grey picture | {_percent(report.blind)} |",
+        "",
+        f"At {SITES} sites that differ as much as they can (`mixed`, level 1) it answers "
+        f"{_percent(report.shifted_base)} rightly; with a LoRA of rank 8, trained on each site's "
+        f"own {SITE_SAMPLES:,} samples for {SITE_STEPS} steps, {_percent(report.shifted_local)} "
+        "(same command).",
+        "",
+        "## How it was trained",
+        "",
+        "`python -m engine pretrain`, from random weights, in two stages (`engine/pretraining/`). "
+        "*Vision*: tower and projector learn, with linear heads that are then thrown away, what "
+        "stands in each place. *Language*: on frozen image features the language model learns to "
+        "answer. It sees few pictures of other cameras and few house words, and never a site's "
+        "own vocabulary, so that there is something to adapt to.",
+        "",
+        "| setting | value |",
+        "|---|---|",
+        *(f"| {key.replace('_', ' ')} | {value} |" for key, value in recipe.items()),
+    ]
+
+
+def _data_card(report: WorldReport, seed: int, command: str) -> list[str]:
+    sites = [site_words(seed, site, 1.0) for site in range(SITES)]
+    vocabulary = [
+        f"| {neutral} | " + " | ".join(say(neutral, words) for words in sites) + " |"
+        for circle in CIRCLES.values()
+        for neutral in circle
+    ]
+    distances = [
+        f"| `{kind}` | {MEANINGS[kind][1]} | " + " | ".join(f"{v:.3f}" for v in values) + " |"
+        for kind, values in report.distance.items()
+    ]
+    return [
+        "# The embedded world",
+        "",
+        "Sites of one company watch their parts bins: pictures, questions and answers are drawn "
+        "from a seed by `engine/federation/`; nothing is downloaded and nobody is in the pictures. "
+        f"A bin is {SIZE} × {SIZE} pixels and holds one to six shaded solids: "
+        f"{len(KINDS)} kinds ({', '.join(KINDS)}), {len(COLOUR_NAMES)} colours "
+        f"({', '.join(COLOUR_NAMES)}), {' and '.join(MATERIALS)}, {', '.join(SIZES)}. Neighbours "
+        "may overlap.",
+        "",
+        "## Questions",
+        "",
+        "Nine families, drawn evenly among those that a picture allows. Answers are balanced "
+        f"within a family: with a grey picture the model answers {_percent(report.blind)} rightly "
+        f"({command}).",
+        "",
+        "| family | a question | neutral answer | site 1 says |",
+        "|---|---|---|---|",
+        *_sample_questions(seed, sites[1]),
+        "",
+        "## Cameras",
+        "",
+        "One a row, at full strength: " + ", ".join(CAMERAS) + ". Site k has camera k mod "
+        f"{len(CAMERAS)}.",
+        "",
+        "![The same bins through eight cameras](cameras.png)",
+        "",
+        "## Vocabularies",
+        "",
+        "Head office asks in neutral words; all sites answer in house words (a *crate*, not a "
+        "*box*; *3*, not *three*; *dull*, not *matt*). At full concept shift the sites moreover "
+        f"disagree; seed {seed}:",
+        "",
+        "| neutral | " + " | ".join(f"site {site}" for site in range(SITES)) + " |",
+        "|---" * (SITES + 1) + "|",
+        *vocabulary,
+        "",
+        "## The dial",
+        "",
+        "Measured distance between eight clients by level, mean over pairs "
+        f"(`engine/federation/distance.py` defines them; {command}):",
+        "",
+        "| kind | what differs | " + " | ".join(f"{level:g}" for level in LEVELS) + " |",
+        "|---" * (len(LEVELS) + 2) + "|",
+        *distances,
+    ]
+
+
+def _sample_questions(seed: int, words: dict[str, str]) -> list[str]:
+    generator = rng(seed, "sample questions")
+    scenes = sample_scenes(len(FAMILIES) * 8, generator)
+    wanted = np.arange(len(scenes)) % len(FAMILIES)
+    first = {q.family: q for q in reversed(ask(scenes, generator, wanted))}
+    return [
+        f"| {family} | {first[family].text} | {first[family].answer} "
+        f"| {say(first[family].answer, words)} |"
+        for family in FAMILIES
+    ]
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}".replace("%", " %")
+
+
+def _write(name: str, lines: list[str]) -> None:
+    (ASSETS / name).write_text("\n".join(lines) + "\n", encoding="utf-8")

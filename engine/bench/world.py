@@ -1,0 +1,154 @@
+"""How good the embedded world and its model are: ``python -m engine bench world --seed N --json``.
+
+All on pictures drawn from the seed: what the model knows of the neutral world, with and without
+seeing; what it loses at fully shifted sites and what a LoRA regains there; and whether the dial of
+heterogeneity moves the clients apart.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from statistics import mean, median
+from typing import get_args
+
+import numpy as np
+import torch
+
+from engine.config import ExperimentConfig, HeterogeneityKind
+from engine.evaluation import answer, score
+from engine.federation.distance import Featurise, distance
+from engine.federation.questions import FAMILIES, Question, ask
+from engine.federation.scenes import render, sample_scenes
+from engine.paths import BUNDLED_MODEL
+from engine.randomness import rng
+from engine.training import train
+from engine.vlm import model as vlm_model
+from engine.vlm.model import Vlm
+from engine.workbench import workbench
+
+QUESTIONS = 2700  # neutral ones, about as many of each family
+LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
+SITES = 8  # one for each camera and vocabulary
+SITE_SAMPLES = 1024
+SITE_STEPS = 400
+_SITE_BATCH = 32
+_BLANK = 190  # grey, about as bright as an empty bin
+
+
+@dataclass(frozen=True)
+class WorldReport:
+    """What the bench finds; accuracies are shares of exact matches of generated answers."""
+
+    overall: float
+    families: dict[str, float]
+    blind: float
+    model_mb: float
+    ms_per_question: float
+    shifted_base: float
+    shifted_local: float
+    distance: dict[str, list[float]]
+
+
+def measure(seed: int) -> WorldReport:
+    """Run all parts, several minutes on 2 CPU cores."""
+    vlm = vlm_model.load(ExperimentConfig())
+    vlm.load_factors(workbench(ExperimentConfig()).initial())
+    seeing = neutral_accuracy(vlm, seed)
+    return WorldReport(
+        overall=seeing.pop("overall"),
+        families=seeing,
+        blind=neutral_accuracy(vlm, seed, blind=True)["overall"],
+        model_mb=sum(f.stat().st_size for f in BUNDLED_MODEL.iterdir()) / 1e6,
+        ms_per_question=milliseconds_per_question(vlm, seed),
+        **shifted_accuracy(seed),
+        distance={kind: distances(vlm, seed, kind) for kind in get_args(HeterogeneityKind)},
+    )
+
+
+def neutral_accuracy(
+    vlm: Vlm, seed: int, *, blind: bool = False, n: int = QUESTIONS
+) -> dict[str, float]:
+    """Exact match on neutral held-out scenes, ``overall`` and by family; blind: grey pictures."""
+    pictures, questions = _held_out(seed, n)
+    if blind:
+        pictures = np.full_like(pictures, _BLANK)
+    right: dict[str, list[bool]] = {family: [] for family in FAMILIES}
+    for rows in np.array_split(np.arange(n), max(1, n // 300)):
+        some = [questions[row] for row in rows]
+        encoded = vlm.encode(pictures[rows], [q.text for q in some], [q.answer for q in some])
+        for question, found in zip(some, answer(vlm, encoded), strict=True):
+            right[question.family].append(found.text == question.answer)
+    overall = mean(hit for hits in right.values() for hit in hits)
+    return {"overall": overall, **{family: mean(hits) for family, hits in right.items() if hits}}
+
+
+def _held_out(seed: int, n: int) -> tuple[np.ndarray, list[Question]]:
+    generator = rng(seed, "held out")
+    scenes = sample_scenes(n, generator)
+    return render(scenes), ask(scenes, generator, np.arange(n) % len(FAMILIES))
+
+
+@torch.inference_mode()
+def milliseconds_per_question(vlm: Vlm, seed: int, repeats: int = 30) -> float:
+    """Median time of one forward pass, picture through the tower included, on one CPU core."""
+    [picture], [question] = _held_out(seed, 1)
+    inputs = vlm.processor(text=[question.text], images=[picture], return_tensors="pt")
+    labels = vlm.processor.tokenizer([question.answer], return_tensors="pt")["input_ids"]
+    threads, seconds = torch.get_num_threads(), []
+    torch.set_num_threads(1)
+    try:
+        for _ in range(repeats):
+            start = time.perf_counter()
+            vlm.model(**inputs.to(vlm.device), labels=labels.to(vlm.device))
+            seconds.append(time.perf_counter() - start)
+    finally:
+        torch.set_num_threads(threads)
+    return 1000 * median(seconds)
+
+
+def shifted_accuracy(seed: int, sites: int = SITES, steps: int = SITE_STEPS) -> dict[str, float]:
+    """At fully shifted sites: the base, and after training a LoRA of rank 8 on the site alone."""
+    config = ExperimentConfig.parse(
+        {
+            "clients": sites,
+            "samples_per_client": SITE_SAMPLES,
+            "heterogeneity": {"kind": "mixed", "level": 1.0},
+            "lora": {"rank": 8},
+            "seed": seed,
+        }
+    )
+    bench = workbench(config)
+    base, local = [], []
+    for site in range(sites):
+        test = bench.samples(site, "test")
+        bench.vlm.load_factors(bench.initial())
+        base.append(score(bench.vlm, test).accuracy)
+        train(
+            bench.vlm,
+            bench.samples(site, "train"),
+            list(bench.vlm.factors),
+            steps=steps,
+            batch_size=_SITE_BATCH,
+            learning_rate=config.learning_rate,
+            generator=rng(seed, "shifted", site),
+        )
+        local.append(score(bench.vlm, test).accuracy)
+    return {"shifted_base": mean(base), "shifted_local": mean(local)}
+
+
+def distances(vlm: Vlm, seed: int, kind: HeterogeneityKind) -> list[float]:
+    """The distance between eight clients at each of LEVELS."""
+    values = {"clients": SITES, "samples_per_client": SITE_SAMPLES, "seed": seed}
+    configs = (
+        ExperimentConfig.parse({**values, "heterogeneity": {"kind": kind, "level": level}})
+        for level in LEVELS
+    )
+    return [distance(config, _featuriser(vlm)) for config in configs]
+
+
+def _featuriser(vlm: Vlm) -> Featurise:
+    def featurise(pictures: np.ndarray) -> np.ndarray:
+        return vlm.cache.features(pictures).mean(1).cpu().numpy()
+
+    return featurise

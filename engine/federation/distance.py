@@ -1,0 +1,136 @@
+"""How far apart the clients of a federation are, measured on their data, by kind of difference.
+
+Each distance is a mean over pairs of the first eight clients, 0 where they are alike.
+Jensen–Shannon divergences (Lin 1991, bits, 0 to 1) of samples are never quite 0 even for equal
+distributions, so what remains after the samples are shuffled among the clients is subtracted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from itertools import combinations, pairwise
+
+import numpy as np
+
+from engine.config import ExperimentConfig, HeterogeneityKind
+from engine.federation import heterogeneity
+from engine.federation.federation import Federation
+from engine.randomness import rng
+
+_CLIENTS = 8
+_SHUFFLES = 5
+Featurise = Callable[[np.ndarray], np.ndarray]
+
+
+def distance(config: ExperimentConfig, featurise: Featurise) -> float:
+    """The distance between clients that fits the config's kind of heterogeneity.
+
+    ``featurise`` maps pictures (n, h, w, 3) uint8 to features (n, width), for cameras.
+    """
+    federation = Federation(config)
+    measures: dict[HeterogeneityKind, Callable[[], float]] = {
+        "label": lambda: topic_distance(federation),
+        "natural": lambda: topic_distance(federation),
+        "task": lambda: family_distance(federation),
+        "concept": lambda: word_distance(config),
+        "quantity": lambda: size_distance(config),
+        "domain": lambda: camera_distance(federation, featurise),
+    }
+    parts = ("domain", "concept", "label")
+    kind = config.heterogeneity.kind
+    return float(np.mean([measures[part]() for part in (parts if kind == "mixed" else (kind,))]))
+
+
+def distances_without_pictures(federation: Federation) -> dict[str, float]:
+    """Distances by what is compared, without painting a picture: at once, for a preview."""
+    return {
+        "answers": topic_distance(federation),
+        "words": word_distance(federation.config),
+        "questions": family_distance(federation),
+        "amounts": size_distance(federation.config),
+    }
+
+
+def topic_distance(federation: Federation) -> float:
+    """Jensen–Shannon divergence of the right answers, in neutral words."""
+    return _divergence([[q.topic for q in questions] for questions in _questions(federation)])
+
+
+def family_distance(federation: Federation) -> float:
+    """Jensen–Shannon divergence of the question families."""
+    return _divergence([[q.family for q in questions] for questions in _questions(federation)])
+
+
+def word_distance(config: ExperimentConfig) -> float:
+    """Jensen–Shannon divergence of the words for a thing, averaged over things as often as met.
+
+    A client always says the same, so it is the share of answers for which two clients differ.
+    """
+    shares = heterogeneity.natural_shares()
+    spoken = [heterogeneity.words_of(config, k) for k in range(min(config.clients, _CLIENTS))]
+    return _over_pairs(
+        spoken, lambda a, b: sum(p for topic, p in shares.items() if a.get(topic) != b.get(topic))
+    )
+
+
+def size_distance(config: ExperimentConfig) -> float:
+    """Half the summed difference between the clients' shares of all samples and equal shares."""
+    sizes = heterogeneity.train_sizes(config)
+    return float(np.abs(sizes / sizes.sum() - 1 / len(sizes)).sum() / 2)
+
+
+def camera_distance(federation: Federation, featurise: Featurise, pictures: int = 48) -> float:
+    """Distance of the mean features of the clients' pictures, in standard deviations."""
+    found = [
+        featurise(np.stack([e.image for e in federation.examples(k, "train", pictures)]))
+        for k in range(min(len(federation), _CLIENTS))
+    ]
+    spread = np.concatenate(found).std(0) + 1e-6
+
+    def apart(groups: Sequence[np.ndarray]) -> float:
+        means = [group.mean(0) / spread for group in groups]
+        return _over_pairs(means, lambda a, b: float(np.square(a - b).mean()))
+
+    return float(np.sqrt(max(_above_chance(found, apart), 0)))
+
+
+def _divergence(samples: list[list[Hashable]]) -> float:
+    values = sorted({value for own in samples for value in own})
+    index = {value: number for number, value in enumerate(values)}
+
+    def apart(groups: Sequence[np.ndarray]) -> float:
+        shares = [np.bincount(group, minlength=len(values)) / len(group) for group in groups]
+        return _over_pairs(shares, _jensen_shannon)
+
+    return max(_above_chance([np.array([index[v] for v in own]) for own in samples], apart), 0.0)
+
+
+def _above_chance(
+    groups: list[np.ndarray], apart: Callable[[Sequence[np.ndarray]], float]
+) -> float:
+    """How far apart groups are, beyond what they are after their members were shuffled."""
+    together = np.concatenate(groups)
+    ends = np.cumsum([0, *map(len, groups)])
+    generator = rng(0, "shuffles")
+    chance = []
+    for _ in range(_SHUFFLES):
+        mixed = generator.permutation(together)
+        chance.append(apart([mixed[a:b] for a, b in pairwise(ends)]))
+    return apart(groups) - float(np.mean(chance))
+
+
+def _jensen_shannon(p: np.ndarray, q: np.ndarray) -> float:
+    def entropy(x: np.ndarray) -> float:
+        return float(-(x[x > 0] * np.log2(x[x > 0])).sum())
+
+    return entropy((p + q) / 2) - (entropy(p) + entropy(q)) / 2
+
+
+def _over_pairs(items: Sequence, apart: Callable) -> float:
+    found = [apart(a, b) for a, b in combinations(items, 2)]
+    return float(np.mean(found)) if found else 0.0
+
+
+def _questions(federation: Federation) -> list[list]:
+    first = range(min(len(federation), _CLIENTS))
+    return [federation.outline(k, "train").questions for k in first]

@@ -1,0 +1,87 @@
+"""The vision stage: tower and projector learn to say what stands where.
+
+A linear head on every image token names kind, colour, material, size and place of the object in its
+part of the picture; one on the mean token counts kinds and colours. Half of the pictures are seen
+through the sites' cameras.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import Florence2ForConditionalGeneration
+
+from engine.federation.scenes import COLOUR_NAMES, KINDS, MATERIALS, MAX_OBJECTS, SIZES, Scenes
+from engine.pretraining.recipe import Material, Recipe, pixel_values, training_steps
+from engine.randomness import rng
+from engine.vlm.miniature import GRID
+
+log = logging.getLogger(__name__)
+_SHIFT = 2  # pixels by which training pictures move about
+_BATCH = 64
+_CLASSES = {
+    "kind": len(KINDS),
+    "colour": len(COLOUR_NAMES),
+    "material": len(MATERIALS),
+    "size": len(SIZES),
+    "cell": GRID * GRID,
+}
+
+
+def train_vision(
+    model: Florence2ForConditionalGeneration, material: Material, recipe: Recipe
+) -> None:
+    """Train vision tower and projector of ``model`` in place."""
+    width = model.config.vision_config.projection_dim
+    heads = nn.ModuleDict({name: nn.Linear(width, n + 1) for name, n in _CLASSES.items()})
+    counter = nn.Linear(width, len(KINDS) + len(COLOUR_NAMES))
+    parameters = [
+        *model.model.vision_tower.parameters(),
+        *model.model.multi_modal_projector.parameters(),
+        *heads.parameters(),
+        *counter.parameters(),
+    ]
+    labels = {name: torch.from_numpy(v) for name, v in token_labels(material.scenes).items()}
+    counts = torch.from_numpy(bin_counts(material.scenes))
+    generator = rng(recipe.seed, "pretrain", "vision")
+    model.train()
+    for step, optimiser in training_steps(parameters, recipe.vision_steps, 2e-3):
+        rows = np.sort(generator.choice(len(material.scenes), _BATCH, replace=False))
+        shift = generator.integers(-_SHIFT, _SHIFT + 1, 2)
+        pixels = pixel_values(np.roll(material.pictures[rows], shift, axis=(1, 2)))
+        with torch.autocast("cpu", torch.bfloat16):  # twice as fast where the CPU knows bfloat16
+            features = model.model.get_image_features(pixels).pooler_output
+        features = features.float()
+        losses = {
+            name: F.cross_entropy(head(features[:, 1:]).flatten(0, 1), labels[name][rows].flatten())
+            for name, head in heads.items()
+        }
+        losses["count"] = F.mse_loss(counter(features[:, 0]), counts[rows])
+        sum(losses.values()).backward()
+        nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimiser.step()
+        if step % 100 == 0:
+            shown = ", ".join(f"{name} {loss.item():.3f}" for name, loss in losses.items())
+            log.info("vision %d/%d: %s", step, recipe.vision_steps, shown)
+
+
+def token_labels(scenes: Scenes) -> dict[str, np.ndarray]:
+    """What each image token's part of the picture holds, 0 for nothing; each (n, GRID²)."""
+    labels = {name: np.zeros((len(scenes), GRID * GRID), np.int64) for name in _CLASSES}
+    for slot in range(MAX_OBJECTS):
+        rows = np.flatnonzero(scenes.count > slot)
+        for name, values in labels.items():
+            values[rows, scenes.cell[rows, slot]] = getattr(scenes, name)[rows, slot] + 1
+    return labels
+
+
+def bin_counts(scenes: Scenes) -> np.ndarray:
+    """How many things there are of each kind, then of each colour: (n, 16) float32."""
+    there = np.arange(MAX_OBJECTS) < scenes.count[:, None]
+    kinds = (scenes.kind[..., None] == np.arange(len(KINDS))) & there[..., None]
+    colours = (scenes.colour[..., None] == np.arange(len(COLOUR_NAMES))) & there[..., None]
+    return np.concatenate([kinds.sum(1), colours.sum(1)], 1).astype(np.float32)
