@@ -17,7 +17,7 @@ import torch
 
 from engine.config import ExperimentConfig, HeterogeneityKind
 from engine.evaluation import answer, score
-from engine.federation.distance import Featurise, distance
+from engine.federation.distance import distance
 from engine.federation.questions import FAMILIES, Question, ask
 from engine.federation.scenes import render, sample_scenes
 from engine.paths import BUNDLED_MODEL
@@ -62,7 +62,7 @@ def measure(seed: int) -> WorldReport:
         model_mb=sum(f.stat().st_size for f in BUNDLED_MODEL.iterdir()) / 1e6,
         ms_per_question=milliseconds_per_question(vlm, seed),
         **shifted_accuracy(seed),
-        distance={kind: distances(vlm, seed, kind) for kind in get_args(HeterogeneityKind)},
+        distance={kind: distances(seed, kind) for kind in get_args(HeterogeneityKind)},
     )
 
 
@@ -137,18 +137,11 @@ def shifted_accuracy(seed: int, sites: int = SITES, steps: int = SITE_STEPS) -> 
     return {"shifted_base": mean(base), "shifted_local": mean(local)}
 
 
-def distances(vlm: Vlm, seed: int, kind: HeterogeneityKind) -> list[float]:
+def distances(seed: int, kind: HeterogeneityKind) -> list[float]:
     """The distance between eight clients at each of LEVELS."""
     values = {"clients": SITES, "samples_per_client": SITE_SAMPLES, "seed": seed}
     configs = (
         ExperimentConfig.parse({**values, "heterogeneity": {"kind": kind, "level": level}})
         for level in LEVELS
     )
-    return [distance(config, _featuriser(vlm)) for config in configs]
-
-
-def _featuriser(vlm: Vlm) -> Featurise:
-    def featurise(pictures: np.ndarray) -> np.ndarray:
-        return vlm.cache.features(pictures).mean(1).cpu().numpy()
-
-    return featurise
+    return [distance(config) for config in configs]

@@ -19,14 +19,10 @@ from engine.randomness import rng
 
 _CLIENTS = 8
 _SHUFFLES = 5
-Featurise = Callable[[np.ndarray], np.ndarray]
 
 
-def distance(config: ExperimentConfig, featurise: Featurise) -> float:
-    """The distance between clients that fits the config's kind of heterogeneity.
-
-    ``featurise`` maps pictures (n, h, w, 3) uint8 to features (n, width), for cameras.
-    """
+def distance(config: ExperimentConfig) -> float:
+    """The distance between clients by the config's kind; of ``mixed``, the mean of its three."""
     federation = Federation(config)
     measures: dict[HeterogeneityKind, Callable[[], float]] = {
         "label": lambda: topic_distance(federation),
@@ -34,7 +30,7 @@ def distance(config: ExperimentConfig, featurise: Featurise) -> float:
         "task": lambda: family_distance(federation),
         "concept": lambda: word_distance(config),
         "quantity": lambda: size_distance(config),
-        "domain": lambda: camera_distance(federation, featurise),
+        "domain": lambda: camera_distance(federation),
     }
     parts = ("domain", "concept", "label")
     kind = config.heterogeneity.kind
@@ -79,19 +75,25 @@ def size_distance(config: ExperimentConfig) -> float:
     return float(np.abs(sizes / sizes.sum() - 1 / len(sizes)).sum() / 2)
 
 
-def camera_distance(federation: Federation, featurise: Featurise, pictures: int = 48) -> float:
-    """Distance of the mean features of the clients' pictures, in standard deviations."""
+def camera_distance(federation: Federation, pictures: int = 64) -> float:
+    """Root mean square difference of the clients' mean picture features, in full brightness."""
     found = [
-        featurise(np.stack([e.image for e in federation.examples(k, "train", pictures)]))
+        picture_features(np.stack([e.image for e in federation.examples(k, "train", pictures)]))
         for k in range(min(len(federation), _CLIENTS))
     ]
-    spread = np.concatenate(found).std(0) + 1e-6
 
     def apart(groups: Sequence[np.ndarray]) -> float:
-        means = [group.mean(0) / spread for group in groups]
+        means = [group.mean(0) for group in groups]
         return _over_pairs(means, lambda a, b: float(np.square(a - b).mean()))
 
     return float(np.sqrt(max(_above_chance(found, apart), 0)))
+
+
+def picture_features(pictures: np.ndarray) -> np.ndarray:
+    """Mean, contrast and mean edge of each colour channel: (n, h, w, 3) uint8 -> (n, 9)."""
+    bright = pictures.astype(np.float32) / 255
+    edges = np.abs(np.diff(bright, axis=1))
+    return np.concatenate([bright.mean((1, 2)), bright.std((1, 2)), edges.mean((1, 2))], 1)
 
 
 def _divergence(samples: list[list[Hashable]]) -> float:

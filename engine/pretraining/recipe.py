@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import nn
-from torch.nn import functional as F
 
 from engine.federation.cameras import CAMERAS, look_through
 from engine.federation.scenes import Scenes, render, sample_scenes
@@ -70,9 +70,8 @@ def make_material(recipe: Recipe) -> Material:
 
 def shrink(pictures: np.ndarray) -> np.ndarray:
     """Pictures (n, h, w, 3) uint8 at the size that the model sees, as the image processor does."""
-    images = torch.from_numpy(pictures).permute(0, 3, 1, 2).float()
-    images = F.interpolate(images, size=PIXELS, mode="bicubic", antialias=True, align_corners=False)
-    return images.round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
+    size = (PIXELS, PIXELS)
+    return np.stack([Image.fromarray(p).resize(size, Image.Resampling.BICUBIC) for p in pictures])
 
 
 def pixel_values(pictures: np.ndarray) -> torch.Tensor:

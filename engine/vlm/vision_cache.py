@@ -52,11 +52,6 @@ class VisionCache:
             self._table = features if self._table is None else torch.cat([self._table, features])
         return torch.tensor([self._row[key] for key in keys], dtype=torch.long)
 
-    def features(self, images: Sequence[np.ndarray]) -> torch.Tensor:
-        """Features (n, image tokens, width) of pictures (height, width, 3) uint8."""
-        rows = self.rows(images)  # first: it may make the table longer
-        return self._table[rows]
-
     def _look_up(self, pixel_values: torch.Tensor, **kwargs: Any) -> Any:
         if pixel_values.is_floating_point():
             return self._compute(pixel_values, **kwargs)

@@ -36,12 +36,6 @@ def test_a_site_is_strange_at_first_and_training_helps():
     assert found["shifted_local"] >= found["shifted_base"] + 0.1
 
 
-def test_cameras_move_apart_in_the_features_of_the_tower(vlm):
-    found = world.distances(vlm, seed=13, kind="domain")
-    assert found[0] < 0.1
-    assert all(near < far for near, far in zip(found, found[1:], strict=False))
-
-
 def test_the_cards_hold_what_was_measured(monkeypatch, tmp_path):
     monkeypatch.setattr(cards, "ASSETS", tmp_path)
     distances = {kind: [0.0, 0.111, 0.222, 0.333, 0.444] for kind in get_args(HeterogeneityKind)}
