@@ -62,7 +62,7 @@ class Federation:
 
     def __init__(self, config: ExperimentConfig) -> None:
         self.config = config
-        self._examples = lru_cache(maxsize=128)(self._paint)
+        self._examples = lru_cache(maxsize=32)(self._paint)  # some 10 MB each
 
     def __len__(self) -> int:
         return self.config.clients
