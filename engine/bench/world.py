@@ -19,7 +19,7 @@ from engine.config import ExperimentConfig, HeterogeneityKind
 from engine.evaluation import answer, score
 from engine.federation.distance import distance
 from engine.federation.questions import FAMILIES, Question, ask
-from engine.federation.scenes import render, sample_scenes
+from engine.federation.scenes import SIZE, Scenes, render, sample_scenes
 from engine.paths import BUNDLED_MODEL
 from engine.randomness import rng
 from engine.training import train
@@ -70,9 +70,8 @@ def neutral_accuracy(
     vlm: Vlm, seed: int, *, blind: bool = False, n: int = QUESTIONS
 ) -> dict[str, float]:
     """Exact match on neutral held-out scenes, ``overall`` and by family; blind: grey pictures."""
-    pictures, questions = _held_out(seed, n)
-    if blind:
-        pictures = np.full_like(pictures, _BLANK)
+    scenes, questions = _held_out(seed, n)
+    pictures = np.full((n, SIZE, SIZE, 3), _BLANK, np.uint8) if blind else render(scenes)
     right: dict[str, list[bool]] = {family: [] for family in FAMILIES}
     for rows in np.array_split(np.arange(n), max(1, n // 300)):
         some = [questions[row] for row in rows]
@@ -83,16 +82,17 @@ def neutral_accuracy(
     return {"overall": overall, **{family: mean(hits) for family, hits in right.items() if hits}}
 
 
-def _held_out(seed: int, n: int) -> tuple[np.ndarray, list[Question]]:
+def _held_out(seed: int, n: int) -> tuple[Scenes, list[Question]]:
     generator = rng(seed, "held out")
     scenes = sample_scenes(n, generator)
-    return render(scenes), ask(scenes, generator, np.arange(n) % len(FAMILIES))
+    return scenes, ask(scenes, generator, np.arange(n) % len(FAMILIES))
 
 
 @torch.inference_mode()
 def milliseconds_per_question(vlm: Vlm, seed: int, repeats: int = 30) -> float:
     """Median time of one forward pass, picture through the tower included, on one CPU core."""
-    [picture], [question] = _held_out(seed, 1)
+    scenes, [question] = _held_out(seed, 1)
+    [picture] = render(scenes)
     inputs = vlm.processor(text=[question.text], images=[picture], return_tensors="pt")
     labels = vlm.processor.tokenizer([question.answer], return_tensors="pt")["input_ids"]
     threads, seconds = torch.get_num_threads(), []

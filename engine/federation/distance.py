@@ -32,9 +32,9 @@ def distance(config: ExperimentConfig) -> float:
         "quantity": lambda: size_distance(config),
         "domain": lambda: camera_distance(federation),
     }
-    parts = ("domain", "concept", "label")
     kind = config.heterogeneity.kind
-    return float(np.mean([measures[part]() for part in (parts if kind == "mixed" else (kind,))]))
+    parts = heterogeneity.MIXED if kind == "mixed" else (kind,)
+    return float(np.mean([measures[part]() for part in parts]))
 
 
 def distances_without_pictures(federation: Federation) -> dict[str, float]:

@@ -40,6 +40,7 @@ MEANINGS: dict[HeterogeneityKind, tuple[str, str]] = {
     "quantity": ("amounts", "Some sites have many training samples, some few."),
     "natural": ("stock", "Each site's bins hold its own stock: a few kinds and colours."),
 }
+MIXED = {"domain": 1.0, "concept": 1.0, "label": 0.5}  # what acts in ``mixed``, how strongly
 _LABEL_ALPHA = 0.1
 _QUANTITY_ALPHA = 0.5
 _STOCK = 3  # kinds, and as many colours, that a client has in its own stock
@@ -50,7 +51,7 @@ def level_of(config: ExperimentConfig, part: str) -> float:
     """How strongly one kind of difference acts; ``mixed`` is made of three."""
     kind, level = config.heterogeneity.kind, config.heterogeneity.level
     if kind == "mixed":
-        return {"domain": level, "concept": level, "label": level / 2}.get(part, 0.0)
+        return level * MIXED.get(part, 0.0)
     return level if kind == part else 0.0
 
 
