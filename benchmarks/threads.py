@@ -14,16 +14,17 @@ ROOT = Path(__file__).resolve().parent.parent
 STEP = """
 import sys, time, numpy, torch
 from engine.config import ExperimentConfig
-from engine.training import train
+from engine.training import Job, train
 from engine.workbench import workbench
 config = ExperimentConfig()
 bench = workbench(config)
 torch.set_num_threads(int(sys.argv[1]))
-samples = bench.samples(0, "train")
+samples = bench.sets.get(0, "train")
 def steps(n):
     start = time.perf_counter()
-    train(bench.vlm, samples, list(bench.vlm.factors), steps=n, batch_size=config.batch_size,
-          learning_rate=config.learning_rate, generator=numpy.random.default_rng(0))
+    job = Job(bench.initial(), samples, n, numpy.random.default_rng(0))
+    train(bench.vlm, job, list(bench.vlm.factors), batch_size=config.batch_size,
+          learning_rate=config.learning_rate)
     return (time.perf_counter() - start) / n * 1000
 steps(5)
 sys.stdout.write(f"{steps(40):.0f}")

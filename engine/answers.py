@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from db import queries
 from db.tables import Run
 from engine import checkpoints
 from engine.config import ExperimentConfig
-from engine.evaluation import answer
+from engine.evaluation import Task, generate
 from engine.federation.federation import Example
 from engine.flower.run_config import RunConfig
 from engine.flower.site import Site
@@ -43,7 +43,7 @@ def ask(run_id: int, client: int, image: np.ndarray, question: str) -> list[Vari
     run = usable_run(run_id, client)
     if not question.strip():
         raise NotPossible("question: write a question first")
-    example = Example("asked", image, question.strip(), "", "")
+    example = Example("asked", question.strip(), "", "", image)
     found: list[VariantAnswer] = []
     for variant, (source_run, source) in sources(run).items():
         text, confidence = _answers(source_run, client, variant, [example])[0]
@@ -107,7 +107,7 @@ def usable_run(run_id: int, client: int) -> Run:
 
 
 def _answers(
-    run: Run, client: int, variant: str, examples: list[Example] | tuple[Example, ...]
+    run: Run, client: int, variant: str, examples: Sequence[Example]
 ) -> list[tuple[str, float]]:
     config = _run_config(run)
     with _one_at_a_time:
@@ -116,10 +116,9 @@ def _answers(
         last = queries.run(run.id).rounds_done
         path = checkpoints.server_path(config.folder, last)
         shared = checkpoints.read(path) if last else {}
-        site.bench.vlm.load_factors(site.variants(shared, last)[variant])
-        with torch.no_grad():
-            encoded = site.bench.encode(examples)
-        return [(found.text, found.confidence) for found in answer(site.bench.vlm, encoded)]
+        task = Task(site.factors(variant, shared, last), site.bench.sets.encode(examples))
+        [found] = generate(site.bench.vlm, [task])
+        return [(answer.text, answer.confidence) for answer in found]
 
 
 def _run_config(run: Run) -> RunConfig:

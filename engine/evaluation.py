@@ -1,16 +1,30 @@
-"""How well a model answers: loss and exact match, and the answers themselves."""
+"""How well models answer: loss and exact match, and the answers themselves.
+
+Everything takes several adapters at once, each with questions of its own: a *task*.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
-from torch.nn import functional as F
 
-from engine.vlm.model import IGNORED, Encoded, Vlm
+from engine.vlm.encoded import IGNORED, Encoded, concatenate
+from engine.vlm.model import Vlm
+from engine.vlm.stacked import Factors, Stacked, active, can_stack
 
-_BATCH = 96
+_ROWS = 256  # of one pass
 _ANSWER_TOKENS = 12
+
+
+class Task(NamedTuple):
+    """The questions that one adapter is to answer."""
+
+    factors: Factors
+    samples: Encoded
 
 
 @dataclass(frozen=True)
@@ -30,55 +44,154 @@ class Answer:
     confidence: float
 
 
-@torch.inference_mode()
-def score(vlm: Vlm, samples: Encoded) -> Score:
-    """Loss and exact match of greedy answers.
+@dataclass(frozen=True)
+class Marks:
+    """Per question, all (n,): summed loss, number of answer tokens, right or not, confidence.
 
     An answer is right when every token of the reference is the likeliest one after the tokens
-    before it: just then greedy generation writes the reference. So one forward pass is enough.
+    before it: just then greedy generation writes the reference. So one forward pass is enough, and
+    ``confidence`` is what generation would give to the reference.
     """
-    loss = torch.zeros((), device=vlm.device)
-    right = torch.zeros((), device=vlm.device)
-    tokens = 0
-    for batch in _chunks(samples):
-        logits = vlm.model(**batch.inputs(), labels=batch.labels).logits
-        kept = batch.labels != IGNORED
-        loss += F.cross_entropy(
-            logits.flatten(0, 1), batch.labels.flatten(), ignore_index=IGNORED, reduction="sum"
-        )
-        hits = logits.argmax(-1) == batch.labels
-        if vlm.model.generation_config.forced_bos_token_id is not None:
-            hits[:, 0] = True  # generation is made to start with it
-        right += (hits | ~kept).all(-1).sum()
-        tokens += int(kept.sum())
-    n = len(samples)
-    return Score(loss.item() / tokens, right.item() / n, n)
+
+    loss: torch.Tensor
+    tokens: torch.Tensor
+    right: torch.Tensor
+    confidence: torch.Tensor
+
+    def cut(self, start: int | None, stop: int | None) -> Marks:
+        """The marks of some of the questions."""
+        return Marks(**{name: column[start:stop] for name, column in vars(self).items()})
+
+    def score(self) -> Score:
+        """The score over all questions."""
+        n = len(self.right)
+        return Score((self.loss.sum() / self.tokens.sum()).item(), self.right.sum().item() / n, n)
+
+
+def joined(parts: Sequence[Marks]) -> Marks:
+    """The marks of all parts, one after another."""
+    columns = zip(*(vars(part).values() for part in parts), strict=True)
+    return Marks(*map(torch.cat, columns))
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What an adapter makes of a client's own and of the pooled test set."""
+
+    own: Marks
+    pooled: Score
 
 
 @torch.inference_mode()
-def answer(vlm: Vlm, samples: Encoded) -> list[Answer]:
-    """Greedy answers to all samples, in order."""
-    found: list[Answer] = []
-    for batch in _chunks(samples):
-        out = vlm.model.generate(
-            **batch.inputs(),
-            max_new_tokens=_ANSWER_TOKENS,
-            do_sample=False,
-            num_beams=1,
-            output_scores=True,
-            return_dict_in_generate=True,
+def mark(vlm: Vlm, tasks: Sequence[Task]) -> list[Marks]:
+    """Loss and exact match of every question of every task, teacher-forced."""
+    found: list[list[Marks]] = [[] for _ in tasks]
+    for numbers, batch, counts in _passes(vlm, tasks):
+        with _adapters(vlm, [tasks[k].factors for k in numbers]), vlm.threads_for(len(batch)):
+            marks = _mark(vlm, batch)
+        width = len(batch) // len(numbers)
+        for place, (k, count) in enumerate(zip(numbers, counts, strict=True)):
+            found[k].append(marks.cut(place * width, place * width + count))
+    return [joined(parts) for parts in found]
+
+
+@torch.inference_mode()
+def answer(vlm: Vlm, tasks: Sequence[Task], marks: Sequence[Marks]) -> list[list[Answer]]:
+    """Greedy answers to all questions of every task, in order.
+
+    Where ``marks`` say that the reference is what the model writes, that is the answer already;
+    only the others are generated.
+    """
+    found: list[list[Answer]] = []
+    for task, known in zip(tasks, marks, strict=True):
+        references = task.samples.labels.masked_fill(
+            task.samples.labels == IGNORED, vlm.processor.tokenizer.pad_token_id
         )
-        steps = torch.stack(out.scores, 1).log_softmax(-1)  # (n, new tokens, vocabulary)
-        new = out.sequences[:, -steps.shape[1] :]
-        log_p = steps.gather(-1, new.unsqueeze(-1)).squeeze(-1)
-        pad = vlm.processor.tokenizer.pad_token_id
-        confidence = log_p.masked_fill(new == pad, 0).sum(-1).exp()
-        texts = vlm.processor.batch_decode(new, skip_special_tokens=True)
-        found += [
-            Answer(text.strip(), p) for text, p in zip(texts, confidence.tolist(), strict=True)
-        ]
+        texts = vlm.processor.batch_decode(references, skip_special_tokens=True)
+        pairs = zip(texts, known.confidence.tolist(), strict=True)
+        found.append([Answer(text.strip(), confidence) for text, confidence in pairs])
+    wrong = [(~known.right).nonzero().flatten() for known in marks]
+    at = [k for k, rows in enumerate(wrong) if len(rows)]
+    open_ = [Task(tasks[k].factors, tasks[k].samples.take(wrong[k])) for k in at]
+    for k, answers in zip(at, generate(vlm, open_), strict=True):
+        for row, text in zip(wrong[k].tolist(), answers, strict=True):
+            found[k][row] = text
     return found
 
 
-def _chunks(samples: Encoded) -> list[Encoded]:
-    return [samples.take(slice(i, i + _BATCH)) for i in range(0, len(samples), _BATCH)]
+@torch.inference_mode()
+def generate(vlm: Vlm, tasks: Sequence[Task]) -> list[list[Answer]]:
+    """Greedy answers, written token by token; references are not looked at."""
+    found: list[list[Answer]] = [[] for _ in tasks]
+    for numbers, batch, counts in _passes(vlm, tasks):
+        with _adapters(vlm, [tasks[k].factors for k in numbers]), vlm.threads_for(len(batch)):
+            answers = _generate(vlm, batch)
+        width = len(batch) // len(numbers)
+        for place, (k, count) in enumerate(zip(numbers, counts, strict=True)):
+            found[k] += answers[place * width : place * width + count]
+    return found
+
+
+def _passes(vlm: Vlm, tasks: Sequence[Task]) -> Iterator[tuple[list[int], Encoded, list[int]]]:
+    """Batches in which each of some tasks has an equal share of the rows.
+
+    Yields the tasks' numbers, the batch, and how many rows of each share count: a shorter share
+    repeats its first row.
+    """
+    together = _ROWS // 8 if can_stack(vlm) else 1
+    order = sorted(range(len(tasks)), key=lambda k: -len(tasks[k].samples))
+    for some in (order[i : i + together] for i in range(0, len(order), together)):
+        width = max(1, _ROWS // len(some))
+        for start in range(0, len(tasks[some[0]].samples), width):
+            left = [k for k in some if len(tasks[k].samples) > start]
+            shares = [tasks[k].samples.take(slice(start, start + width)) for k in left]
+            longest = max(map(len, shares))
+            rows = [_padded(share, longest) for share in shares]
+            yield left, concatenate(rows), [len(share) for share in shares]
+
+
+def _padded(share: Encoded, length: int) -> Encoded:
+    rows = torch.arange(length, device=share.labels.device)
+    return share.take(torch.where(rows < len(share), rows, 0))
+
+
+@contextmanager
+def _adapters(vlm: Vlm, adapters: Sequence[Factors]) -> Iterator[None]:
+    if len(adapters) == 1:
+        vlm.load_factors(adapters[0])
+        yield
+    else:
+        with active(vlm, Stacked(vlm, adapters)):
+            yield
+
+
+def _mark(vlm: Vlm, batch: Encoded) -> Marks:
+    logits = vlm.model(**batch.inputs(), labels=batch.labels).logits
+    kept = batch.labels != IGNORED
+    labels = batch.labels.masked_fill(~kept, 0)
+    log_p = logits.log_softmax(-1).gather(-1, labels.unsqueeze(-1)).squeeze(-1)
+    log_p = log_p.masked_fill(~kept, 0)
+    hits = logits.argmax(-1) == batch.labels
+    free = log_p
+    if vlm.model.generation_config.forced_bos_token_id is not None:
+        hits[:, 0] = True  # generation is made to start with it
+        free = log_p[:, 1:]
+    return Marks(-log_p.sum(-1), kept.sum(-1), (hits | ~kept).all(-1), free.sum(-1).exp())
+
+
+def _generate(vlm: Vlm, batch: Encoded) -> list[Answer]:
+    out = vlm.model.generate(
+        **batch.inputs(),
+        max_new_tokens=_ANSWER_TOKENS,
+        do_sample=False,
+        num_beams=1,
+        output_scores=True,
+        return_dict_in_generate=True,
+    )
+    steps = torch.stack(out.scores, 1).log_softmax(-1)  # (n, new tokens, vocabulary)
+    new = out.sequences[:, -steps.shape[1] :]
+    log_p = steps.gather(-1, new.unsqueeze(-1)).squeeze(-1)
+    pad = vlm.processor.tokenizer.pad_token_id
+    confidence = log_p.masked_fill(new == pad, 0).sum(-1).exp()
+    texts = vlm.processor.batch_decode(new, skip_special_tokens=True)
+    return [Answer(text.strip(), p) for text, p in zip(texts, confidence.tolist(), strict=True)]

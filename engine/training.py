@@ -1,53 +1,156 @@
-"""Local training: a fixed number of AdamW steps on a client's own samples."""
+"""Local training: AdamW steps on a client's own samples, alone or in a cohort."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
-from engine.vlm.model import Encoded, Vlm
+from engine.vlm.encoded import IGNORED, Encoded, concatenate
+from engine.vlm.model import Vlm
+from engine.vlm.stacked import Factors, Stacked, active
+
+COHORT_ROWS = 256  # rows of a fused step: more are no faster on a CPU and need more memory
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one client is to train: from which factors, on which samples, in which order."""
+
+    factors: Factors
+    samples: Encoded
+    steps: int
+    generator: np.random.Generator  # draws the batches
 
 
 def train(
-    vlm: Vlm,
-    samples: Encoded,
-    names: Collection[str],
-    *,
-    steps: int,
-    batch_size: int,
-    learning_rate: float,
-    generator: np.random.Generator,
-) -> float:
-    """Train the named factors of ``vlm`` in place; returns the mean loss over the steps.
+    vlm: Vlm, job: Job, names: Collection[str], *, batch_size: int, learning_rate: float
+) -> tuple[Factors, float]:
+    """Train the named factors of one client; returns them and the mean loss over the steps.
 
     The optimiser starts fresh in every round, as in FedAvg. Batches go through the samples in a new
     random order in every pass. Raises ArithmeticError when the loss is not a finite number.
     """
+    vlm.load_factors(job.factors)
     trainable = [vlm.factors[name] for name in names]
     for parameter in trainable:
         parameter.requires_grad_(True)
     optimiser = torch.optim.AdamW(trainable, lr=learning_rate, weight_decay=0.0)
     total = torch.zeros((), device=vlm.device)
     try:
-        for rows in _batches(len(samples), steps, batch_size, generator):
-            batch = samples.take(rows.to(vlm.device))
-            loss = vlm.model(**batch.inputs(), labels=batch.labels).loss
-            loss.backward()
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
-            total += loss.detach()
+        with vlm.threads_for(batch_size):
+            for rows in batches(len(job.samples), job.steps, batch_size, job.generator):
+                batch = job.samples.take(rows.to(vlm.device))
+                loss = vlm.model(**batch.inputs(), labels=batch.labels).loss
+                loss.backward()
+                optimiser.step()
+                optimiser.zero_grad(set_to_none=True)
+                total += loss.detach()
     finally:
         for parameter in trainable:
             parameter.requires_grad_(False)
-    mean = (total / steps).item()
-    if not np.isfinite(mean):
-        raise ArithmeticError("the training loss is not a finite number; try a lower learning rate")
-    return mean
+    return vlm.read_factors(names), _finite((total / job.steps).item())
 
 
-def _batches(
+def train_together(
+    vlm: Vlm,
+    jobs: Sequence[Job],
+    names: Collection[str],
+    *,
+    batch_size: int,
+    learning_rate: float,
+) -> list[tuple[Factors, float]]:
+    """What ``train`` gives for each job, up to rounding, in one pass per step for all of them.
+
+    Every client keeps its own factors (and rank), optimiser state, order of batches, batch size and
+    number of steps. Raises ArithmeticError as ``train`` does.
+    """
+    # Those with most steps first, so that the ones still at work are always the first ones.
+    order = sorted(range(len(jobs)), key=lambda k: -jobs[k].steps)
+    found: dict[int, tuple[Factors, float]] = {}
+    for start in range(0, len(order), max(1, COHORT_ROWS // batch_size)):
+        some = order[start : start + max(1, COHORT_ROWS // batch_size)]
+        trained = _train_cohort(vlm, [jobs[k] for k in some], names, batch_size, learning_rate)
+        found |= dict(zip(some, trained, strict=True))
+    return [found[k] for k in range(len(jobs))]
+
+
+def _train_cohort(
+    vlm: Vlm, jobs: Sequence[Job], names: Collection[str], batch_size: int, learning_rate: float
+) -> list[tuple[Factors, float]]:
+    stacked = Stacked(vlm, [job.factors for job in jobs], names)
+    optimiser = torch.optim.AdamW([stacked.trained], lr=learning_rate, weight_decay=0.0, fused=True)
+    pool = concatenate([job.samples for job in jobs])
+    plan = _Plan(jobs, batch_size)
+    losses = torch.zeros(len(jobs), device=vlm.device)
+    results: dict[int, Factors] = {}
+    with vlm.threads_for(len(jobs) * plan.width):
+        for step in range(jobs[0].steps):
+            at_work = sum(job.steps > step for job in jobs)
+            if at_work < len(stacked):
+                results |= {k: stacked.adapter(k) for k in range(at_work, len(stacked))}
+                _keep_first(at_work, stacked, optimiser)
+            rows, counted = plan.rows(step, at_work)
+            batch = pool.take(rows.flatten().to(vlm.device))
+            with active(vlm, stacked):
+                loss = _losses(vlm, batch, counted.to(vlm.device))
+                loss.sum().backward()
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+            losses[:at_work] += loss.detach()
+    results |= {k: stacked.adapter(k) for k in range(len(stacked))}
+    means = [total / job.steps for total, job in zip(losses.tolist(), jobs, strict=True)]
+    return [(results[k], _finite(means[k])) for k in range(len(jobs))]
+
+
+class _Plan:
+    """Which rows of the pooled samples each client trains on, step by step."""
+
+    def __init__(self, jobs: Sequence[Job], batch_size: int) -> None:
+        self._batches: list[list[torch.Tensor]] = []
+        start = 0
+        for job in jobs:
+            own = batches(len(job.samples), job.steps, batch_size, job.generator)
+            self._batches.append([start + rows for rows in own])
+            start += len(job.samples)
+        self.width = max(len(own[0]) for own in self._batches)
+
+    def rows(self, step: int, at_work: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Rows (at_work, width) and which of them count: small batches repeat their first row."""
+        rows = torch.empty(at_work, self.width, dtype=torch.long)
+        counted = torch.zeros(at_work, self.width, dtype=torch.bool)
+        for k in range(at_work):
+            own = self._batches[k][step]
+            rows[k] = own[0]
+            rows[k, : len(own)] = own
+            counted[k, : len(own)] = True
+        return rows, counted
+
+
+def _losses(vlm: Vlm, batch: Encoded, counted: torch.Tensor) -> torch.Tensor:
+    """Each client's mean loss per answer token, (clients,): as the model's own loss, but apart."""
+    logits = vlm.model(**batch.inputs(), labels=batch.labels).logits
+    labels = batch.labels.masked_fill(~counted.flatten().unsqueeze(1), IGNORED)
+    each = F.cross_entropy(
+        logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none"
+    )
+    tokens = (labels != IGNORED).view(len(counted), -1).sum(1)
+    return each.view(len(counted), -1).sum(1) / tokens
+
+
+def _keep_first(n: int, stacked: Stacked, optimiser: torch.optim.Optimizer) -> None:
+    """Go on with the first n adapters and their optimiser state; the others are done."""
+    state = optimiser.state.pop(stacked.trained)
+    stacked.keep_first(n)
+    optimiser.param_groups[0]["params"] = [stacked.trained]
+    cut = {key: state[key][:n].clone() for key in ("exp_avg", "exp_avg_sq")}
+    optimiser.state[stacked.trained] = state | cut
+
+
+def batches(
     n: int, steps: int, batch_size: int, generator: np.random.Generator
 ) -> Iterator[torch.Tensor]:
     """``steps`` batches of row numbers; a batch never holds a sample twice."""
@@ -58,3 +161,9 @@ def _batches(
             order = generator.permutation(n)
         yield torch.from_numpy(order[:size])
         order = order[size:]
+
+
+def _finite(loss: float) -> float:
+    if not np.isfinite(loss):
+        raise ArithmeticError("the training loss is not a finite number; try a lower learning rate")
+    return loss

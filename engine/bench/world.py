@@ -16,15 +16,16 @@ import numpy as np
 import torch
 
 from engine.config import ExperimentConfig, HeterogeneityKind
-from engine.evaluation import answer, score
+from engine.evaluation import Task, generate, mark
 from engine.federation.distance import distance
 from engine.federation.questions import FAMILIES, Question, ask
 from engine.federation.scenes import SIZE, Scenes, render, sample_scenes
 from engine.paths import BUNDLED_MODEL
 from engine.randomness import rng
-from engine.training import train
+from engine.training import Job, train_together
 from engine.vlm import model as vlm_model
 from engine.vlm.model import Vlm
+from engine.vlm.stacked import Factors
 from engine.workbench import workbench
 
 QUESTIONS = 2700  # neutral ones, about as many of each family
@@ -73,10 +74,12 @@ def neutral_accuracy(
     scenes, questions = _held_out(seed, n)
     pictures = np.full((n, SIZE, SIZE, 3), _BLANK, np.uint8) if blind else render(scenes)
     right: dict[str, list[bool]] = {family: [] for family in FAMILIES}
+    factors = vlm.read_factors(list(vlm.factors))
     for rows in np.array_split(np.arange(n), max(1, n // 300)):
         some = [questions[row] for row in rows]
         encoded = vlm.encode(pictures[rows], [q.text for q in some], [q.answer for q in some])
-        for question, found in zip(some, answer(vlm, encoded), strict=True):
+        [answers] = generate(vlm, [Task(factors, encoded)])
+        for question, found in zip(some, answers, strict=True):
             right[question.family].append(found.text == question.answer)
     overall = mean(hit for hits in right.values() for hit in hits)
     return {"overall": overall, **{family: mean(hits) for family, hits in right.items() if hits}}
@@ -119,22 +122,25 @@ def shifted_accuracy(seed: int, sites: int = SITES, steps: int = SITE_STEPS) -> 
         }
     )
     bench = workbench(config)
-    base, local = [], []
-    for site in range(sites):
-        test = bench.samples(site, "test")
-        bench.vlm.load_factors(bench.initial())
-        base.append(score(bench.vlm, test).accuracy)
-        train(
-            bench.vlm,
-            bench.samples(site, "train"),
-            list(bench.vlm.factors),
-            steps=steps,
-            batch_size=_SITE_BATCH,
-            learning_rate=config.learning_rate,
-            generator=rng(seed, "shifted", site),
-        )
-        local.append(score(bench.vlm, test).accuracy)
-    return {"shifted_base": mean(base), "shifted_local": mean(local)}
+    tests = [bench.sets.get(site, "test") for site in range(sites)]
+    start = bench.initial()
+    jobs = [
+        Job(start, bench.sets.get(site, "train"), steps, rng(seed, "shifted", site))
+        for site in range(sites)
+    ]
+    rate = config.learning_rate
+    trained = train_together(
+        bench.vlm, jobs, list(start), batch_size=_SITE_BATCH, learning_rate=rate
+    )
+
+    def accuracy(adapters: list[Factors]) -> float:
+        marks = mark(bench.vlm, [Task(*pair) for pair in zip(adapters, tests, strict=True)])
+        return mean(found.score().accuracy for found in marks)
+
+    return {
+        "shifted_base": accuracy([start] * sites),
+        "shifted_local": accuracy([factors for factors, _ in trained]),
+    }
 
 
 def distances(seed: int, kind: HeterogeneityKind) -> list[float]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import blake2b
+from pathlib import Path
 
 import numpy as np
 
@@ -18,18 +20,26 @@ from engine.randomness import rng
 
 TEST_SAMPLES = 48  # per client
 POOLED_SAMPLES = 64  # of the pooled test set, about the same number from every client
+# The keys of a config that the data are made from.
+MADE_FROM = ("dataset", "clients", "samples_per_client", "heterogeneity", "seed")
 _CANDIDATES = 6  # per sample, so that a skewed answer mix can be drawn without repeats
 
 
 @dataclass(frozen=True)
-class Example:
-    """One picture with one question and its right answer at one site."""
+class Item:
+    """One question with its right answer at one site."""
 
     item: str
-    image: np.ndarray  # (height, width, 3) uint8
     question: str
     answer: str
     family: str
+
+
+@dataclass(frozen=True)
+class Example(Item):
+    """An item with its picture."""
+
+    image: np.ndarray  # (height, width, 3) uint8
 
 
 @dataclass(frozen=True)
@@ -62,7 +72,7 @@ class Federation:
 
     def __init__(self, config: ExperimentConfig) -> None:
         self.config = config
-        self._examples = lru_cache(maxsize=32)(self._paint)  # some 10 MB each
+        self._examples = lru_cache(maxsize=8)(self.paint)  # up to 10 MB each
 
     def __len__(self) -> int:
         return self.config.clients
@@ -72,8 +82,21 @@ class Federation:
 
         Raises IndexError outside ``0 … clients-1``.
         """
-        self._check(k)
         return self._examples(k, split, n)
+
+    def items(self, k: int, split: str) -> list[Item]:
+        """What ``examples`` has, without painting the pictures."""
+        questions = self.outline(k, split).questions
+        words = heterogeneity.words_of(self.config, k)
+        return [
+            Item(f"{k}-{split}-{i}", q.text, say(q.answer, words), q.family)
+            for i, q in enumerate(questions)
+        ]
+
+    def key(self, k: int, split: str) -> str:
+        """A name for the content: what is the same under another config has the same key."""
+        made_from = self.config.model_dump_json(include=set(MADE_FROM))
+        return blake2b(f"{_sources()} {made_from} {k} {split}".encode(), digest_size=16).hexdigest()
 
     def pooled_test(self) -> tuple[Example, ...]:
         """The pooled test set: the first test items of every client, up to about POOLED_SAMPLES."""
@@ -98,7 +121,8 @@ class Federation:
         )
 
     def outline(self, k: int, split: str) -> Outline:
-        """Scenes and questions of client k's ``train`` or ``test`` set."""
+        """Scenes and questions of client k's ``train`` or ``test`` set; raises IndexError."""
+        self._check(k)
         config, n = self.config, TEST_SAMPLES
         if split == "train":
             n = int(heterogeneity.train_sizes(config)[k])
@@ -121,18 +145,26 @@ class Federation:
         if not 0 <= k < len(self):
             raise IndexError(f"client {k} does not exist: clients are 0 to {len(self) - 1}")
 
-    def _paint(self, k: int, split: str, n: int | None) -> tuple[Example, ...]:
-        outline = self.outline(k, split)
-        questions = outline.questions[:n]
-        scenes = outline.scenes.take(np.arange(len(questions)))
+    def paint(self, k: int, split: str, n: int | None = None) -> tuple[Example, ...]:
+        """As ``examples``, but kept nowhere."""
+        scenes = self.outline(k, split).scenes
+        items = self.items(k, split)[:n]
         camera, strength = heterogeneity.camera_of(self.config, k)
         noise = rng(self.config.seed, "camera", split, k)
-        images = look_through(camera, render(scenes), strength, noise)
-        words = heterogeneity.words_of(self.config, k)
+        pictures = render(scenes.take(np.arange(len(items))))
+        images = look_through(camera, pictures, strength, noise)
         return tuple(
-            Example(f"{k}-{split}-{i}", image, q.text, say(q.answer, words), q.family)
-            for i, (image, q) in enumerate(zip(images, questions, strict=True))
+            Example(**vars(item), image=image) for item, image in zip(items, images, strict=True)
         )
+
+
+@lru_cache(maxsize=1)
+def _sources() -> str:
+    """A digest of the code that makes the data: other code, other keys."""
+    digest = blake2b(digest_size=16)
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 @lru_cache(maxsize=64)

@@ -1,17 +1,22 @@
 """The ClientApp. One train message makes a client test what it was sent, then train and reply.
 
 Testing rides on the train message because Flower's Deployment Runtime starts a process, and so
-loads the model, for every message.
+loads the model, for every message. The ``…_together`` functions answer the messages of many clients
+at once; a single client is a cohort of one.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
 from engine.evaluation import Score
+from engine.flower.cohort import Cohort
 from engine.flower.run_config import RunConfig
-from engine.flower.site import Factors, Site
+from engine.flower.site import Site
+from engine.vlm.stacked import Factors
 
 app = ClientApp()
 
@@ -26,47 +31,72 @@ def introduce(message: Message, context: Context) -> Message:
 @app.train()
 def train(message: Message, context: Context) -> Message:
     """Score the model as the round before left it, train one round, send the shared factors."""
-    site = Site(RunConfig.of(context), _client(context))
-    round_ = int(message.content["config"]["server-round"])
-    shared = to_factors(message.content["arrays"])
-    scores = site.evaluate(shared, after_round=round_ - 1, with_base=round_ == 1)
-    trained = site.train(shared, round_)
-    metrics = {
-        "partition-id": site.client,
-        "num-examples": trained.samples,
-        "loss": trained.loss,
-        "seconds": trained.seconds,
-    }
-    content = RecordDict(
-        {
-            "arrays": to_arrays(trained.shared),
-            "metrics": MetricRecord(metrics),
-            "evaluation": pack_scores(scores),
-        }
-    )
-    return Message(content, reply_to=message)
+    return train_together([message], [context])[0]
 
 
 @app.evaluate()
 def evaluate(message: Message, context: Context) -> Message:
     """Score every variant after the last round, and answer the own test set with each."""
-    site = Site(RunConfig.of(context), _client(context))
-    after = int(message.content["config"]["server-round"])
-    shared = to_factors(message.content["arrays"])
-    content = RecordDict(
-        {
-            "metrics": MetricRecord({"partition-id": site.client}),
-            "evaluation": pack_scores(site.evaluate(shared, after, with_base=True)),
+    return evaluate_together([message], [context])[0]
+
+
+def train_together(messages: Sequence[Message], contexts: Sequence[Context]) -> list[Message]:
+    """The replies to train messages of one round."""
+    cohort, round_ = _cohort(messages, contexts)
+    scores = cohort.scores(round_ - 1, with_base=round_ == 1)
+    replies = []
+    for message, site, trained, scored in zip(
+        messages, cohort.sites, cohort.train(round_), scores, strict=True
+    ):
+        metrics = {
+            "partition-id": site.client,
+            "num-examples": trained.samples,
+            "loss": trained.loss,
+            "seconds": trained.seconds,
         }
-    )
-    for variant, answers in site.answers(shared, after).items():
-        content[f"answers.{variant}"] = ConfigRecord(
+        content = RecordDict(
             {
-                "text": [answer.text for answer in answers],
-                "confidence": [answer.confidence for answer in answers],
+                "arrays": to_arrays(trained.shared),
+                "metrics": MetricRecord(metrics),
+                "evaluation": pack_scores(scored),
             }
         )
-    return Message(content, reply_to=message)
+        replies.append(Message(content, reply_to=message))
+    return replies
+
+
+def evaluate_together(messages: Sequence[Message], contexts: Sequence[Context]) -> list[Message]:
+    """The replies to evaluate messages after one round."""
+    cohort, after = _cohort(messages, contexts)
+    replies = []
+    for message, site, (scores, answers) in zip(
+        messages, cohort.sites, cohort.final(after), strict=True
+    ):
+        content = RecordDict(
+            {
+                "metrics": MetricRecord({"partition-id": site.client}),
+                "evaluation": pack_scores(scores),
+            }
+        )
+        for variant, written in answers.items():
+            content[f"answers.{variant}"] = ConfigRecord(
+                {
+                    "text": [answer.text for answer in written],
+                    "confidence": [answer.confidence for answer in written],
+                }
+            )
+        replies.append(Message(content, reply_to=message))
+    return replies
+
+
+def _cohort(messages: Sequence[Message], contexts: Sequence[Context]) -> tuple[Cohort, int]:
+    """The clients that these messages of one run and round are for, and the round."""
+    run = RunConfig.of(contexts[0])
+    sites = [Site(run, _client(context)) for context in contexts]
+    records = {id(m.content["arrays"]): m.content["arrays"] for m in messages}
+    factors = {key: to_factors(record) for key, record in records.items()}
+    shared = [factors[id(message.content["arrays"])] for message in messages]
+    return Cohort(sites, shared), int(messages[0].content["config"]["server-round"])
 
 
 def to_arrays(factors: Factors) -> ArrayRecord:

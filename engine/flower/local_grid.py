@@ -1,4 +1,4 @@
-"""The ``local`` runtime's Grid: it calls the ClientApp in this process, one client after another.
+"""The ``local`` runtime's Grid: it calls the ClientApp in this process, many clients at a time.
 
 Flower's Simulation Runtime needs Ray, several processes and many seconds to start; the same apps
 run here at once. The one private touch is ``TaskIdentity``, which ``Message`` reads for its
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from flwr.app import Context, Error, Message, RecordDict, UserConfig
 from flwr.clientapp import ClientApp
@@ -20,13 +20,26 @@ from flwr.supercore.task_identity import TaskIdentity
 log = logging.getLogger(__name__)
 _CLIENT_APP_RAISED = 2  # flwr's ErrorCode.CLIENT_APP_RAISED_EXCEPTION
 _SERVER_NODE = 1
+_AT_ONCE = 32  # clients: bounds the memory of a cohort
+AnswerTogether = Callable[[Sequence[Message], Sequence[Context]], list[Message]]
 
 
 class LocalGrid(Grid):
-    """``clients`` nodes in this process; node k+2 is client k."""
+    """``clients`` nodes in this process; node k+2 is client k.
 
-    def __init__(self, client_app: ClientApp, clients: int, run_config: UserConfig) -> None:
+    ``together`` names, by message type, what can answer the messages of many clients at once; where
+    that fails, and for all other messages, the app answers one after another.
+    """
+
+    def __init__(
+        self,
+        client_app: ClientApp,
+        clients: int,
+        run_config: UserConfig,
+        together: Mapping[str, AnswerTogether] | None = None,
+    ) -> None:
         self._app = client_app
+        self._together = dict(together or {})
         self._run = Run.create_empty(1)
         self._replies: dict[str, Message] = {}
         self._contexts = {
@@ -82,8 +95,22 @@ class LocalGrid(Grid):
     def send_and_receive(
         self, messages: Iterable[Message], *, timeout: float | None = None
     ) -> Iterable[Message]:
-        """Deliver messages one after another and return the replies; nothing times out here."""
-        return [self._deliver(message) for message in messages]
+        """Deliver messages and return the replies, in order; nothing times out here."""
+        messages = list(messages)
+        kinds = {message.metadata.message_type for message in messages}
+        answer = self._together.get(kinds.pop()) if len(kinds) == 1 else None
+        if answer is None:
+            return [self._deliver(message) for message in messages]
+        parts = (messages[i : i + _AT_ONCE] for i in range(0, len(messages), _AT_ONCE))
+        return [reply for part in parts for reply in self._deliver_together(answer, part)]
+
+    def _deliver_together(self, answer: AnswerTogether, messages: list[Message]) -> list[Message]:
+        contexts = [self._contexts[message.metadata.dst_node_id] for message in messages]
+        try:
+            return answer(messages, contexts)
+        except Exception:  # perhaps one client's fault: apart, each gets its own reply
+            log.exception("a cohort failed; its clients now work one after another")
+            return [self._deliver(message) for message in messages]
 
     def _deliver(self, message: Message) -> Message:
         try:

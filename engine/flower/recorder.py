@@ -76,7 +76,7 @@ class Recorder:
 
     def _predictions(self, reply: Message) -> Iterator[Prediction]:
         client = int(reply.content["metrics"]["partition-id"])
-        items = workbench(self.run.config).federation.examples(client, "test")
+        items = workbench(self.run.config).federation.items(client, "test")
         for variant in ("base", *self.run.strategy.variants):
             answers = reply.content[f"answers.{variant}"]
             for item, text, confidence in zip(

@@ -12,6 +12,7 @@ from engine.flower.run_config import RunConfig
 def execute(run: RunConfig) -> None:
     """Run the ServerApp of a run to its end on the runtime that its config names."""
     values = run.to_flower()
-    grid = LocalGrid(client_app.app, run.config.clients, values)
+    together = {"train": client_app.train_together, "evaluate": client_app.evaluate_together}
+    grid = LocalGrid(client_app.app, run.config.clients, values, together)
     context = Context(run_id=1, node_id=1, node_config={}, state=RecordDict(), run_config=values)
     server_app.app(grid, context)

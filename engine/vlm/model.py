@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,43 +17,15 @@ from transformers.utils import logging as transformers_logging
 
 from engine.config import ConfigError, ExperimentConfig, Lora
 from engine.paths import BUNDLED_MODEL
+from engine.vlm.encoded import IGNORED, Encoded
 from engine.vlm.lora import attach_lora
 from engine.vlm.vision_cache import VisionCache
 
 log = logging.getLogger(__name__)
-IGNORED = -100  # the label that transformers' losses skip
-# On a CPU so small a model gains nothing from more threads, and where another process wants the
-# cores too, waiting threads make it four times slower (benchmarks/threads.py).
-_ONE_THREAD_BELOW = 20_000_000  # parameters
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """``n`` questions ready for the model; labels are IGNORED where a row has no answer token.
-
-    input_ids, attention_mask: (n, tokens); labels: (n, answer tokens); images: (n,) rows of the
-    vision cache.
-    """
-
-    input_ids: torch.Tensor
-    attention_mask: torch.Tensor
-    labels: torch.Tensor
-    images: torch.Tensor
-
-    def __len__(self) -> int:
-        return len(self.input_ids)
-
-    def take(self, rows: slice | torch.Tensor) -> Encoded:
-        """Some of the rows."""
-        return Encoded(**{name: tensor[rows] for name, tensor in vars(self).items()})
-
-    def inputs(self) -> dict[str, torch.Tensor]:
-        """The model's arguments without the labels; the vision cache takes rows for pixels."""
-        return {
-            "input_ids": self.input_ids,
-            "attention_mask": self.attention_mask,
-            "pixel_values": self.images,
-        }
+_SMALL = 20_000_000  # parameters
+# On a CPU a small model gains nothing from more threads on few rows, and where another process
+# wants the cores too, waiting threads make it four times slower (benchmarks/threads.py).
+_ONE_THREAD_BELOW = 32  # rows
 
 
 class Vlm:
@@ -62,8 +35,11 @@ class Vlm:
         self.model = model.to(device).eval().requires_grad_(False)
         self.processor = processor
         self.device = device
+        self.small = device == "cpu" and model.num_parameters() < _SMALL
+        if self.small:  # over some 20 tokens plain products are twice as fast as SDPA's kernel
+            self.model.set_attn_implementation("eager")
         self.factors = attach_lora(self.model, lora)
-        self.cache = VisionCache(self.model.model, self._pixels)
+        self.vision = VisionCache(self.model.model, self._pixels)
 
     def encode(
         self, images: Sequence[np.ndarray], questions: Sequence[str], answers: Sequence[str]
@@ -76,8 +52,19 @@ class Vlm:
             text["input_ids"].to(self.device),
             text["attention_mask"].to(self.device),
             labels.to(self.device),
-            self.cache.rows(images).to(self.device),
+            self.vision.features(images),
         )
+
+    @contextmanager
+    def threads_for(self, rows: int) -> Iterator[None]:
+        """Inside, torch has the threads that pay for passes over so many rows."""
+        before = torch.get_num_threads()
+        alone = self.small and rows < _ONE_THREAD_BELOW
+        torch.set_num_threads(1 if alone else len(os.sched_getaffinity(0)))
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
 
     def load_factors(self, factors: dict[str, torch.Tensor]) -> None:
         """Copy LoRA factors into the model, in place; names and shapes must fit."""
@@ -106,8 +93,6 @@ def load_from(folder: Path, lora: Lora, device: str) -> Vlm:
     transformers_logging.set_verbosity_error()
     model = AutoModelForImageTextToText.from_pretrained(folder, use_safetensors=True)
     processor = AutoProcessor.from_pretrained(folder)
-    if device == "cpu" and model.num_parameters() < _ONE_THREAD_BELOW:
-        torch.set_num_threads(1)
     log.info("loaded %s on %s", folder, device)
     return Vlm(model, processor, lora, device)
 

@@ -8,7 +8,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from db import queries, records
 from engine import answers, checkpoints, launcher
 from engine.config import ExperimentConfig
-from engine.evaluation import score
+from engine.evaluation import Task, mark
 from engine.flower import client_app as client_module
 from engine.flower import server_app as server_module
 from engine.flower.run_config import RunConfig
@@ -76,12 +76,11 @@ def test_no_personal_factor_is_in_any_message_and_bytes_are_as_the_formula_says(
 def test_before_training_all_variants_are_the_base_bit_for_bit(tiny):
     site = Site(RunConfig(1, "plora", tiny.model_dump_json(), run_folder(1)), 0)
     shared = {n: t for n, t in site.bench.initial().items() if n.endswith("lora_B")}
-    data = site.bench.samples(0, "test")
-    site.bench.vlm.load_factors(site.bench.initial())
-    untouched = score(site.bench.vlm, data)
-    for factors in site.variants(shared, after_round=0).values():
-        site.bench.vlm.load_factors(factors)
-        assert score(site.bench.vlm, data) == untouched
+    data = site.bench.sets.get(0, "test")
+    [untouched] = mark(site.bench.vlm, [Task(site.bench.initial(), data)])
+    for variant in ("base", "global", "personal"):
+        [found] = mark(site.bench.vlm, [Task(site.factors(variant, shared, 0), data)])
+        assert found.score() == untouched.score()
     # Without any adapter the model computes the same numbers: B = 0 adds exactly nothing.
     with torch.no_grad():
         adapted = site.bench.vlm.model(**data.inputs(), labels=data.labels).logits
@@ -187,7 +186,7 @@ def test_a_fault_in_a_client_fails_the_run_with_its_reason(tiny, monkeypatch):
     def fail(self, *_):
         raise ArithmeticError("the training loss is not a finite number")
 
-    monkeypatch.setattr(client_module.Site, "train", fail)
+    monkeypatch.setattr(client_module.Cohort, "train", fail)
     [summary] = run(changed(tiny, strategies=["fedit"]))
     assert summary.status == "failed"
     assert "not a finite number" in queries.run(summary.run).error

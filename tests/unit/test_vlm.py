@@ -1,9 +1,12 @@
 import numpy as np
 import torch
 
+from engine import encoded_sets
 from engine.bench.world import neutral_accuracy
 from engine.config import Lora
-from engine.evaluation import answer, score
+from engine.encoded_sets import EncodedSets
+from engine.evaluation import Task, answer, generate, mark
+from engine.federation.federation import Federation
 from engine.federation.questions import FAMILIES
 from engine.federation.scenes import render, sample_scenes
 from engine.paths import BUNDLED_MODEL
@@ -21,7 +24,7 @@ from engine.workbench import workbench
 def test_cached_features_give_the_same_logits_as_pixels(tiny):
     bench = workbench(tiny)
     examples = bench.federation.examples(0, "test")[:6]
-    encoded = bench.encode(examples)
+    encoded = bench.sets.encode(examples)
     inputs = {**encoded.inputs(), "labels": encoded.labels}
     pixels = bench.vlm.processor.image_processor([e.image for e in examples], return_tensors="pt")
     with torch.no_grad():
@@ -30,32 +33,60 @@ def test_cached_features_give_the_same_logits_as_pixels(tiny):
     torch.testing.assert_close(cached, plain, atol=1e-5, rtol=1e-4)
 
 
-def test_a_picture_goes_through_the_tower_once(tiny):
-    bench = workbench(tiny)
-    examples = bench.federation.examples(0, "test")[:6]
-    bench.encode(examples)
-    before = len(bench.vlm.cache)
-    again = bench.encode(list(reversed(examples)))
-    assert len(bench.vlm.cache) == before
-    assert again.images.flip(0).tolist() == bench.encode(examples).images.tolist()
+def test_a_picture_goes_through_the_tower_once_in_the_life_of_a_home(tiny, monkeypatch):
+    made = EncodedSets(workbench(tiny).vlm, Federation(tiny))
+    first, pooled = made.get(1, "train"), made.pooled()
+    assert made.get(1, "train") is first
+
+    def fail(*_):
+        raise AssertionError("painted or encoded again")
+
+    again = EncodedSets(
+        made.vlm, Federation(tiny.model_copy(update={"name": "other", "rounds": 9}))
+    )
+    monkeypatch.setattr(again, "encode", fail)
+    for one, two in ((first, again.get(1, "train")), (pooled, again.pooled())):
+        assert all(torch.equal(tensor, vars(two)[name]) for name, tensor in vars(one).items())
+    other = EncodedSets(made.vlm, Federation(tiny.model_copy(update={"seed": 7})))
+    assert not torch.equal(other.get(1, "train").features, first.features)
+
+
+def test_memory_and_disk_of_the_encoded_sets_are_bounded(tiny, monkeypatch):
+    made = EncodedSets(workbench(tiny).vlm, Federation(tiny))
+    size = made.get(0, "train").bytes
+    monkeypatch.setattr(encoded_sets, "_IN_MEMORY", int(2.5 * size))
+    monkeypatch.setattr(encoded_sets, "_ON_DISK", int(2.5 * size))
+    many = tiny.model_copy(update={"clients": 6})
+    bounded = EncodedSets(made.vlm, Federation(many))
+    assert [key for key in bounded.make_ready([(k, "train") for k in range(6)])]
+    assert len(bounded._memory) == 2
+    assert not list(bounded.make_ready([(5, "train")])), "nothing is missing"
+    EncodedSets(made.vlm, Federation(many))
+    left = {path.name for path in bounded._folder.iterdir()}
+    assert left == {bounded._path(k, "train").name for k in (4, 5)}, "the latest stay"
 
 
 def test_exact_match_in_one_pass_is_exact_match_of_generated_answers(tiny):
     bench = workbench(tiny)
     examples = bench.federation.pooled_test()
-    bench.vlm.load_factors(bench.initial())
-    encoded = bench.encode(examples)
-    texts = [found.text for found in answer(bench.vlm, encoded)]
-    generated = np.mean([t == e.answer for t, e in zip(texts, examples, strict=True)])
-    assert 0 < generated < 1
-    assert abs(score(bench.vlm, encoded).accuracy - generated) < 1e-6
+    task = Task(bench.initial(), bench.sets.encode(examples))
+    [generated] = generate(bench.vlm, [task])
+    right = [a.text == e.answer for a, e in zip(generated, examples, strict=True)]
+    assert 0 < np.mean(right) < 1
+    [marks] = mark(bench.vlm, [task])
+    assert marks.right.tolist() == right
+    [answers] = answer(bench.vlm, [task], [marks])
+    assert [a.text for a in answers] == [a.text for a in generated]
+    np.testing.assert_allclose(
+        [a.confidence for a in answers], [a.confidence for a in generated], atol=1e-4
+    )
 
 
 def test_confidence_is_the_probability_of_the_whole_answer(tiny):
     bench = workbench(tiny)
     bench.vlm.load_factors(bench.initial())
     example = bench.federation.examples(0, "test")[0]
-    [found] = answer(bench.vlm, bench.encode([example]))
+    [[found]] = generate(bench.vlm, [Task(bench.initial(), bench.sets.encode([example]))])
     encoded = bench.vlm.encode([example.image], [example.question], [found.text])
     with torch.no_grad():
         logits = bench.vlm.model(**encoded.inputs(), labels=encoded.labels).logits

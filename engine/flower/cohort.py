@@ -1,0 +1,159 @@
+"""The clients of a round at work together: what each would do alone, in as few passes as possible.
+
+A cohort of one is a client alone: every runtime uses these functions, the ``local`` one with all
+the clients that a round has sampled.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+
+from engine.evaluation import Answer, Examined, Score, Task, answer, joined, mark
+from engine.flower.site import Site
+from engine.training import train, train_together
+from engine.vlm.encoded import Encoded, concatenate
+from engine.vlm.stacked import Factors, can_stack
+
+Scores = dict[tuple[str, str], Score]  # by (variant, scope)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What local training gives: the factors to send, and how it went.
+
+    ``seconds`` is the client's share of the time that the cohort took.
+    """
+
+    shared: Factors
+    loss: float
+    samples: int
+    seconds: float
+
+
+class Cohort:
+    """Some clients of one run, each with the shared factors that it was sent."""
+
+    def __init__(self, sites: Sequence[Site], shared: Sequence[Factors]) -> None:
+        self.sites = sites
+        self.shared = shared
+        self.bench = sites[0].bench
+        self.variants = ("base", *sites[0].run.strategy.variants)
+
+    def scores(self, after_round: int, *, with_base: bool) -> list[Scores]:
+        """Every client's scores on its own and on the pooled test set.
+
+        Before training B = 0, so that every variant is the base, bit for bit: it is scored once.
+        """
+        wanted = self.variants[0 if with_base else 1 :]
+        if after_round == 0:
+            return [
+                {(variant, scope): score for variant in wanted for scope, score in both.items()}
+                for both in map(_both, self._examine("base", 0))
+            ]
+        found: list[Scores] = [{} for _ in self.sites]
+        for variant in wanted:
+            for scores, examined in zip(found, self._examine(variant, after_round), strict=True):
+                scores |= {(variant, s): score for s, score in _both(examined).items()}
+        return found
+
+    def final(self, after_round: int) -> list[tuple[Scores, dict[str, list[Answer]]]]:
+        """Scores of all variants, and their answers to the own test set."""
+        scores: list[Scores] = [{} for _ in self.sites]
+        answers: list[dict[str, list[Answer]]] = [{} for _ in self.sites]
+        for variant in self.variants:
+            examined = self._examine(variant, after_round)
+            written = self._answers(variant, after_round, examined)
+            for k, both in enumerate(map(_both, examined)):
+                scores[k] |= {(variant, scope): score for scope, score in both.items()}
+                answers[k][variant] = written[k]
+        return list(zip(scores, answers, strict=True))
+
+    def train(self, round_: int) -> list[Trained]:
+        """Train every client for one round; each stores what stays with it."""
+        start = time.perf_counter()
+        run, vlm = self.sites[0].run, self.bench.vlm
+        jobs = [s.job(shared, round_) for s, shared in zip(self.sites, self.shared, strict=True)]
+        names = [name for name in vlm.factors if run.strategy.trains(name)]
+        how = {"batch_size": run.config.batch_size, "learning_rate": run.config.learning_rate}
+        if len(jobs) > 1 and can_stack(vlm):
+            results = train_together(vlm, jobs, names, **how)
+        else:
+            results = [train(vlm, job, names, **how) for job in jobs]
+        for site, (factors, _) in zip(self.sites, results, strict=True):
+            site.keep(factors, round_)
+        seconds = (time.perf_counter() - start) / len(jobs)
+        return [
+            Trained(
+                {name: value for name, value in factors.items() if run.strategy.travels(name)},
+                loss,
+                len(job.samples),
+                seconds,
+            )
+            for job, (factors, loss) in zip(jobs, results, strict=True)
+        ]
+
+    def _examine(self, variant: str, after_round: int) -> list[Examined]:
+        """What one variant of every client makes of the client's tests."""
+        if variant != "base":
+            return self._examine_sites(variant, after_round, self.sites)
+        known = self.bench.base_marks
+        new = [site for site in self.sites if site.client not in known]
+        found = self._examine_sites("base", after_round, new)
+        known |= {site.client: one for site, one in zip(new, found, strict=True)}
+        return [known[site.client] for site in self.sites]
+
+    def _examine_sites(
+        self, variant: str, after_round: int, sites: Sequence[Site]
+    ) -> list[Examined]:
+        pooled = self.bench.sets.pooled()
+        groups = self._with_one_model(variant, sites)
+        tasks = [self._task(variant, group, after_round, pooled) for group in groups]
+        found: dict[int, Examined] = {}
+        for group, marks in zip(groups, mark(self.bench.vlm, tasks), strict=True):
+            rest = marks.cut(-len(pooled), None).score()
+            for site, (start, end) in zip(group, self._spans(group), strict=True):
+                found[site.client] = Examined(marks.cut(start, end), rest)
+        return [found[site.client] for site in sites]
+
+    def _answers(
+        self, variant: str, after_round: int, examined: Sequence[Examined]
+    ) -> list[list[Answer]]:
+        found = self.bench.base_answers if variant == "base" else {}
+        own = {site.client: one.own for site, one in zip(self.sites, examined, strict=True)}
+        groups = self._with_one_model(variant, [s for s in self.sites if s.client not in found])
+        tasks = [self._task(variant, group, after_round) for group in groups]
+        marks = [joined([own[site.client] for site in group]) for group in groups]
+        for group, answers in zip(groups, answer(self.bench.vlm, tasks, marks), strict=True):
+            for site, (start, end) in zip(group, self._spans(group), strict=True):
+                found[site.client] = answers[start:end]
+        return [found[site.client] for site in self.sites]
+
+    def _with_one_model(self, variant: str, sites: Sequence[Site]) -> list[list[Site]]:
+        """Sites grouped by model: for ``base`` and ``global`` it is the same for many."""
+        groups: dict[object, list[Site]] = {}
+        for site in sites:
+            sent = id(self._sent(site))
+            model = {"base": 0, "global": sent}.get(variant, (sent, site.client))
+            groups.setdefault(model, []).append(site)
+        return list(groups.values())
+
+    def _task(self, variant: str, group: Sequence[Site], after_round: int, *more: Encoded) -> Task:
+        """The own test sets of all sites of a group, one after another, and more."""
+        factors = group[0].factors(variant, self._sent(group[0]), after_round)
+        return Task(factors, concatenate([*map(self._tests, group), *more]))
+
+    def _spans(self, group: Sequence[Site]) -> Iterable[tuple[int, int]]:
+        return pairwise(accumulate((len(self._tests(site)) for site in group), initial=0))
+
+    def _tests(self, site: Site) -> Encoded:
+        return self.bench.sets.get(site.client, "test")
+
+    def _sent(self, site: Site) -> Factors:
+        return self.shared[self.sites.index(site)]
+
+
+def _both(examined: Examined) -> dict[str, Score]:
+    return {"own": examined.own.score(), "pooled": examined.pooled}

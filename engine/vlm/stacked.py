@@ -1,0 +1,174 @@
+"""Many LoRA adapters side by side: one pass of the model over the rows of all of them.
+
+The frozen base sees one large batch; each adapter's factors act on its own rows by batched matrix
+products. Training 32 clients this way costs a fraction of 32 passes, because a small batch on a
+small model is bound by Python and kernel launches, and because no gradient crosses from one
+adapter's rows to another's factors the result is that of training one after another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from peft.tuners.lora import Linear as LoraLinear
+from torch import nn
+from torch.nn import functional as F
+
+from engine.vlm.factors import A, B, factor_of
+
+if TYPE_CHECKING:
+    from engine.vlm.model import Vlm
+
+Factors = dict[str, torch.Tensor]
+
+
+class Stacked:
+    """The factors of ``n`` adapters; A as (n, rank, d_in), B transposed as (n, rank, d_out).
+
+    Adapters of smaller rank are padded with zeros, which training leaves at zero. ``trained`` is
+    one flat tensor (n, numbers of the trained factors), so that an optimiser has one parameter.
+    """
+
+    def __init__(
+        self, vlm: Vlm, adapters: Sequence[Factors], trained: Collection[str] = ()
+    ) -> None:
+        self.ranks = [_rank(adapter) for adapter in adapters]
+        self.names = {True: [], False: []}
+        self.shapes: dict[str, tuple[int, int]] = {}
+        for name in vlm.factors:
+            d = adapters[0][name].shape[1 if factor_of(name) == A else 0]
+            self.shapes[name] = (max(self.ranks), d)
+            self.names[name in trained].append(name)
+        own = [self._flat(adapter, self.names[True]) for adapter in adapters]
+        rest = [self._flat(adapter, self.names[False]) for adapter in adapters]
+        self.trained = torch.stack(own).to(vlm.device).requires_grad_(bool(trained))
+        self._fixed = torch.stack(rest).to(vlm.device)
+        self.scales = _scales(vlm, self.ranks)
+
+    def __len__(self) -> int:
+        return len(self.trained)
+
+    def factors(self) -> Factors:
+        """All factors as views (n, rank, d) of the flat tensors; gradients reach ``trained``."""
+        return self._views(self.trained, True) | self._views(self._fixed, False)
+
+    def adapter(self, number: int) -> Factors:
+        """One adapter's trained factors, in PEFT's shapes and its own rank, on the CPU."""
+        rank = self.ranks[number]
+        found = {}
+        for name, stacked in self._views(self.trained.detach(), True).items():
+            own = stacked[number, :rank].cpu()
+            found[name] = (own if factor_of(name) == A else own.T).clone(
+                memory_format=torch.contiguous_format
+            )
+        return found
+
+    def keep_first(self, n: int) -> None:
+        """Drop all adapters after the first n; ``trained`` is a new tensor then."""
+        self.trained = self.trained.detach()[:n].clone().requires_grad_(True)
+        self._fixed, self.scales = self._fixed[:n], self.scales[:n]
+
+    def _flat(self, adapter: Factors, names: Sequence[str]) -> torch.Tensor:
+        parts = [torch.empty(0)]
+        for name in names:
+            value = adapter[name] if factor_of(name) == A else adapter[name].T
+            parts.append(F.pad(value, (0, 0, 0, self.shapes[name][0] - len(value))).flatten())
+        return torch.cat(parts)
+
+    def _views(self, flat: torch.Tensor, trained: bool) -> Factors:
+        names = self.names[trained]
+        sizes = [self.shapes[name][0] * self.shapes[name][1] for name in names]
+        # One split has one backward step; slices would each make a gradient of full size.
+        parts = flat.split(sizes, dim=1) if names else ()
+        return {
+            name: part.unflatten(1, self.shapes[name])
+            for name, part in zip(names, parts, strict=True)
+        }
+
+
+def can_stack(vlm: Vlm) -> bool:
+    """Whether every adapted layer is a plain linear one with a plain LoRA."""
+    layers = _layers(vlm)
+    plain = all(isinstance(layer.base_layer, nn.Linear) for layer in layers.values())
+    return plain and 2 * len(layers) == len(vlm.factors)
+
+
+@contextmanager
+def active(vlm: Vlm, stacked: Stacked) -> Iterator[None]:
+    """Inside, the rows of the model belong to the adapters in equal consecutive shares."""
+    factors = stacked.factors()
+    layers = _layers(vlm)
+    for name, layer in layers.items():
+        layer.forward = partial(
+            _forward,
+            layer.base_layer,
+            factors[f"{name}.{A}"],
+            factors[f"{name}.{B}"],
+            stacked.scales,
+        )
+    try:
+        yield
+    finally:
+        for layer in layers.values():
+            del layer.forward  # the class's own shows again
+
+
+def _layers(vlm: Vlm) -> dict[str, LoraLinear]:
+    named = vlm.model.named_modules()
+    return {name: module for name, module in named if isinstance(module, LoraLinear)}
+
+
+def _rank(adapter: Factors) -> int:
+    return next(len(value) for name, value in adapter.items() if factor_of(name) == A)
+
+
+def _scales(vlm: Vlm, ranks: Sequence[int]) -> torch.Tensor:
+    """α / rank of every adapter, (n, 1, 1)."""
+    alpha = next(iter(_layers(vlm).values())).lora_alpha["default"]
+    return torch.tensor([alpha / rank for rank in ranks], device=vlm.device).view(-1, 1, 1)
+
+
+def _forward(
+    base: nn.Linear, a: torch.Tensor, b: torch.Tensor, scales: torch.Tensor, x: torch.Tensor
+) -> torch.Tensor:
+    return _StackedLinear.apply(x, base.weight, base.bias, a, b, scales)
+
+
+class _StackedLinear(torch.autograd.Function):
+    """y = x·Wᵀ + bias + s·(x·Aᵀ)·Bᵀ with an own A, B and s for each share of the rows.
+
+    Written out because autograd would make and add a full-size tensor for each term.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        a: torch.Tensor,
+        b: torch.Tensor,
+        scales: torch.Tensor,
+    ) -> torch.Tensor:
+        shares = x.reshape(len(a), -1, x.shape[-1])
+        h = torch.bmm(shares, a.transpose(1, 2)).mul_(scales)
+        y = F.linear(shares, weight, bias).baddbmm_(h, b)
+        ctx.save_for_backward(shares, weight, a, b, h, scales)
+        ctx.shape = x.shape
+        return y.view(*x.shape[:-1], y.shape[-1])
+
+    @staticmethod
+    def backward(ctx: Any, dy: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        shares, weight, a, b, h, scales = ctx.saved_tensors
+        dy = dy.reshape(len(a), -1, dy.shape[-1])
+        dh = torch.bmm(dy, b.transpose(1, 2)).mul_(scales)
+        db = torch.bmm(h.transpose(1, 2), dy) if ctx.needs_input_grad[4] else None
+        da = torch.bmm(dh.transpose(1, 2), shares) if ctx.needs_input_grad[3] else None
+        dx = None
+        if ctx.needs_input_grad[0]:
+            dx = (dy @ weight).baddbmm_(dh, a).view(ctx.shape)
+        return dx, None, None, da, db, None

@@ -1,0 +1,134 @@
+"""A cohort gives what its clients give one after another, and falls back to that by itself."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from db import queries
+from engine import checkpoints
+from engine.config import ExperimentConfig, Lora
+from engine.flower import runtimes
+from engine.flower.local_grid import LocalGrid
+from engine.paths import run_folder
+from engine.randomness import rng
+from engine.strategies import STRATEGIES
+from engine.training import Job, train, train_together
+from engine.vlm import model as vlm_model
+from engine.vlm.factors import A
+from engine.vlm.lora import initial_factors
+from engine.workbench import workbench
+from tests.unit.runs import run
+
+TOLERANCE = {"atol": 1e-4, "rtol": 1e-3}
+
+
+def one_after_another(monkeypatch) -> None:
+    monkeypatch.setattr(runtimes, "LocalGrid", lambda *args: LocalGrid(*args[:3]))
+
+
+def jobs(config: ExperimentConfig, steps: list[int], sizes: list[int]) -> list[Job]:
+    bench = workbench(config)
+    found = []
+    for k, (n, size) in enumerate(zip(steps, sizes, strict=True)):
+        start = bench.initial()
+        for name in start:
+            start[name] = start[name] + 0.01 * torch.randn(
+                start[name].shape, generator=torch.Generator().manual_seed(k)
+            )
+        samples = bench.sets.get(k % config.clients, "train").take(slice(0, size))
+        found.append(Job(start, samples, n, rng(0, "batches", k)))
+    return found
+
+
+@pytest.mark.parametrize("trained", ["both", "only A", "only B"])
+def test_training_together_is_training_apart(tiny, trained):
+    vlm = workbench(tiny).vlm
+    ends = {"both": "", "only A": "lora_A", "only B": "lora_B"}[trained]
+    names = [name for name in vlm.factors if name.endswith(ends)]
+    # Different numbers of steps and samples; one client has fewer samples than a batch.
+    setting = ([3, 5, 5, 2], [16, 5, 12, 9])
+    how = {"batch_size": 8, "learning_rate": 3e-3}
+    apart = [train(vlm, job, names, **how) for job in jobs(tiny, *setting)]
+    together = train_together(vlm, jobs(tiny, *setting), names, **how)
+    for (one, loss), (other, same_loss) in zip(apart, together, strict=True):
+        assert loss == pytest.approx(same_loss, rel=1e-4)
+        assert list(one) == list(other) == names
+        for name in names:
+            torch.testing.assert_close(one[name], other[name], **TOLERANCE)
+
+
+def test_clients_of_different_ranks_train_together(tiny):
+    ranks, how = [2, 8, 5], {"batch_size": 8, "learning_rate": 3e-3}
+    own, apart = [], []
+    samples = workbench(tiny).sets.get(0, "train")
+    for rank in ranks:
+        config = tiny.model_copy(update={"lora": Lora(rank=rank)})
+        vlm = vlm_model.load(config)
+        start = initial_factors({n: p.shape for n, p in vlm.factors.items()}, rank)
+        own.append(Job(start, samples, 4, rng(0, "ranks", rank)))
+        job = Job(start, samples, 4, rng(0, "ranks", rank))
+        apart.append(train(vlm, job, list(start), **how))
+    vlm = vlm_model.load(tiny)  # of rank 8
+    together = train_together(vlm, own, list(vlm.factors), **how)
+    for rank, (one, loss), (other, same_loss) in zip(ranks, apart, together, strict=True):
+        assert loss == pytest.approx(same_loss, rel=1e-4)
+        for name, value in other.items():
+            assert value.shape[0 if name.endswith(A) else 1] == rank
+            torch.testing.assert_close(one[name], value, **TOLERANCE)
+
+
+@pytest.mark.parametrize("key", [k for k, s in STRATEGIES.items() if s.trained])
+def test_a_run_has_the_same_numbers_with_and_without_cohorts(key, tiny, monkeypatch):
+    config = ExperimentConfig.parse({**tiny.model_dump(), "strategies": [key], "clients": 3})
+    config = config.model_copy(update={"participation": 0.67})
+    [together] = run(config)
+    one_after_another(monkeypatch)
+    [apart] = run(config)
+    rows = [queries.round_client_rows(summary.run) for summary in (together, apart)]
+    assert len(rows[0]) == len(rows[1]) > 6
+    for one, other in zip(*rows, strict=True):
+        for row in (one, other):
+            del row["seconds"]
+            row |= {key: -1 for key, value in row.items() if value is None}
+        assert one == pytest.approx(other, rel=1e-3)
+    states = [
+        checkpoints.read(checkpoints.server_path(run_folder(summary.run), 2))
+        for summary in (together, apart)
+    ]
+    for name, value in states[0].items():
+        torch.testing.assert_close(value, states[1][name], **TOLERANCE)
+    for k in range(3):
+        one, other = (
+            {(p.item, p.variant): p.answer for p in queries.predictions(summary.run, k)}
+            for summary in (together, apart)
+        )
+        assert one == other
+
+
+def test_the_local_runtime_works_in_cohorts(tiny, monkeypatch):
+    served = []
+    monkeypatch.setattr(LocalGrid, "_deliver", _spy(LocalGrid._deliver, served))
+    [summary] = run(ExperimentConfig.parse({**tiny.model_dump(), "strategies": ["plora"]}))
+    assert summary.status == "done"
+    assert set(served) == {"query"}, "train and evaluate messages were answered together"
+
+
+def test_when_a_cohort_fails_its_clients_work_one_after_another(tiny, monkeypatch):
+    def fail(*_, **__):
+        raise MemoryError("too many at once")
+
+    served = []
+    monkeypatch.setattr(LocalGrid, "_deliver", _spy(LocalGrid._deliver, served))
+    monkeypatch.setattr("engine.flower.cohort.train_together", fail)
+    [summary] = run(ExperimentConfig.parse({**tiny.model_dump(), "strategies": ["fedit"]}))
+    assert (summary.status, summary.rounds) == ("done", 2)
+    assert served.count("train") == 4
+
+
+def _spy(method, served):
+    def deliver(self, message):
+        served.append(message.metadata.message_type)
+        return method(self, message)
+
+    return deliver
