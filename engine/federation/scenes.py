@@ -110,7 +110,7 @@ def _from_pools(
     return np.take_along_axis(pool, generator.integers(0, _POOL, shape), axis=1)
 
 
-def render(scenes: Scenes, chunk: int = 256) -> np.ndarray:
+def render(scenes: Scenes, chunk: int = 64) -> np.ndarray:
     """Paint scenes as uint8 pictures of shape (n, SIZE, SIZE, 3)."""
     parts = [
         _render_chunk(scenes.take(np.arange(start, min(start + chunk, len(scenes)))))
@@ -189,12 +189,17 @@ def _shade(
     normals: np.ndarray, light: np.ndarray, albedo: np.ndarray, shiny: np.ndarray
 ) -> np.ndarray:
     """Colours (n, h, w, 3) after Blinn–Phong: matt is soft, shiny dark with a bright highlight."""
-    normals = normals / (np.linalg.norm(normals, axis=-1, keepdims=True) + 1e-6)
-    lambert = np.clip((normals * light[:, None, None, :]).sum(-1), 0, 1)
+    normals = normals / (np.sqrt(_dot(normals, normals))[..., None] + 1e-6)
+    lambert = np.clip(_dot(normals, light[:, None, None, :]), 0, 1)
     half = light + np.float32([0, 0, 1])
     half /= np.linalg.norm(half, axis=-1, keepdims=True)
-    gloss = np.clip((normals * half[:, None, None, :]).sum(-1), 0, 1)
+    gloss = np.clip(_dot(normals, half[:, None, None, :]), 0, 1)
     sky = np.clip(-normals[..., 1] - 0.55, 0, 1)  # what a shiny top mirrors
     diffuse = (0.58 + 0.5 * lambert) * (1 - shiny) + (0.34 + 0.68 * lambert) * shiny
     glint = shiny * (0.95 * gloss**26 + 0.35 * sky)
     return albedo * diffuse[..., None] + glint[..., None]
+
+
+def _dot(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Scalar products of (…, 3) vectors; numpy's sum over so short an axis is slow."""
+    return one[..., 0] * other[..., 0] + one[..., 1] * other[..., 1] + one[..., 2] * other[..., 2]

@@ -43,6 +43,7 @@ def evaluate(message: Message, context: Context) -> Message:
 def train_together(messages: Sequence[Message], contexts: Sequence[Context]) -> list[Message]:
     """The replies to train messages of one round."""
     cohort, round_ = _cohort(messages, contexts)
+    cohort.make_ready("train", "test")
     scores = cohort.scores(round_ - 1, with_base=round_ == 1)
     replies = []
     for message, site, trained, scored in zip(
@@ -68,6 +69,7 @@ def train_together(messages: Sequence[Message], contexts: Sequence[Context]) -> 
 def evaluate_together(messages: Sequence[Message], contexts: Sequence[Context]) -> list[Message]:
     """The replies to evaluate messages after one round."""
     cohort, after = _cohort(messages, contexts)
+    cohort.make_ready("test")
     replies = []
     for message, site, (scores, answers) in zip(
         messages, cohort.sites, cohort.final(after), strict=True

@@ -42,6 +42,12 @@ class Cohort:
         self.bench = sites[0].bench
         self.variants = ("base", *sites[0].run.strategy.variants)
 
+    def make_ready(self, *splits: str) -> None:
+        """Make the data that this cohort will need."""
+        wanted = [(site.client, split) for site in self.sites for split in splits]
+        for _ in self.bench.sets.make_ready(wanted):
+            pass
+
     def scores(self, after_round: int, *, with_base: bool) -> list[Scores]:
         """Every client's scores on its own and on the pooled test set.
 

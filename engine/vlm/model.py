@@ -39,20 +39,22 @@ class Vlm:
         if self.small:  # over some 20 tokens plain products are twice as fast as SDPA's kernel
             self.model.set_attn_implementation("eager")
         self.factors = attach_lora(self.model, lora)
-        self.vision = VisionCache(self.model.model, self._pixels)
+        self.vision = VisionCache(self.model.model)
 
     def encode(
         self, images: Sequence[np.ndarray], questions: Sequence[str], answers: Sequence[str]
     ) -> Encoded:
         """Pictures (height, width, 3) uint8, questions and answers as tensors on the device."""
-        text = self._prompt_tokens(questions)
+        inputs = self.processor(
+            text=list(questions), images=list(images), padding=True, return_tensors="pt"
+        ).to(self.device)
         labels = self.processor.tokenizer(list(answers), padding=True, return_tensors="pt")
         labels = labels["input_ids"].masked_fill(labels["attention_mask"] == 0, IGNORED)
         return Encoded(
-            text["input_ids"].to(self.device),
-            text["attention_mask"].to(self.device),
+            inputs["input_ids"],
+            inputs["attention_mask"],
             labels.to(self.device),
-            self.vision.features(images),
+            self.vision.features(inputs["pixel_values"]),
         )
 
     @contextmanager
@@ -75,15 +77,6 @@ class Vlm:
     def read_factors(self, names: Sequence[str]) -> dict[str, torch.Tensor]:
         """Copies of some of the LoRA factors, on the CPU."""
         return {name: self.factors[name].detach().cpu().clone() for name in names}
-
-    def _prompt_tokens(self, questions: Sequence[str]) -> dict[str, torch.Tensor]:
-        # The processor wants a picture to size the image placeholders; all have the same number.
-        blank = [np.zeros((8, 8, 3), np.uint8)] * len(questions)
-        return self.processor(text=list(questions), images=blank, padding=True, return_tensors="pt")
-
-    def _pixels(self, images: Sequence[np.ndarray]) -> torch.Tensor:
-        pixels = self.processor.image_processor(list(images), return_tensors="pt")["pixel_values"]
-        return pixels.to(self.device)
 
 
 @lru_cache(maxsize=2)
