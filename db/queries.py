@@ -14,6 +14,7 @@ from db.tables import (
     Event,
     Experiment,
     Prediction,
+    Preparation,
     Round,
     Run,
     Worker,
@@ -59,6 +60,12 @@ def workers() -> list[Worker]:
     """All processes that have registered and not left."""
     with reading() as session:
         return list(session.scalars(select(Worker)))
+
+
+def preparation() -> Preparation | None:
+    """What a form shows at the moment."""
+    with reading() as session:
+        return session.get(Preparation, 1)
 
 
 def unfinished_runs() -> list[Run]:

@@ -19,6 +19,7 @@ from db.tables import (
     Event,
     Experiment,
     Prediction,
+    Preparation,
     Round,
     Run,
     Worker,
@@ -66,6 +67,20 @@ def remove_worker(worker_id: int) -> None:
     """Forget a worker that leaves or is found dead."""
     with writing() as session:
         session.execute(delete(Worker).where(Worker.id == worker_id))
+
+
+def ask_to_prepare(config: dict[str, Any]) -> None:
+    """Note the config that a form shows, in place of the one before."""
+    with writing() as session:
+        session.merge(Preparation(id=1, config=config, asked_at=now(), ready_at=None))
+
+
+def say_prepared(config: dict[str, Any]) -> None:
+    """Note that all is ready, unless the form has moved on."""
+    with writing() as session:
+        asked = session.get_one(Preparation, 1)
+        if asked.config == config:
+            asked.ready_at = now()
 
 
 def claim_next(worker_id: int) -> int | None:
@@ -191,7 +206,7 @@ def _replace(session: Session, rows: Sequence[Base], *keys: str) -> None:
     """Insert rows of one run and one table, after all that have the same values of ``keys``.
 
     A round that is done again, after a crash between its parts, so leaves nothing twice; a SELECT
-    for every row, as ``merge`` makes it, would take a third of a second for a thousand rows.
+    for every row, as ``merge`` makes it, would take a fifth of a second for a thousand rows.
     """
     if not rows:
         return

@@ -56,6 +56,17 @@ class Worker(Base):
     heartbeat_at: Mapped[datetime] = mapped_column(default=now)
 
 
+class Preparation(Base):
+    """The config that a form shows, one row: the worker makes its data ready."""
+
+    __tablename__ = "preparations"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    config: Mapped[dict[str, Any]]
+    asked_at: Mapped[datetime] = mapped_column(default=now)
+    ready_at: Mapped[datetime | None]
+
+
 class Run(Base):
     """One strategy on one experiment."""
 

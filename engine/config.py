@@ -13,6 +13,9 @@ StrategyKey = Literal["zero-shot", "local", "fedit", "plora"]
 Target = Literal["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]
 
 
+MOST_TESTED = 64  # clients; to test a thousand would take longer than to train them
+
+
 class ConfigError(ValueError):
     """A user's mistake in a config, in one sentence that names the key and what is allowed."""
 
@@ -80,6 +83,11 @@ class ExperimentConfig(_Strict):
     def clients_per_round(self) -> int:
         """How many clients take part in a round; at least one."""
         return max(1, round(self.participation * self.clients))
+
+    @property
+    def clients_tested(self) -> int:
+        """How many clients are tested after the last round: all, or MOST_TESTED of them."""
+        return min(self.clients, MOST_TESTED)
 
     def to_yaml(self) -> str:
         """The config as a YAML file that ``--config`` reads."""

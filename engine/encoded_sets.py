@@ -33,7 +33,7 @@ class EncodedSets:
         self.vlm = vlm
         self.federation = federation
         self._memory: LRUCache[str, Encoded] = LRUCache(_IN_MEMORY, getsizeof=lambda s: s.bytes)
-        self._folder = home() / "cache" / _digest(BUNDLED_MODEL)
+        self._model = _digest(BUNDLED_MODEL)
         _prune(self._folder)
 
     def get(self, client: int, split: str) -> Encoded:
@@ -92,6 +92,10 @@ class EncodedSets:
         if encoded.bytes <= _IN_MEMORY:
             self._memory[path.name] = encoded
         return encoded
+
+    @property
+    def _folder(self) -> Path:
+        return home() / "cache" / self._model
 
     def _path(self, client: int, split: str) -> Path:
         return self._folder / f"{self.federation.key(client, split)}.safetensors"

@@ -59,6 +59,15 @@ def ensure_worker() -> None:
     spawn_worker()
 
 
+def prepare(config: ExperimentConfig) -> None:
+    """Have a worker make ready what this config needs, in case it is run next."""
+    values = config.model_dump(mode="json")
+    known = queries.preparation()
+    if known is None or known.config != values:
+        records.ask_to_prepare(values)
+    ensure_worker()
+
+
 def spawn_worker() -> None:
     """Start ``python -m engine worker`` on its own: it outlives the page that asked for it."""
     with (home() / "worker.log").open("ab") as log:

@@ -44,3 +44,8 @@ def workbench(config: ExperimentConfig) -> Workbench:
     irrelevant += ("participation",)
     neutral = ExperimentConfig()
     return _workbench(config.model_copy(update={key: getattr(neutral, key) for key in irrelevant}))
+
+
+def forget() -> None:
+    """Drop all workbenches: a benchmark wants to start anew."""
+    _workbench.cache_clear()

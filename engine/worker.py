@@ -17,6 +17,7 @@ from db import queries, records
 from db.tables import Run
 from engine.config import ExperimentConfig
 from engine.paths import home, run_folder
+from engine.preparing import Preparing
 
 log = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 1.0
@@ -86,13 +87,15 @@ def _warm_up() -> None:
 
 
 def _drain(worker: Registration, idle_seconds: float) -> None:
+    preparing = Preparing()
     idle_since = time.monotonic()
     while time.monotonic() - idle_since < idle_seconds:
         run_id = records.claim_next(worker.id)
-        if run_id is None:
+        if run_id is not None:
+            execute(run_id, worker)
+        elif not preparing.step():
             time.sleep(_POLL_SECONDS)
             continue
-        execute(run_id, worker)
         idle_since = time.monotonic()
 
 
@@ -131,13 +134,9 @@ def _train(run: Run) -> None:
     from engine.workbench import workbench
 
     config = ExperimentConfig.model_validate(run.experiment.config)
-    bench = workbench(config)
-    if not queries.clients(run.experiment_id):
-        records.save_clients(
-            run.experiment_id, (bench.federation.profile(k) for k in range(config.clients))
-        )
     strategy = STRATEGIES[run.strategy]
-    trainable = sum(p.numel() for n, p in bench.vlm.factors.items() if strategy.trains(n))
+    factors = workbench(config).vlm.factors
+    trainable = sum(p.numel() for name, p in factors.items() if strategy.trains(name))
     records.start_run(run.id, trainable)
     folder = run_folder(run.id)
     folder.mkdir(parents=True, exist_ok=True)

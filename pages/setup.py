@@ -167,7 +167,6 @@ def words_of(profile: ClientProfile) -> str:
     return "says " + ", ".join(pairs) + " …" if pairs else "says what all sites say"
 
 
-launcher.ensure_worker()  # it warms up while the form is filled in
 head, action = st.columns([5, 1], vertical_alignment="bottom")
 head.title("Set up an experiment")
 form, result = st.columns([4, 6], gap="large")
@@ -179,6 +178,7 @@ with result:
     except ConfigError as mistake:
         st.error(str(mistake))
         st.stop()
+    launcher.prepare(config)  # the worker warms up while the form is filled in
     st.subheader("Who holds what")
     show_clients(config)
     st.subheader("What it costs")

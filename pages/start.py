@@ -9,6 +9,7 @@ from app.story import ALT, diagram
 from app.widgets import ASK, LIVE, SETUP, start_experiment
 from db import queries
 from db.tables import Prediction
+from engine import launcher
 from engine.config import ExperimentConfig, preset
 from engine.federation.federation import Federation
 
@@ -56,8 +57,10 @@ with right:
         "them. With **personalised LoRA** (pLoRA) the sites share one half of what they learn, "
         "B, and keep the other half, A."
     )
+    quickstart = ExperimentConfig.parse(preset("quickstart"))
+    launcher.prepare(quickstart)  # the worker warms up while people read
     if st.button("Run the quickstart", type="primary", key="run_quickstart"):
-        start_experiment(ExperimentConfig.parse(preset("quickstart")))
+        start_experiment(quickstart)
     st.caption("4 clients, 8 rounds, FedIT and pLoRA, about a minute and a half on two CPU cores.")
     st.page_link(SETUP, label="Set up an experiment of your own →")
 

@@ -8,6 +8,9 @@ from typing import Annotated
 
 import typer
 
+from engine.config import ConfigError
+
+SPEED_PARTS = ("quickstart", "floor", "fused", "start", "many", "profile")
 bench = typer.Typer(help="Repeat a measurement.", no_args_is_help=True)
 
 
@@ -16,12 +19,13 @@ def _names() -> None:
     """Each measurement is a command of its own."""
 
 
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on the last line.")]
+
+
 @bench.command()
 def world(
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the pictures.")] = 0,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object on the last line.")
-    ] = False,
+    as_json: Json = False,
     cards: Annotated[
         bool, typer.Option("--cards", help="Write the cards in assets/ anew.")
     ] = False,
@@ -34,3 +38,29 @@ def world(
     if cards:
         write_cards(report, seed)
     typer.echo(json.dumps(asdict(report), indent=None if as_json else 2))
+
+
+@bench.command()
+def speed(
+    only: Annotated[
+        str | None, typer.Option("--only", help=f"Run one part: {', '.join(SPEED_PARTS)}.")
+    ] = None,
+    as_json: Json = False,
+    report: Annotated[
+        bool, typer.Option("--report", help="Write benchmarks/SPEED.md from all parts.")
+    ] = False,
+) -> None:
+    """Measure how fast the lab is, beside Flower's own way and a bare loop; some 20 minutes."""
+    if only is not None and only not in SPEED_PARTS:
+        raise ConfigError(f"--only: there is no '{only}'; allowed: {', '.join(SPEED_PARTS)}")
+    if only and report:
+        raise ConfigError("--only and --report exclude each other")
+    from engine.bench.speed import measure
+    from engine.bench.speed_report import write_report
+
+    measured = measure([only] if only else SPEED_PARTS)
+    if report:
+        write_report(measured)
+    typer.echo(json.dumps(asdict(measured.report), indent=None if as_json else 2))
+    if measured.report.losses_agree is False:
+        raise typer.Exit(1)

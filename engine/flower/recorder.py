@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from flwr.app import Message
 
-from db import records
+from db import queries, records
 from db.tables import Artifact, ClientRound, Evaluation, Prediction
 from engine import checkpoints
 from engine.flower.client_app import unpack_scores
@@ -51,6 +51,7 @@ class Recorder:
             round=round_,
             bytes=checkpoint_bytes,
         )
+        self._save_profiles(replies)
         scores = [row for reply in replies for row in self._evaluations(reply, round_ - 1)]
         records.save_round(
             records.RoundRecord(self.run.run, round_, seconds, clients, scores, [artifact])
@@ -58,8 +59,17 @@ class Recorder:
 
     def save_final(self, round_: int, replies: list[Message]) -> None:
         """Commit the scores and the answers after the last round."""
+        self._save_profiles(replies)
         records.save_evaluations(row for r in replies for row in self._evaluations(r, round_))
         records.save_predictions(row for r in replies for row in self._predictions(r))
+
+    def _save_profiles(self, replies: list[Message]) -> None:
+        """Store who the clients are when they are first heard of: a thousand at once take long."""
+        experiment = queries.run(self.run.run).experiment_id
+        stored = {client.client for client in queries.clients(experiment)}
+        seen = {int(reply.content["metrics"]["partition-id"]) for reply in replies}
+        federation = workbench(self.run.config).federation
+        records.save_clients(experiment, [federation.profile(k) for k in sorted(seen - stored)])
 
     def _evaluations(self, reply: Message, after_round: int) -> Iterator[Evaluation]:
         for (variant, scope), found in unpack_scores(reply.content["evaluation"]).items():

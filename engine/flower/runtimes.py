@@ -9,10 +9,11 @@ from engine.flower.local_grid import LocalGrid
 from engine.flower.run_config import RunConfig
 
 
-def execute(run: RunConfig) -> None:
-    """Run the ServerApp of a run to its end on the runtime that its config names."""
+def execute(run: RunConfig, grid: LocalGrid | None = None) -> None:
+    """Run the ServerApp of a run to its end on the runtime that its config names, or on a grid."""
     values = run.to_flower()
-    together = {"train": client_app.train_together, "evaluate": client_app.evaluate_together}
-    grid = LocalGrid(client_app.app, run.config.clients, values, together)
+    if grid is None:
+        together = {"train": client_app.train_together, "evaluate": client_app.evaluate_together}
+        grid = LocalGrid(client_app.app, run.config.clients, values, together)
     context = Context(run_id=1, node_id=1, node_config={}, state=RecordDict(), run_config=values)
     server_app.app(grid, context)

@@ -66,6 +66,12 @@ class LoraStrategy(Strategy):
         drawn = rng(self.config.seed, "participation", server_round)
         return sorted(drawn.choice(everyone, self.config.clients_per_round, replace=False).tolist())
 
+    def tested(self) -> list[int]:
+        """The clients that are tested after the last round: all, or a draw from the seed."""
+        drawn = rng(self.config.seed, "tested")
+        some = drawn.choice(sorted(self.nodes), self.config.clients_tested, replace=False)
+        return sorted(some.tolist())
+
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
@@ -76,8 +82,8 @@ class LoraStrategy(Strategy):
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """One evaluate message to every client, with the shared factors."""
-        return self._messages("evaluate", sorted(self.nodes), server_round, arrays, config)
+        """One evaluate message to every client that is tested, with the shared factors."""
+        return self._messages("evaluate", self.tested(), server_round, arrays, config)
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]

@@ -23,9 +23,9 @@ from engine.vlm.vision_cache import VisionCache
 
 log = logging.getLogger(__name__)
 _SMALL = 20_000_000  # parameters
-# On a CPU a small model gains nothing from more threads on few rows, and where another process
-# wants the cores too, waiting threads make it four times slower (benchmarks/threads.py).
-_ONE_THREAD_BELOW = 32  # rows
+# On a CPU a small model gains nothing from more threads on so few rows, and beside another busy
+# process they cost most there (benchmarks/threads.py).
+_ONE_THREAD_BELOW = 16  # rows
 
 
 class Vlm:

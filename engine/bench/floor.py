@@ -1,0 +1,90 @@
+"""What the machine can do: the quickstart as a bare PyTorch loop over cached features.
+
+The same batches, steps, tests and answers as the lab's, clients one after another, with PEFT's own
+layers and AdamW, but no federation: no messages, no database, no checkpoints. FedIT's and pLoRA's
+averages are written out in place.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from engine.config import ExperimentConfig
+from engine.randomness import rng
+from engine.training import batches
+from engine.vlm.encoded import IGNORED, Encoded, concatenate
+from engine.vlm.stacked import Factors
+from engine.workbench import Workbench
+
+Losses = list[dict[int, float]]  # by round and client
+
+
+def run(config: ExperimentConfig, bench: Workbench, shared: str) -> Losses:
+    """One strategy; ``shared`` is in the names of the factors that are averaged."""
+    clients = range(config.clients)
+    train = [bench.sets.get(k, "train") for k in clients]
+    pooled = bench.sets.pooled()
+    tests = [concatenate([bench.sets.get(k, "test"), pooled]) for k in clients]
+    start = bench.initial()
+    everyone = {name: value for name, value in start.items() if shared in name}
+    own: list[Factors] = [start for _ in clients]
+    personal = len(everyone) < len(start)
+    weights = torch.tensor([float(len(data)) for data in train])
+    losses: Losses = []
+    for k in clients:
+        _test(bench, start, tests[k])
+    for round_ in range(1, config.rounds + 1):
+        sent: list[Factors] = []
+        losses.append({})
+        for k in clients:
+            order = rng(config.seed, "batches", round_, k)
+            bench.vlm.load_factors({**own[k], **everyone})
+            losses[-1][k] = _train(bench, train[k], config, order)
+            trained = bench.vlm.read_factors(list(start))
+            sent.append({name: trained[name] for name in everyone})
+            own[k] = {name: trained[name] for name in start if name not in everyone}
+        everyone = {
+            name: torch.einsum(
+                "k,k...->...", weights / weights.sum(), torch.stack([s[name] for s in sent])
+            )
+            for name in everyone
+        }
+        for k in clients:
+            _test(bench, {**start, **everyone}, tests[k])
+            if personal:
+                _test(bench, {**own[k], **everyone}, tests[k])
+    for k in clients:
+        for factors in (start, {**start, **everyone}, {**own[k], **everyone})[: 2 + personal]:
+            _answer(bench, factors, bench.sets.get(k, "test"))
+    return losses
+
+
+def _train(
+    bench: Workbench, data: Encoded, config: ExperimentConfig, order: torch.Generator
+) -> float:
+    factors = list(bench.vlm.factors.values())
+    for factor in factors:
+        factor.requires_grad_(True)
+    optimiser = torch.optim.AdamW(factors, lr=config.learning_rate, weight_decay=0.0)
+    total = 0.0
+    for rows in batches(len(data), config.local_steps, config.batch_size, order):
+        batch = data.take(rows)
+        loss = bench.vlm.model(**batch.inputs(), labels=batch.labels).loss
+        loss.backward()
+        optimiser.step()
+        optimiser.zero_grad()
+        total += loss.item()
+    return total / config.local_steps
+
+
+@torch.inference_mode()
+def _test(bench: Workbench, factors: Factors, data: Encoded) -> float:
+    bench.vlm.load_factors(factors)
+    logits = bench.vlm.model(**data.inputs(), labels=data.labels).logits
+    return ((logits.argmax(-1) == data.labels) | (data.labels == IGNORED)).all(-1).float().mean()
+
+
+@torch.inference_mode()
+def _answer(bench: Workbench, factors: Factors, data: Encoded) -> torch.Tensor:
+    bench.vlm.load_factors(factors)
+    return bench.vlm.model.generate(**data.inputs(), max_new_tokens=12, do_sample=False)

@@ -1,0 +1,51 @@
+"""The quickstart as files that a program outside the lab can read: for the reference benchmark."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+from engine import checkpoints
+from engine.config import ExperimentConfig
+from engine.federation.federation import Federation
+from engine.paths import BUNDLED_MODEL
+from engine.randomness import rng
+from engine.training import batches
+from engine.vlm.factors import language_layers
+from engine.workbench import workbench
+
+
+def write_setting(config: ExperimentConfig, folder: Path) -> None:
+    """Write the clients' pictures and questions, the common start and the order of the batches."""
+    federation = Federation(config)
+    order: dict[str, np.ndarray] = {}
+    for k in range(config.clients):
+        for split in ("train", "test"):
+            examples = federation.paint(k, split)
+            np.savez(
+                folder / f"{k}-{split}.npz",
+                images=np.stack([example.image for example in examples]),
+                questions=np.array([example.question for example in examples]),
+                answers=np.array([example.answer for example in examples]),
+            )
+        n = len(federation.items(k, "train"))
+        for round_ in range(1, config.rounds + 1):
+            generator = rng(config.seed, "batches", round_, k)
+            drawn = batches(n, config.local_steps, config.batch_size, generator)
+            order[f"{round_}-{k}"] = np.stack([rows.numpy() for rows in drawn])
+    np.savez(folder / "order.npz", **order)
+    checkpoints.write(folder / "initial.safetensors", workbench(config).initial())
+    setting = {
+        "model": str(BUNDLED_MODEL),
+        "rank": config.lora.rank,
+        "alpha": config.lora.alpha,
+        "targets": language_layers(config.lora.targets),
+        "clients": config.clients,
+        "rounds": config.rounds,
+        "learning_rate": config.learning_rate,
+        "cores": len(os.sched_getaffinity(0)),
+    }
+    (folder / "setting.json").write_text(json.dumps(setting), encoding="utf-8")

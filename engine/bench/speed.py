@@ -1,0 +1,301 @@
+"""How fast the lab is, side by side in one run: ``python -m engine bench speed``.
+
+The reference is what one writes by hand after Flower's examples (benchmarks/reference.py), the
+floor a bare loop without any federation (floor.py). All do the same steps on the same batches;
+ratios are printed only where they reach the same losses.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+from db import queries
+from db.tables import now
+from engine import launcher
+from engine.bench import floor
+from engine.bench.setting import write_setting
+from engine.bench.shares import shares
+from engine.config import ExperimentConfig, preset
+from engine.flower import client_app
+from engine.flower.local_grid import LocalGrid
+from engine.flower.run_config import RunConfig
+from engine.flower.runtimes import execute
+from engine.paths import ROOT, run_folder
+from engine.randomness import rng
+from engine.training import Job, train, train_together
+from engine.workbench import Workbench, forget, workbench
+
+REPEATS = 3
+LOSS_TOLERANCE = 0.02  # relative, for every client and round
+FUSED_CLIENTS = (8, 32)
+MANY_CLIENTS = (100, 1000)
+_FUSED = {"samples_per_client": 64, "batch_size": 8}
+_FUSED_STEPS = 6
+
+
+@dataclass
+class SpeedReport:
+    """The last line of ``bench speed --json``; what was not measured is None. Times in seconds."""
+
+    reference_over_ours: float | None = None
+    ours_over_floor: float | None = None
+    fused_over_sequential: dict[str, float] | None = None
+    first_round_warm_s: float | None = None
+    first_round_cold_s: float | None = None
+    quickstart_s: float | None = None
+    losses_agree: bool | None = None
+
+
+@dataclass
+class Measured:
+    """Everything behind the report, for benchmarks/SPEED.md."""
+
+    report: SpeedReport = field(default_factory=SpeedReport)
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+    many: dict[int, dict[str, float]] = field(default_factory=dict)
+    before: dict[str, float] = field(default_factory=dict)
+    after: dict[str, float] = field(default_factory=dict)
+
+    def time(self, name: str) -> float:
+        """The median of what was noted under a name."""
+        return median(self.seconds[name])
+
+    def note(self, name: str, seconds: float) -> None:
+        """Add one measurement."""
+        self.seconds.setdefault(name, []).append(seconds)
+
+
+def measure(parts: Sequence[str], repeats: int = REPEATS) -> Measured:
+    """Run some of PARTS."""
+    measured = Measured()
+    for part in parts:
+        PARTS[part](measured, repeats)
+    return measured
+
+
+def quickstart(measured: Measured, repeats: int) -> None:
+    """The whole quickstart, each in a cold process: reference against ours."""
+    config = ExperimentConfig.parse(preset("quickstart"))
+    found = []
+    with _temporary_home() as home:
+        setting = home / "setting"
+        setting.mkdir()
+        write_setting(config, setting)
+        for _ in range(repeats):
+            reference = _output(
+                [sys.executable, str(ROOT / "benchmarks/reference.py"), str(setting)]
+            )
+            measured.note("reference", reference["wall"])
+            with _temporary_home():
+                command = [sys.executable, "-m", "engine", "run", "--preset", "quickstart"]
+                done = _output([*command, "--json"])
+                measured.note("quickstart", done["wall"])
+                ours = {run["strategy"]: _losses(run["run"]) for run in done["runs"]}
+            found.append((reference["losses"], ours))
+    report = measured.report
+    report.quickstart_s = measured.time("quickstart")
+    agree = all(_close(theirs[key], ours[key]) for theirs, ours in found for key in ours)
+    report.losses_agree = agree and report.losses_agree is not False
+    if agree:
+        report.reference_over_ours = measured.time("reference") / report.quickstart_s
+
+
+def bare(measured: Measured, repeats: int) -> None:
+    """The lab with its clients one after another against a bare loop, both warm."""
+    config = ExperimentConfig.parse(preset("quickstart"))
+    agree = True
+    with _temporary_home():
+        bench = workbench(config)
+        list(bench.sets.make_ready(_all_sets(config)))
+        for _ in range(repeats):
+            start = time.perf_counter()
+            lowest = {
+                key: floor.run(config, bench, shared)
+                for key, shared in (("fedit", "lora_"), ("plora", "lora_B"))
+            }
+            measured.note("floor", time.perf_counter() - start)
+            start = time.perf_counter()
+            runs = _run_here(config, bench, together=False)
+            measured.note("sequential", time.perf_counter() - start)
+            agree &= all(_close(lowest[key], _losses(run)) for key, run in runs.items())
+    report = measured.report
+    report.losses_agree = agree and report.losses_agree is not False
+    if agree:
+        report.ours_over_floor = measured.time("sequential") / measured.time("floor")
+
+
+def fused(measured: Measured, repeats: int) -> None:
+    """Training a cohort in one pass per step against one client after another."""
+    ratios = {}
+    for clients in FUSED_CLIENTS:
+        config = ExperimentConfig.parse({**_FUSED, "clients": clients})
+        with _temporary_home():
+            bench = workbench(config)
+            wanted = [(k, "train") for k in range(clients)]
+            list(bench.sets.make_ready(wanted))
+            how = {"batch_size": config.batch_size, "learning_rate": config.learning_rate}
+            names = list(bench.vlm.factors)
+            for repeat in range(repeats + 1):  # the first warms up
+                start = time.perf_counter()
+                apart = [train(bench.vlm, job, names, **how)[1] for job in _jobs(bench)]
+                between = time.perf_counter()
+                together = train_together(bench.vlm, _jobs(bench), names, **how)
+                end = time.perf_counter()
+                if not _close([dict(enumerate(apart))], [dict(enumerate(x[1] for x in together))]):
+                    measured.report.losses_agree = False
+                    return
+                if repeat:
+                    measured.note(f"apart {clients}", between - start)
+                    measured.note(f"fused {clients}", end - between)
+        ratios[str(clients)] = measured.time(f"apart {clients}") / measured.time(f"fused {clients}")
+    measured.report.fused_over_sequential = ratios
+
+
+def start(measured: Measured, repeats: int) -> None:
+    """From the press of Run to the first point after round 0 in the database, cold and warm."""
+    config = ExperimentConfig.parse(preset("quickstart"))
+    for kind in ("cold", "warm"):
+        for _ in range(repeats):
+            with _temporary_home(), _worker_ended():
+                if kind == "warm":
+                    launcher.prepare(config)
+                    _wait(lambda: (asked := queries.preparation()) and asked.ready_at)
+                pressed = time.perf_counter()
+                _, [run, _] = launcher.submit(config)
+                _wait(lambda run=run: any(row.round for row in queries.evaluations(run)))
+                measured.note(kind, time.perf_counter() - pressed)
+    measured.report.first_round_cold_s = measured.time("cold")
+    measured.report.first_round_warm_s = measured.time("warm")
+
+
+def many(measured: Measured, _: int) -> None:
+    """Twenty clients a round out of a hundred and out of a thousand."""
+    for clients in MANY_CLIENTS:
+        with _temporary_home():
+            settings = {"clients": clients, "participation": 20 / clients, "rounds": 4}
+            settings |= {"samples_per_client": 64, "strategies": "plora"}
+            command = [sys.executable, "-m", "engine", "run", "--json"]
+            for key, value in settings.items():
+                command += ["--set", f"{key}={value}"]
+            [run] = _output(command)["runs"]
+            seconds = [row.seconds for row in queries.rounds(run["run"])]
+            measured.many[clients] = {
+                "seconds per round": median(seconds[1:]),
+                "peak_rss_mb": run["peak_rss_mb"],
+            }
+
+
+def profile(measured: Measured, _: int) -> None:
+    """Where the time of a quickstart goes: with clients one after another, and together."""
+    config = ExperimentConfig.parse(preset("quickstart"))
+    for together in (False, True):
+        with _temporary_home():
+            forget()
+            with shares() as found:
+                _run_here(config, workbench(config), together=together)
+        (measured.after if together else measured.before).update(found)
+
+
+PARTS: dict[str, Callable[[Measured, int], None]] = {
+    "quickstart": quickstart,
+    "floor": bare,
+    "fused": fused,
+    "start": start,
+    "many": many,
+    "profile": profile,
+}
+
+
+def _all_sets(config: ExperimentConfig) -> list[tuple[int, str]]:
+    return [(k, split) for k in range(config.clients) for split in ("train", "test")]
+
+
+def _jobs(bench: Workbench) -> list[Job]:
+    initial, seed = bench.initial(), bench.config.seed
+    return [
+        Job(initial, bench.sets.get(k, "train"), _FUSED_STEPS, rng(seed, "fused", k))
+        for k in range(bench.config.clients)
+    ]
+
+
+def _run_here(config: ExperimentConfig, bench: Workbench, *, together: bool) -> dict[str, int]:
+    """All strategies in this process, without the worker; run ids by strategy."""
+    bench.base_marks.clear()
+    bench.base_answers.clear()
+    _, runs = launcher.create(config, worker_id=0)
+    for key, run_id in zip(config.strategies, runs, strict=True):
+        folder = run_folder(run_id)
+        folder.mkdir(parents=True)
+        run = RunConfig(run_id, key, config.model_dump_json(), folder)
+        alone = LocalGrid(client_app.app, config.clients, run.to_flower())
+        execute(run, None if together else alone)
+    return dict(zip(config.strategies, runs, strict=True))
+
+
+def _losses(run_id: int) -> floor.Losses:
+    """Training losses by round and client, from the database."""
+    rows = queries.client_rounds(run_id)
+    rounds = max(row.round for row in rows)
+    return [{r.client: r.loss for r in rows if r.round == n} for n in range(1, rounds + 1)]
+
+
+def _close(one: floor.Losses, other: floor.Losses) -> bool:
+    """Whether two ways reach the same losses, up to rounding that training has magnified."""
+    pairs = [
+        (a[k], {int(key): value for key, value in b.items()}[int(k)])
+        for a, b in zip(one, other, strict=True)
+        for k in a
+    ]
+    return all(abs(x - y) <= LOSS_TOLERANCE * max(abs(x), abs(y), 0.05) for x, y in pairs)
+
+
+def _output(command: list[str]) -> dict:
+    """The JSON on the last line of a command's output, and the time it took as ``wall``."""
+    begun = time.perf_counter()
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    return {**json.loads(done.stdout.splitlines()[-1]), "wall": time.perf_counter() - begun}
+
+
+@contextmanager
+def _temporary_home() -> Iterator[Path]:
+    """A fresh FEDVLM_HOME for this process and its children."""
+    before = os.environ.get("FEDVLM_HOME")
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["FEDVLM_HOME"] = folder
+        try:
+            yield Path(folder)
+        finally:
+            if before is None:
+                del os.environ["FEDVLM_HOME"]
+            else:
+                os.environ["FEDVLM_HOME"] = before
+
+
+@contextmanager
+def _worker_ended() -> Iterator[None]:
+    """Ends the worker that the block has started."""
+    try:
+        yield
+    finally:
+        for worker in queries.workers():
+            if launcher.is_alive(worker):
+                os.kill(worker.pid, signal.SIGKILL)
+
+
+def _wait(condition: Callable[[], object], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"nothing happened within {seconds} s, at {now()}")
+        time.sleep(0.02)
