@@ -22,7 +22,7 @@ torch.set_num_threads(int(sys.argv[1]))
 samples = bench.sets.get(0, "train")
 def steps(n):
     start = time.perf_counter()
-    job = Job(bench.initial(), samples, n, numpy.random.default_rng(0))
+    job = Job(bench.initial, samples, n, numpy.random.default_rng(0))
     train(bench.vlm, job, list(bench.vlm.factors), batch_size=config.batch_size,
           learning_rate=config.learning_rate)
     return (time.perf_counter() - start) / n * 1000

@@ -79,6 +79,12 @@ class ExperimentConfig(_Strict):
         except ValidationError as error:
             raise ConfigError(_sentence(error)) from None
 
+    def without_training(self) -> Self:
+        """The same model, data and seed with everything else at its default, to compare by."""
+        keys = ("model", "device", "dataset", "clients", "samples_per_client", "heterogeneity")
+        keys += ("lora", "seed")
+        return type(self)(**{key: getattr(self, key) for key in keys})
+
     @property
     def clients_per_round(self) -> int:
         """How many clients take part in a round; at least one."""

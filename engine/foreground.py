@@ -13,13 +13,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from db import queries, records
 from engine import launcher
 from engine.config import ExperimentConfig
-from engine.worker import execute, registered
+from engine.preparing import paint_ahead
+from engine.worker import execute, registered, warm_up
 
 
 def run_in_foreground(config: ExperimentConfig) -> tuple[int, list[int]]:
     """Run all strategies of an experiment, one after another; returns its id and its runs'."""
     with registered(takes_queue=False) as worker:
         experiment, runs = launcher.create(config, worker_id=worker.id)
+        paint_ahead(config)
+        warm_up()
         try:
             for run_id in runs:
                 with _progress(run_id):

@@ -10,12 +10,17 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from db import queries, records
 from db.tables import now
 from engine.config import ExperimentConfig
+from engine.encoded_files import encoded_path
+from engine.federation.federation import federation_of
 
 log = logging.getLogger(__name__)
 _MOST = 32  # clients: more would keep the worker busy for long
+_MOST_AHEAD = 8  # sets, of some 10 MB each until they are encoded
 _SETTLED = timedelta(seconds=1)  # a form that is still being moved is not worth the work
 
 
@@ -42,21 +47,50 @@ class Preparing:
             return False
 
 
+def paint_next() -> None:
+    """Paint ahead for the next run in the queue, or for what the form shows."""
+    queued = [run for run in queries.runs() if run.status == "queued"]
+    asked = queries.preparation()
+    values = queued[-1].experiment.config if queued else asked.config if asked else None
+    try:
+        if values is not None:
+            paint_ahead(ExperimentConfig.model_validate(values))
+    except ValidationError:  # of an older version; the run itself will say so
+        log.exception("nothing could be painted ahead")
+
+
+def paint_ahead(config: ExperimentConfig) -> None:
+    """Start to paint what the first round will want, in the background, while torch is imported."""
+    federation = federation_of(config.without_training())
+    wanted = [key for key in _sets(config) if not encoded_path(federation, *key).exists()]
+    federation.paint_ahead(wanted[:_MOST_AHEAD])
+
+
 def _pieces(config: ExperimentConfig) -> Iterator[object]:
     """Model, data and base scores of the first round, one yield for each piece."""
     from engine.flower.cohort import Cohort
     from engine.flower.run_config import RunConfig
     from engine.flower.site import Site
-    from engine.strategies import STRATEGIES
     from engine.workbench import workbench
 
     bench = workbench(config)
     yield bench
-    key = config.strategies[0]
-    first = STRATEGIES[key](config, {k: k for k in range(config.clients)}).participants(1)[:_MOST]
-    yield from bench.sets.make_ready([(k, split) for k in first for split in ("test", "train")])
+    yield from bench.sets.make_ready(_sets(config))
     yield bench.sets.pooled()
-    run = RunConfig(0, key, config.model_dump_json(), Path())
+    run = RunConfig(0, config.strategies[0], config.model_dump_json(), Path())
+    first = _first(config)
     cohort = Cohort([Site(run, k) for k in first], [{} for _ in first])
     yield cohort.scores(0, with_base=True)
     records.say_prepared(config.model_dump(mode="json"))
+
+
+def _sets(config: ExperimentConfig) -> list[tuple[int, str]]:
+    return [(k, split) for k in _first(config) for split in ("train", "test")]
+
+
+def _first(config: ExperimentConfig) -> list[int]:
+    """The clients of the first round, or some of them."""
+    from engine.strategies import STRATEGIES
+
+    strategy = STRATEGIES[config.strategies[0]](config, {k: k for k in range(config.clients)})
+    return strategy.participants(1)[:_MOST]

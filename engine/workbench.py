@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import torch
 
 from engine.config import ExperimentConfig
 from engine.encoded_sets import EncodedSets
 from engine.evaluation import Answer, Examined
-from engine.federation.federation import Federation
+from engine.federation.federation import federation_of
 from engine.vlm import model as vlm_model
 from engine.vlm.lora import initial_factors
 from engine.vlm.model import Vlm
@@ -21,14 +21,15 @@ class Workbench:
     def __init__(self, config: ExperimentConfig) -> None:
         self.config = config
         self.vlm: Vlm = vlm_model.load(config)
-        self.federation = Federation(config)
+        self.federation = federation_of(config)
         self.sets = EncodedSets(self.vlm, self.federation)
         # What the untouched base makes of each client's tests: the same for all strategies.
         self.base_marks: dict[int, Examined] = {}
         self.base_answers: dict[int, list[Answer]] = {}
 
+    @cached_property
     def initial(self) -> dict[str, torch.Tensor]:
-        """The common start of all clients: A₀ from the seed, B = 0."""
+        """The common start of all clients: A₀ from the seed, B = 0. Not to be changed in place."""
         shapes = {name: parameter.shape for name, parameter in self.vlm.factors.items()}
         return initial_factors(shapes, self.config.seed)
 
@@ -40,12 +41,10 @@ def _workbench(config: ExperimentConfig) -> Workbench:
 
 def workbench(config: ExperimentConfig) -> Workbench:
     """The process's workbench for all experiments with the same model, data and seed."""
-    irrelevant = ("name", "strategies", "rounds", "local_steps", "batch_size", "learning_rate")
-    irrelevant += ("participation",)
-    neutral = ExperimentConfig()
-    return _workbench(config.model_copy(update={key: getattr(neutral, key) for key in irrelevant}))
+    return _workbench(config.without_training())
 
 
 def forget() -> None:
-    """Drop all workbenches: a benchmark wants to start anew."""
+    """Drop all workbenches and their data: a benchmark wants to start anew."""
     _workbench.cache_clear()
+    federation_of.cache_clear()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from db import queries, records
 from db.tables import Run
 from engine.config import ExperimentConfig
 from engine.paths import home, run_folder
-from engine.preparing import Preparing
+from engine.preparing import Preparing, paint_next
 
 log = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 1.0
@@ -74,16 +75,20 @@ def serve(idle_seconds: float) -> bool:
     with lock:
         while True:
             with registered(takes_queue=True) as worker:
-                _warm_up()
+                paint_next()
+                warm_up()
                 _drain(worker, idle_seconds)
             # A run that was queued while this worker said goodbye has started no other one.
             if not queries.has_queued():
                 return True
 
 
-def _warm_up() -> None:
+def warm_up() -> None:
     """Import what a run needs, so that the first one does not wait for it."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(0.0005)  # seconds: else the painter waits long for its turn
     importlib.import_module("engine.flower.runtimes")
+    sys.setswitchinterval(interval)
 
 
 def _drain(worker: Registration, idle_seconds: float) -> None:

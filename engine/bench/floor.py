@@ -25,7 +25,7 @@ def run(config: ExperimentConfig, bench: Workbench, shared: str) -> Losses:
     train = [bench.sets.get(k, "train") for k in clients]
     pooled = bench.sets.pooled()
     tests = [concatenate([bench.sets.get(k, "test"), pooled]) for k in clients]
-    start = bench.initial()
+    start = bench.initial
     everyone = {name: value for name, value in start.items() if shared in name}
     own: list[Factors] = [start for _ in clients]
     personal = len(everyone) < len(start)

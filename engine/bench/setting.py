@@ -37,7 +37,7 @@ def write_setting(config: ExperimentConfig, folder: Path) -> None:
             drawn = batches(n, config.local_steps, config.batch_size, generator)
             order[f"{round_}-{k}"] = np.stack([rows.numpy() for rows in drawn])
     np.savez(folder / "order.npz", **order)
-    checkpoints.write(folder / "initial.safetensors", workbench(config).initial())
+    checkpoints.write(folder / "initial.safetensors", workbench(config).initial)
     setting = {
         "model": str(BUNDLED_MODEL),
         "rank": config.lora.rank,

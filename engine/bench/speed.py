@@ -222,7 +222,7 @@ def _all_sets(config: ExperimentConfig) -> list[tuple[int, str]]:
 
 
 def _jobs(bench: Workbench) -> list[Job]:
-    initial, seed = bench.initial(), bench.config.seed
+    initial, seed = bench.initial, bench.config.seed
     return [
         Job(initial, bench.sets.get(k, "train"), _FUSED_STEPS, rng(seed, "fused", k))
         for k in range(bench.config.clients)

@@ -54,7 +54,7 @@ class WorldReport:
 def measure(seed: int) -> WorldReport:
     """Run all parts, several minutes on 2 CPU cores."""
     vlm = vlm_model.load(ExperimentConfig())
-    vlm.load_factors(workbench(ExperimentConfig()).initial())
+    vlm.load_factors(workbench(ExperimentConfig()).initial)
     seeing = neutral_accuracy(vlm, seed)
     return WorldReport(
         overall=seeing.pop("overall"),
@@ -123,7 +123,7 @@ def shifted_accuracy(seed: int, sites: int = SITES, steps: int = SITE_STEPS) -> 
     )
     bench = workbench(config)
     tests = [bench.sets.get(site, "test") for site in range(sites)]
-    start = bench.initial()
+    start = bench.initial
     jobs = [
         Job(start, bench.sets.get(site, "train"), steps, rng(seed, "shifted", site))
         for site in range(sites)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
@@ -73,6 +75,7 @@ class Federation:
     def __init__(self, config: ExperimentConfig) -> None:
         self.config = config
         self._examples = lru_cache(maxsize=8)(self.paint)  # up to 10 MB each
+        self._ahead: dict[tuple[int, str], Future[tuple[Example, ...]]] = {}
 
     def __len__(self) -> int:
         return self.config.clients
@@ -146,7 +149,7 @@ class Federation:
             raise IndexError(f"client {k} does not exist: clients are 0 to {len(self) - 1}")
 
     def paint(self, k: int, split: str, n: int | None = None) -> tuple[Example, ...]:
-        """As ``examples``, but kept nowhere."""
+        """As ``examples``, but not kept."""
         scenes = self.outline(k, split).scenes
         items = self.items(k, split)[:n]
         camera, strength = heterogeneity.camera_of(self.config, k)
@@ -156,6 +159,32 @@ class Federation:
         return tuple(
             Example(**vars(item), image=image) for item, image in zip(items, images, strict=True)
         )
+
+    def paint_ahead(self, wanted: Iterable[tuple[int, str]]) -> None:
+        """Start to paint these sets in the background; ``painted`` fetches them."""
+        for key in wanted:
+            if key not in self._ahead:
+                self._ahead[key] = _painter().submit(self.paint, *key)
+
+    def painted(self, k: int, split: str) -> tuple[Example, ...]:
+        """A set that was painted ahead, or is painted now; not kept."""
+        ahead = self._ahead.pop((k, split), None)
+        return ahead.result() if ahead else self.paint(k, split)
+
+    def is_painting(self) -> bool:
+        """Whether the background is at work."""
+        return not all(future.done() for future in self._ahead.values())
+
+
+@lru_cache(maxsize=1)
+def _painter() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix="painter")
+
+
+@lru_cache(maxsize=2)
+def federation_of(config: ExperimentConfig) -> Federation:
+    """The process's federation for a config; what is painted ahead is found through it."""
+    return Federation(config)
 
 
 @lru_cache(maxsize=1)

@@ -82,6 +82,6 @@ def _arrays_after(run: RunConfig, round_: int) -> ArrayRecord:
     """The shared factors after a committed round; at the start, the common initial ones."""
     if round_ > 0:
         return to_arrays(checkpoints.read(checkpoints.server_path(run.folder, round_)))
-    initial = workbench(run.config).initial()
+    initial = workbench(run.config).initial
     checkpoints.write(checkpoints.initial_path(run.folder), initial)
     return to_arrays({name: t for name, t in initial.items() if run.strategy.travels(name)})

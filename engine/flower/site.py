@@ -20,7 +20,7 @@ class Site:
 
     def factors(self, variant: str, shared: Factors, after_round: int) -> Factors:
         """A variant's factors, given the server's shared factors after a round."""
-        base = self.bench.initial()
+        base = self.bench.initial
         if variant == "base":
             return base
         if variant == "global":

@@ -17,7 +17,7 @@ from engine.workbench import workbench
 @pytest.fixture(scope="module")
 def vlm():
     bench = workbench(ExperimentConfig())
-    bench.vlm.load_factors(bench.initial())
+    bench.vlm.load_factors(bench.initial)
     return bench.vlm
 
 

@@ -78,9 +78,9 @@ def test_no_personal_factor_is_in_any_message_and_bytes_are_as_the_formula_says(
 
 def test_before_training_all_variants_are_the_base_bit_for_bit(tiny):
     site = Site(RunConfig(1, "plora", tiny.model_dump_json(), run_folder(1)), 0)
-    shared = {n: t for n, t in site.bench.initial().items() if n.endswith("lora_B")}
+    shared = {n: t for n, t in site.bench.initial.items() if n.endswith("lora_B")}
     data = site.bench.sets.get(0, "test")
-    [untouched] = mark(site.bench.vlm, [Task(site.bench.initial(), data)])
+    [untouched] = mark(site.bench.vlm, [Task(site.bench.initial, data)])
     for variant in ("base", "global", "personal"):
         [found] = mark(site.bench.vlm, [Task(site.factors(variant, shared, 0), data)])
         assert found.score() == untouched.score()

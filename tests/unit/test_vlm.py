@@ -1,9 +1,10 @@
 import numpy as np
 import torch
 
-from engine import encoded_sets
+from engine import encoded_files, encoded_sets
 from engine.bench.world import neutral_accuracy
 from engine.config import Lora
+from engine.encoded_files import encoded_path
 from engine.encoded_sets import EncodedSets
 from engine.evaluation import Task, answer, generate, mark
 from engine.federation.federation import Federation
@@ -55,21 +56,21 @@ def test_memory_and_disk_of_the_encoded_sets_are_bounded(tiny, monkeypatch):
     made = EncodedSets(workbench(tiny).vlm, Federation(tiny))
     size = made.get(0, "train").bytes
     monkeypatch.setattr(encoded_sets, "_IN_MEMORY", int(2.5 * size))
-    monkeypatch.setattr(encoded_sets, "_ON_DISK", int(2.5 * size))
+    monkeypatch.setattr(encoded_files, "_ON_DISK", int(2.5 * size))
     many = tiny.model_copy(update={"clients": 6})
     bounded = EncodedSets(made.vlm, Federation(many))
     assert [key for key in bounded.make_ready([(k, "train") for k in range(6)])]
     assert len(bounded._memory) == 2
     assert not list(bounded.make_ready([(5, "train")])), "nothing is missing"
     EncodedSets(made.vlm, Federation(many))
-    left = {path.name for path in bounded._folder.iterdir()}
-    assert left == {bounded._path(k, "train").name for k in (4, 5)}, "the latest stay"
+    latest = [encoded_path(bounded.federation, k, "train") for k in (4, 5)]
+    assert set(latest[0].parent.iterdir()) == set(latest), "the latest stay"
 
 
 def test_exact_match_in_one_pass_is_exact_match_of_generated_answers(tiny):
     bench = workbench(tiny)
     examples = bench.federation.pooled_test()
-    task = Task(bench.initial(), bench.sets.encode(examples))
+    task = Task(bench.initial, bench.sets.encode(examples))
     [generated] = generate(bench.vlm, [task])
     right = [a.text == e.answer for a, e in zip(generated, examples, strict=True)]
     assert 0 < np.mean(right) < 1
@@ -84,9 +85,9 @@ def test_exact_match_in_one_pass_is_exact_match_of_generated_answers(tiny):
 
 def test_confidence_is_the_probability_of_the_whole_answer(tiny):
     bench = workbench(tiny)
-    bench.vlm.load_factors(bench.initial())
+    bench.vlm.load_factors(bench.initial)
     example = bench.federation.examples(0, "test")[0]
-    [[found]] = generate(bench.vlm, [Task(bench.initial(), bench.sets.encode([example]))])
+    [[found]] = generate(bench.vlm, [Task(bench.initial, bench.sets.encode([example]))])
     encoded = bench.vlm.encode([example.image], [example.question], [found.text])
     with torch.no_grad():
         logits = bench.vlm.model(**encoded.inputs(), labels=encoded.labels).logits
