@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from statistics import median
 
 import plotly.graph_objects as go
 
@@ -12,6 +13,7 @@ from db.tables import Evaluation, Run
 from engine.federation.federation import ClientProfile
 from engine.strategies import STRATEGIES
 
+MOST_LINES = 16
 Line = tuple[str, list[int], list[float]]  # style key, rounds, values
 
 
@@ -58,27 +60,43 @@ def over_rounds(lines: Sequence[Line], rounds: int, *, accuracy: bool) -> go.Fig
 
 
 def per_client(run: Run, rows: Sequence[Evaluation]) -> go.Figure:
-    """One line per client: the accuracy of the model that it uses, on its own test set."""
+    """One line per client: the accuracy of the model that it uses, on its own test set.
+
+    Of more than MOST_LINES clients only the lowest, the median and the highest of each round.
+    """
     shown = _used_variant(run)
     style = STYLES["local" if run.strategy == "local" else shown]
-    by_client: dict[int, list[Evaluation]] = defaultdict(list)
-    for row in rows:
-        if row.variant == shown and row.scope == "own":
-            by_client[row.client].append(row)
+    lines: dict[str, dict[int, float]] = defaultdict(dict)
+    used = [row for row in rows if row.variant == shown and row.scope == "own"]
+    for row in sorted(used, key=lambda row: row.client):
+        lines[f"client {row.client}"][row.round] = row.accuracy
+    if len(lines) > MOST_LINES:
+        lines = _spread(used)
     figure = go.Figure()
-    for client, points in sorted(by_client.items()):
+    for name, points in lines.items():
         figure.add_scatter(
-            x=[p.round for p in points],
-            y=[p.accuracy for p in points],
+            x=list(points),
+            y=list(points.values()),
             mode="lines+text",
-            text=[""] * (len(points) - 1) + [f" {client}"],
+            text=[""] * (len(points) - 1) + [f" {name.removeprefix('client ')}"],
             textposition="middle right",
             line={"color": style.colour, "width": 1.5},
             opacity=0.85,
             showlegend=False,
-            hovertemplate=f"client {client}<br>after round %{{x}}: %{{y:.0%}}<extra></extra>",
+            hovertemplate=f"{name}<br>after round %{{x}}: %{{y:.0%}}<extra></extra>",
         )
     return _finish(figure, run.rounds, True, height=330)
+
+
+def _spread(rows: Sequence[Evaluation]) -> dict[str, dict[int, float]]:
+    by_round: dict[int, list[float]] = defaultdict(list)
+    for row in rows:
+        by_round[row.round].append(row.accuracy)
+    measures = {"lowest": min, "median": median, "highest": max}
+    return {
+        name: {round_: measure(by_round[round_]) for round_ in sorted(by_round)}
+        for name, measure in measures.items()
+    }
 
 
 def commonest_answers(profiles: Sequence[ClientProfile], most: int = 18) -> list[str]:

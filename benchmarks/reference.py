@@ -159,8 +159,9 @@ class Noting(FedAvg):
         return super().aggregate_train(server_round, replies)
 
 
-def run(shared: str) -> list[dict[int, float]]:
-    """One strategy: ``lora_`` shares both factors (FedIT), ``lora_B`` only B (pLoRA)."""
+def run(strategy: str) -> list[dict[int, float]]:
+    """One strategy; returns each client's losses by round."""
+    shared = {"fedit": "lora_", "plora": "lora_B"}[strategy]
     losses: list[dict[int, float]] = []
     server_app = ServerApp()
 
@@ -178,6 +179,6 @@ def run(shared: str) -> list[dict[int, float]]:
 
 if __name__ == "__main__":
     began = time.perf_counter()
-    found = {"fedit": run("lora_"), "plora": run("lora_B")}
+    found = {strategy: run(strategy) for strategy in SETTING["strategies"]}
     seconds = time.perf_counter() - began
     sys.stdout.write(json.dumps({"seconds": seconds, "losses": found}) + "\n")

@@ -8,6 +8,7 @@ from app.widgets import ASK, LIVE, choose_run, status_line
 from db import queries
 from db.tables import Run, now
 from engine import launcher
+from engine.config import ExperimentConfig
 
 ACTIVE = ("queued", "running")
 
@@ -65,6 +66,7 @@ def show_buttons(run: Run) -> None:
 
 def show_charts(run: Run) -> None:
     """Accuracy and loss by variant, over all runs of the experiment; one line per client."""
+    config = ExperimentConfig.model_validate(run.experiment.config)
     siblings = queries.runs_of(run.experiment_id)
     rows = {other.id: queries.evaluations(other.id) for other in siblings}
     pairs = [(other, rows[other.id]) for other in siblings]
@@ -82,9 +84,15 @@ def show_charts(run: Run) -> None:
         st.plotly_chart(charts.over_rounds(lines, run.rounds, accuracy=True), key="pooled")
         st.caption("Everybody's pictures and words: how well a model serves sites it was not for.")
     with right:
-        st.markdown(f"**One line per client of run {run.id}, own test set**")
+        clients, tested = config.clients, config.clients_tested
+        lines = "One line per client" if clients <= charts.MOST_LINES else "The clients"
+        st.markdown(f"**{lines} of run {run.id}, own test set**")
         st.plotly_chart(charts.per_client(run, rows[run.id]), key="clients")
-        st.caption("Look for clients that stay behind the others.")
+        st.caption(
+            "Look for clients that stay behind the others."
+            if tested == clients
+            else f"In a round those that take part; after the last, {tested} of {clients:,}."
+        )
         st.markdown("**Loss on the clients' own test sets, mean over clients**")
         lines = charts.variant_lines(pairs, "loss")
         st.plotly_chart(charts.over_rounds(lines, run.rounds, accuracy=False), key="loss")

@@ -61,7 +61,7 @@ with right:
     launcher.prepare(quickstart)  # the worker warms up while people read
     if st.button("Run the quickstart", type="primary", key="run_quickstart"):
         start_experiment(quickstart)
-    st.caption("4 clients, 8 rounds, FedIT and pLoRA, about a minute and a half on two CPU cores.")
+    st.caption("4 clients, 8 rounds, FedIT and pLoRA, about half a minute on two CPU cores.")
     st.page_link(SETUP, label="Set up an experiment of your own →")
 
 bundled = next((run for run in queries.runs() if run.experiment.bundled), None)

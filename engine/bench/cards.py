@@ -91,10 +91,10 @@ def _model_card(report: WorldReport, command: str) -> list[str]:
         "answer. It sees few pictures of other cameras and few house words, and never a site's "
         "own vocabulary, so that there is something to adapt to.",
         "",
-        "The bundled weights were trained on a wider relation question (what stands in the next "
-        "place, whatever else is on that side) and answered it least well of all families. It was "
-        "then narrowed to pictures with one thing on that side; the figure above is for that one. "
-        "The recipe now trains on it too.",
+        "An earlier recipe asked a wider relation question (what stands in the next place, "
+        "whatever else is on that side), which the model answered least well of all families. The "
+        "question was narrowed to pictures with one thing on that side; these weights learnt it "
+        "so.",
         "",
         "| setting | value |",
         "|---|---|",

@@ -43,6 +43,7 @@ def write_setting(config: ExperimentConfig, folder: Path) -> None:
         "rank": config.lora.rank,
         "alpha": config.lora.alpha,
         "targets": language_layers(config.lora.targets),
+        "strategies": config.strategies,
         "clients": config.clients,
         "rounds": config.rounds,
         "learning_rate": config.learning_rate,

@@ -3,7 +3,10 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from app import charts
 from db import queries, records
+from db.tables import Evaluation
+from engine import launcher
 from engine.config import ExperimentConfig
 from engine.paths import ROOT
 from tests.unit.runs import run
@@ -138,3 +141,21 @@ def test_ask_refuses_an_upload_that_is_no_picture():
 def test_a_run_in_the_url_that_does_not_exist_gives_a_sentence():
     app = open_page("live", run="999")
     assert "no run 999" in app.warning[0].value and not app.exception
+
+
+def test_live_shows_the_spread_of_many_clients(tiny):
+    many = charts.MOST_LINES + 4
+    values = {**tiny.model_dump(), "clients": many, "rounds": 1, "strategies": ["fedit"]}
+    _, [run_id] = launcher.create(ExperimentConfig.parse(values))
+    rows = [
+        Evaluation(
+            run_id=run_id, round=1, client=k, variant="global", scope="own",
+            loss=1.0, accuracy=k / many, samples=48,
+        )
+        for k in range(many)
+    ]  # fmt: skip
+    records.save_evaluations(rows)
+    figure = charts.per_client(queries.run(run_id), queries.evaluations(run_id))
+    assert [line.y[0] for line in figure.data] == [0, (many - 1) / 2 / many, (many - 1) / many]
+    app = open_page("live", run=str(run_id))
+    assert not app.exception and "The clients of run" in text_of(app)

@@ -1,17 +1,23 @@
-"""The world bench, part by part on small numbers, and the cards that it writes."""
+"""The benches, part by part on small numbers, and the pages that they write."""
 
+import os
+import sys
 from typing import get_args
 
 import pytest
 from PIL import Image
 
-from engine.bench import cards, world
+from engine.bench import cards, speed, speed_report, world
+from engine.bench.setting import write_setting
 from engine.bench.world import WorldReport
-from engine.config import ExperimentConfig, HeterogeneityKind
+from engine.config import ExperimentConfig, HeterogeneityKind, preset
 from engine.federation.questions import FAMILIES
 from engine.federation.scenes import COLOUR_NAMES
-from engine.paths import ASSETS, BUNDLED_MODEL
-from engine.workbench import workbench
+from engine.paths import ASSETS, BUNDLED_MODEL, ROOT
+from engine.randomness import rng
+from engine.training import batches
+from engine.workbench import forget, workbench
+from tests.unit.runs import run
 
 
 @pytest.fixture(scope="module")
@@ -50,3 +56,64 @@ def test_the_cards_hold_what_was_measured(monkeypatch, tmp_path):
     assert sheet.width > 700 and sheet.height > 800
     for path in ("MODEL_CARD.md", "DATA_CARD.md", "cameras.png"):
         assert (ASSETS / path).exists()
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """The speed bench on a tiny federation, in this process."""
+    values = {**preset("tiny"), "strategies": ["fedit", "plora"], "batch_size": 4}
+    monkeypatch.setattr(speed, "preset", lambda _: values)
+    monkeypatch.setattr(speed, "FUSED_CLIENTS", (2, 3))
+    monkeypatch.setattr(speed, "_FUSED", {"samples_per_client": 8, "batch_size": 4})
+    forget()
+    yield
+    forget()
+
+
+def test_floor_and_cohorts_reach_the_losses_of_the_lab(small, home):
+    measured = speed.measure(["floor", "fused"], repeats=1)
+    report = measured.report
+    assert report.losses_agree and report.ours_over_floor > 0
+    assert set(report.fused_over_sequential) == {"2", "3"}
+    assert report.reference_over_ours is report.quickstart_s is report.first_round_warm_s is None
+    assert os.environ["FEDVLM_HOME"] == str(home), "the caller's home is back"
+
+
+def test_no_ratio_where_the_losses_differ(small, monkeypatch):
+    monkeypatch.setattr(speed.floor, "batches", lambda n, *_: batches(n, 2, 1, rng(99, "other")))
+    report = speed.measure(["floor"], repeats=1).report
+    assert report.losses_agree is False and report.ours_over_floor is None
+
+
+def test_the_reference_is_the_same_federation(small, tmp_path):
+    setting = tmp_path / "setting"
+    setting.mkdir()
+    config = ExperimentConfig.parse({**speed.preset("tiny"), "strategies": ["plora"]})
+    write_setting(config, setting)
+    found = speed._output([sys.executable, "benchmarks/reference.py", str(setting)])
+    [summary] = run(config)
+    assert speed._close(found["losses"]["plora"], speed._losses(summary.run))
+
+
+def test_the_profile_knows_where_the_time_goes(small, monkeypatch):
+    measured = speed.measure(["profile"])
+    for shares in (measured.before, measured.after):
+        assert shares["seconds"] > 0
+        assert sum(v for name, v in shares.items() if name != "seconds") == pytest.approx(1)
+        assert {"data", "evaluation", "model arithmetic"} <= set(shares)
+
+
+def test_the_speed_page_holds_what_was_measured(monkeypatch, tmp_path):
+    monkeypatch.setattr(speed_report, "OUT", tmp_path / "SPEED.md")
+    report = speed.SpeedReport(7.25, 1.04, {"8": 3.45}, 2.125, 10.75, 28.5, True)
+    seconds = {"reference": 206.6, "quickstart": 28.5, "sequential": 41.3, "floor": 39.7}
+    seconds |= {"apart 8": 2.51, "fused 8": 0.73}
+    measured = speed.Measured(report, {name: [value] for name, value in seconds.items()})
+    measured.many = {1000: {"first": 13.3, "again": 5.2, "peak_rss_mb": 1009}}
+    measured.before = {"data": 0.31, "database": 0.02, "seconds": 44.4}
+    measured.after = {"data": 0.61, "seconds": 22.2}
+    speed_report.write_report(measured)
+    page = (tmp_path / "SPEED.md").read_text()
+    for figure in ("206.6", "7.25×", "1.04×", "3.5×", "10.8", "1,000", "1009 MB", "61.0%", "44.4"):
+        assert figure in page
+    assert (ROOT / "benchmarks" / "SPEED.md").exists()
