@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from statistics import median
+from typing import NamedTuple
 
 import plotly.graph_objects as go
 
 from app.look import STYLES
-from db.tables import Evaluation, Run
+from db.tables import Evaluation, Round, Run
 from engine.federation.federation import ClientProfile
 from engine.strategies import STRATEGIES
 
 MOST_LINES = 16
-Line = tuple[str, list[int], list[float]]  # style key, rounds, values
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star", "cross", "pentagon")
+
+
+class Line(NamedTuple):
+    """What one run's clients reach by round, drawn in the style of a variant."""
+
+    style: str
+    strategy: str
+    rounds: list[int]
+    values: list[float]
 
 
 def variant_lines(
@@ -28,34 +38,40 @@ def variant_lines(
         shown = _used_variant(run)
         view = _means([r for r in rows if r.variant == "global" and r.scope == scope], value)
         if alone and view:  # without a FedIT run, the server's own view stands in for it
-            lines.append(("global", list(view), list(view.values())))
+            lines.append(Line("global", run.strategy, list(view), list(view.values())))
         means = _means([r for r in rows if r.variant == shown and r.scope == scope], value)
         if means:
             style = "local" if run.strategy == "local" else shown
-            lines.append((style, list(means), list(means.values())))
+            lines.append(Line(style, run.strategy, list(means), list(means.values())))
         base = _means([r for r in rows if (r.variant, r.scope) == ("base", scope)], value)
-        if base and not any(line[0] == "base" for line in lines):
+        if base and not any(line.style == "base" for line in lines):
             span = sorted({row.round for row in rows})
             level = next(iter(base.values()))
-            lines.insert(0, ("base", span, [level] * len(span)))
+            lines.insert(0, Line("base", run.strategy, span, [level] * len(span)))
     return lines
 
 
 def over_rounds(lines: Sequence[Line], rounds: int, *, accuracy: bool) -> go.Figure:
-    """One line per variant over the rounds."""
+    """One line per variant over the rounds; where several runs share one, a symbol for each."""
     figure = go.Figure()
-    for key, x, y in lines:
-        style = STYLES[key]
+    by_style = Counter(line.style for line in lines)
+    drawn: Counter[str] = Counter()
+    for line in lines:
+        style = STYLES[line.style]
+        name = style.label
+        if by_style[line.style] > 1:
+            name = f"{name.partition(' (')[0]}: {line.strategy}"
         figure.add_scatter(
-            x=x,
-            y=y,
-            name=style.label,
-            mode="lines+markers" if key != "base" else "lines",
+            x=line.rounds,
+            y=line.values,
+            name=name,
+            mode="lines" if line.style == "base" else "lines+markers",
             line={"color": style.colour, "dash": style.dash, "width": 2.5},
-            marker={"size": 6},
-            hovertemplate=f"{style.label}<br>after round %{{x}}: %{{y:{_format(accuracy)}}}"
+            marker={"size": 7, "symbol": SYMBOLS[drawn[line.style] % len(SYMBOLS)]},
+            hovertemplate=f"{name}<br>after round %{{x}}: %{{y:{_format(accuracy)}}}"
             "<extra></extra>",
         )
+        drawn[line.style] += 1
     return _finish(figure, rounds, accuracy, height=330)
 
 
@@ -97,6 +113,29 @@ def _spread(rows: Sequence[Evaluation]) -> dict[str, dict[int, float]]:
         name: {round_: measure(by_round[round_]) for round_ in sorted(by_round)}
         for name, measure in measures.items()
     }
+
+
+def averaging(rounds: Sequence[Round], value: str) -> go.Figure:
+    """One measure of ``rounds`` over a run's rounds; of the cosines, A and B in one figure."""
+    figure = go.Figure()
+    columns = {"error": {"aggregation_error": ""}, "cosine": {"cosine_a": "A", "cosine_b": "B"}}
+    for column, name in columns[value].items():
+        points = [
+            (row.round, found) for row in rounds if (found := getattr(row, column)) is not None
+        ]
+        figure.add_scatter(
+            x=[x for x, _ in points],
+            y=[y for _, y in points],
+            name=name,
+            mode="lines+markers",
+            showlegend=bool(name),
+            line={"color": STYLES["global"].colour, "dash": "dot" if name == "A" else "solid"},
+            hovertemplate=f"{name}<br>round %{{x}}: %{{y:.3f}}<extra></extra>",
+        )
+    figure = _finish(figure, max((row.round for row in rounds), default=1), False, height=240)
+    if value == "cosine":
+        figure.update_yaxes(range=[-1.05, 1.05])
+    return figure
 
 
 def commonest_answers(profiles: Sequence[ClientProfile], most: int = 18) -> list[str]:

@@ -200,13 +200,16 @@ def _mean(values: list[float]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
+_TRAINED = ("samples", "loss", "seconds", "bytes_up", "bytes_down", "drift_a", "drift_b")
+
+
 def round_client_rows(run_id: int) -> list[dict[str, object]]:
     """Every round × client as one flat row; None where a client did not train or was not scored.
 
     Round 0 is the state before training. Accuracies of a round are of the state after it.
     """
     blank = {
-        **dict.fromkeys(("samples", "loss", "seconds", "bytes_up", "bytes_down")),
+        **dict.fromkeys(_TRAINED),
         **{f"{v}_accuracy": None for v in ("base", "global", "personal")},
         **{f"{v}_pooled_accuracy": None for v in ("base", "global", "personal")},
         **{f"{v}_loss": None for v in ("base", "global", "personal")},
@@ -217,8 +220,8 @@ def round_client_rows(run_id: int) -> list[dict[str, object]]:
         return rows.setdefault((round_, client), {"round": round_, "client": client, **blank})
 
     for trained in client_rounds(run_id):
-        values = ("samples", "loss", "seconds", "bytes_up", "bytes_down")
-        row(trained.round, trained.client).update({key: getattr(trained, key) for key in values})
+        values = {key: getattr(trained, key) for key in _TRAINED}
+        row(trained.round, trained.client).update(values)
     for scored in evaluations(run_id):
         here = row(scored.round, scored.client)
         if scored.scope == "own":

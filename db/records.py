@@ -172,9 +172,7 @@ def save_clients(experiment_id: int, profiles: Iterable[Any]) -> None:
 class RoundRecord:
     """All that a round adds; committed in one transaction, after its checkpoint is on disk."""
 
-    run_id: int
-    round: int
-    seconds: float
+    round: Round
     clients: list[ClientRound]
     evaluations: list[Evaluation]
     artifacts: list[Artifact]
@@ -183,11 +181,11 @@ class RoundRecord:
 def save_round(record: RoundRecord) -> None:
     """Commit one finished round."""
     with writing() as session:
-        session.merge(Round(run_id=record.run_id, round=record.round, seconds=record.seconds))
+        session.merge(record.round)
         _replace(session, record.clients, "round", "client")
         _replace(session, record.evaluations, "round", "client", "variant")
         _replace(session, record.artifacts, "path")
-        session.get_one(Run, record.run_id).rounds_done = record.round
+        session.get_one(Run, record.round.run_id).rounds_done = record.round.round
 
 
 def save_evaluations(rows: Iterable[Evaluation]) -> None:

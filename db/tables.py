@@ -115,6 +115,10 @@ class Round(Base):
     round: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     seconds: Mapped[float]
     finished_at: Mapped[datetime] = mapped_column(default=now)
+    # See engine/strategies/agreement.py; None where there is no such thing.
+    aggregation_error: Mapped[float | None]
+    cosine_a: Mapped[float | None]
+    cosine_b: Mapped[float | None]
 
 
 class ClientRound(Base):
@@ -130,6 +134,8 @@ class ClientRound(Base):
     seconds: Mapped[float]
     bytes_up: Mapped[int]
     bytes_down: Mapped[int]
+    drift_a: Mapped[float | None]  # how far the factors moved in the round, ‖after − before‖
+    drift_b: Mapped[float | None]
 
 
 class Evaluation(Base):

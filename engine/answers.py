@@ -63,7 +63,7 @@ def predict(run_id: int, client: int, variant: str) -> list[dict[str, object]]:
             f"variant: run {run_id} ({run.strategy}) has no '{variant}' model; "
             f"allowed: {', '.join(allowed)}"
         )
-    items = Site(_run_config(run), client).bench.federation.examples(client, "test")
+    items = Site(run_config(run), client).bench.federation.examples(client, "test")
     return [
         {
             "item": item.item,
@@ -89,7 +89,9 @@ def sources(run: Run) -> dict[str, tuple[Run, str]]:
     if fedit:
         found["global"] = (fedit[0], f"FedIT, run {fedit[0].id}")
     elif "global" in own:
-        found["global"] = (run, "the server's view, shared B with the common A₀")
+        view = "the server's view, shared B with the common A₀"
+        title = f"{STRATEGIES[run.strategy].title}, run {run.id}"
+        found["global"] = (run, view if run.strategy == "plora" else title)
     if "personal" in own:
         found["personal"] = (run, f"{STRATEGIES[run.strategy].title}, run {run.id}")
     return found
@@ -109,7 +111,7 @@ def usable_run(run_id: int, client: int) -> Run:
 def _answers(
     run: Run, client: int, variant: str, examples: Sequence[Example]
 ) -> list[tuple[str, float]]:
-    config = _run_config(run)
+    config = run_config(run)
     with _one_at_a_time:
         site = Site(config, client)
         # Asked anew: while the model was loading, a live run may have pruned older checkpoints.
@@ -121,6 +123,7 @@ def _answers(
         return [(answer.text, answer.confidence) for answer in found]
 
 
-def _run_config(run: Run) -> RunConfig:
+def run_config(run: Run) -> RunConfig:
+    """A stored run as Flower's apps know it."""
     config = ExperimentConfig.model_validate(run.experiment.config)
     return RunConfig(run.id, run.strategy, config.model_dump_json(), run_folder(run.id))

@@ -177,6 +177,37 @@ def predict(
 
 
 @app.command()
+def matrix(run_id: RunId, as_json: Json = False) -> None:
+    """Test every client's model on every other client's test set."""
+    from engine.analysis import cross_matrix
+
+    rows = cross_matrix(run_id)
+    if as_json:
+        typer.echo(json.dumps({"run": run_id, "accuracy": rows}))
+        return
+    table = Table("model of", *(f"test {k}" for k in range(len(rows))))
+    for k, row in enumerate(rows):
+        table.add_row(f"client {k}", *(f"{value:.0%}" for value in row))
+    Console().print(table)
+
+
+@app.command()
+def newcomer(run_id: RunId, as_json: Json = False) -> None:
+    """Let one more client join a finished run, and adapt with 4, 16 and 64 samples."""
+    from engine.analysis import newcomer as join
+
+    found = join(run_id)
+    if as_json:
+        typer.echo(json.dumps({"run": run_id, **asdict(found)}))
+        return
+    table = Table("samples", "from the base", "from what the server shares")
+    table.add_row("0", f"{found.base:.0%}", f"{found.shared:.0%}")
+    for n in found.from_base:
+        table.add_row(str(n), f"{found.from_base[n]:.0%}", f"{found.from_shared[n]:.0%}")
+    Console().print(table)
+
+
+@app.command()
 def worker(
     idle: Annotated[float, typer.Option(help="Leave after so many seconds without a run.")] = 900,
 ) -> None:

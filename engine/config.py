@@ -9,7 +9,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 HeterogeneityKind = Literal["mixed", "concept", "domain", "label", "task", "quantity", "natural"]
-StrategyKey = Literal["zero-shot", "local", "fedit", "plora"]
+StrategyKey = Literal[
+    "zero-shot", "local", "fedit", "fedprox", "plora", "fedsa", "ffa", "rolora", "fedex", "flora",
+    "feddpa", "ditto",
+]  # fmt: skip
 Target = Literal["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]
 
 
@@ -40,6 +43,31 @@ class Lora(_Strict):
         ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"), min_length=1, title="Layers"
     )
 
+    @property
+    def scale(self) -> float:
+        """s = alpha / rank."""
+        return self.alpha / self.rank
+
+
+class FedProxOptions(_Strict):
+    """Options of ``fedprox``."""
+
+    mu: float = Field(0.1, ge=0, le=100, title="FedProx: pull to the shared adapter, μ")
+
+
+class PLoraOptions(_Strict):
+    """Options of ``plora``."""
+
+    start: Literal["persistent", "reset"] = Field(
+        "persistent", title="pLoRA: A from the round before, or reset"
+    )
+
+
+class DittoOptions(_Strict):
+    """Options of ``ditto``."""
+
+    lam: float = Field(0.1, ge=0, le=100, title="Ditto: pull to the shared adapter, λ")
+
 
 class ExperimentConfig(_Strict):
     """One federation (clients, data, seed) and the strategies to run on it, one run each."""
@@ -54,6 +82,9 @@ class ExperimentConfig(_Strict):
     strategies: tuple[StrategyKey, ...] = Field(
         ("fedit", "plora"), min_length=1, title="Strategies"
     )
+    fedprox: FedProxOptions = FedProxOptions()
+    plora: PLoraOptions = PLoraOptions()
+    ditto: DittoOptions = DittoOptions()
     rounds: int = Field(8, ge=1, le=500, title="Rounds")
     local_steps: int = Field(12, ge=1, le=1000, title="Local steps per round")
     batch_size: int = Field(16, ge=1, le=256, title="Batch size")

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import torch
 
 from engine.vlm.encoded import IGNORED, Encoded, concatenate
-from engine.vlm.model import Vlm
-from engine.vlm.stacked import Factors, Stacked, active, can_stack
+from engine.vlm.model import Vlm, offsets_of
+from engine.vlm.stacked import Factors, Stacked, active, can_stack, rank_of
 
 _ROWS = 256  # of one pass
 _ANSWER_TOKENS = 12
@@ -139,15 +139,26 @@ def _passes(vlm: Vlm, tasks: Sequence[Task]) -> Iterator[tuple[list[int], Encode
     repeats its first row.
     """
     together = _ROWS // 8 if can_stack(vlm) else 1
-    order = sorted(range(len(tasks)), key=lambda k: -len(tasks[k].samples))
-    for some in (order[i : i + together] for i in range(0, len(order), together)):
-        width = max(1, _ROWS // len(some))
-        for start in range(0, len(tasks[some[0]].samples), width):
-            left = [k for k in some if len(tasks[k].samples) > start]
-            shares = [tasks[k].samples.take(slice(start, start + width)) for k in left]
-            longest = max(map(len, shares))
-            rows = [_padded(share, longest) for share in shares]
-            yield left, concatenate(rows), [len(share) for share in shares]
+    by_offsets: dict[object, list[int]] = {}  # the frozen weights are common to a pass
+    for k, task in enumerate(tasks):
+        same = tuple(id(value) for value in offsets_of(task.factors).values())
+        by_offsets.setdefault(same, []).append(k)
+    for order in by_offsets.values():
+        order.sort(key=lambda k: -len(tasks[k].samples))
+        for some in (order[i : i + together] for i in range(0, len(order), together)):
+            yield from _shares(tasks, some)
+
+
+def _shares(
+    tasks: Sequence[Task], some: Sequence[int]
+) -> Iterator[tuple[list[int], Encoded, list[int]]]:
+    width = max(1, _ROWS // len(some))
+    for start in range(0, len(tasks[some[0]].samples), width):
+        left = [k for k in some if len(tasks[k].samples) > start]
+        shares = [tasks[k].samples.take(slice(start, start + width)) for k in left]
+        longest = max(map(len, shares))
+        rows = [_padded(share, longest) for share in shares]
+        yield left, concatenate(rows), [len(share) for share in shares]
 
 
 def _padded(share: Encoded, length: int) -> Encoded:
@@ -157,11 +168,13 @@ def _padded(share: Encoded, length: int) -> Encoded:
 
 @contextmanager
 def _adapters(vlm: Vlm, adapters: Sequence[Factors]) -> Iterator[None]:
-    if len(adapters) == 1:
-        vlm.load_factors(adapters[0])
-        yield
-    else:
-        with active(vlm, Stacked(vlm, adapters)):
+    """Inside, the rows of the model belong to these adapters in equal shares."""
+    with vlm.shifted(adapters[0]):
+        if len(adapters) > 1 or rank_of(adapters[0]) != rank_of(vlm.factors):
+            with active(vlm, Stacked(vlm, adapters)):
+                yield
+        else:
+            vlm.load_factors(adapters[0])
             yield
 
 

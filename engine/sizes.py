@@ -23,14 +23,19 @@ class AdapterSize:
     b: int
 
     def bytes_up(self, strategy: str) -> int:
-        """What one client sends per round under a strategy."""
-        shared = STRATEGIES[strategy].shared
-        return _BYTES * (self.a * (A in shared) + self.b * (B in shared))
+        """What one client sends per round under a strategy, on average over two rounds."""
+        rule = STRATEGIES[strategy]
+        sent = [
+            (rule.travels(name) and rule.trains(name, round_)) * numbers
+            for round_ in (1, 2)
+            for name, numbers in ((A, self.a), (B, self.b))
+        ]
+        return _BYTES * sum(sent) // 2
 
     def trainable(self, strategy: str) -> int:
         """How many numbers one client trains under a strategy."""
-        trained = STRATEGIES[strategy].shared | STRATEGIES[strategy].kept
-        return self.a * (A in trained) + self.b * (B in trained)
+        rule = STRATEGIES[strategy]
+        return (1 + rule.dual) * (self.a * rule.learns(A) + self.b * rule.learns(B))
 
 
 def adapter_size(config: ExperimentConfig) -> AdapterSize:

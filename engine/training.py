@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -18,12 +18,17 @@ COHORT_ROWS = 256  # rows of a fused step: more are no faster on a CPU and need 
 
 @dataclass(frozen=True)
 class Job:
-    """What one client is to train: from which factors, on which samples, in which order."""
+    """What one client is to train: from which factors, on which samples, in which order.
+
+    With a ``pull`` λ, λ/2·‖θ − anchor‖² is part of the loss (not of the loss that is reported).
+    """
 
     factors: Factors
     samples: Encoded
     steps: int
     generator: np.random.Generator  # draws the batches
+    pull: float = 0.0
+    anchor: Factors = field(default_factory=dict)
 
 
 def train(
@@ -38,14 +43,17 @@ def train(
     trainable = [vlm.factors[name] for name in names]
     for parameter in trainable:
         parameter.requires_grad_(True)
+    anchors = [job.anchor[name].to(vlm.device) for name in names] if job.pull else []
     optimiser = torch.optim.AdamW(trainable, lr=learning_rate, weight_decay=0.0)
     total = torch.zeros((), device=vlm.device)
     try:
-        with vlm.threads_for(batch_size):
+        with vlm.threads_for(batch_size), vlm.shifted(job.factors):
             for rows in batches(len(job.samples), job.steps, batch_size, job.generator):
                 batch = job.samples.take(rows.to(vlm.device))
                 loss = vlm.model(**batch.inputs(), labels=batch.labels).loss
                 loss.backward()
+                for parameter, anchor in zip(trainable, anchors, strict=False):
+                    parameter.grad.add_(parameter.detach() - anchor, alpha=job.pull)
                 optimiser.step()
                 optimiser.zero_grad(set_to_none=True)
                 total += loss.detach()
@@ -66,7 +74,8 @@ def train_together(
     """What ``train`` gives for each job, up to rounding, in one pass per step for all of them.
 
     Every client keeps its own factors (and rank), optimiser state, order of batches, batch size and
-    number of steps. Raises ArithmeticError as ``train`` does.
+    number of steps; offsets of the frozen weights must be the same for all. Raises ArithmeticError
+    as ``train`` does.
     """
     # Those with most steps first, so that the ones still at work are always the first ones.
     order = sorted(range(len(jobs)), key=lambda k: -jobs[k].steps)
@@ -86,8 +95,10 @@ def _train_cohort(
     pool = concatenate([job.samples for job in jobs])
     plan = _Plan(jobs, batch_size)
     losses = torch.zeros(len(jobs), device=vlm.device)
+    pulls = torch.tensor([job.pull for job in jobs], device=vlm.device).unsqueeze(1)
+    anchors = stacked.anchor([job.anchor or job.factors for job in jobs]) if pulls.any() else None
     results: dict[int, Factors] = {}
-    with vlm.threads_for(len(jobs) * plan.width):
+    with vlm.threads_for(len(jobs) * plan.width), vlm.shifted(jobs[0].factors):
         for step in range(jobs[0].steps):
             at_work = sum(job.steps > step for job in jobs)
             if at_work < len(stacked):
@@ -98,6 +109,9 @@ def _train_cohort(
             with active(vlm, stacked):
                 loss = _losses(vlm, batch, counted.to(vlm.device))
                 loss.sum().backward()
+            if anchors is not None:
+                strayed = stacked.trained.detach() - anchors[:at_work]
+                stacked.trained.grad.add_(pulls[:at_work] * strayed)
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
             losses[:at_work] += loss.detach()

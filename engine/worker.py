@@ -141,8 +141,8 @@ def _train(run: Run) -> None:
     config = ExperimentConfig.model_validate(run.experiment.config)
     strategy = STRATEGIES[run.strategy]
     factors = workbench(config).vlm.factors
-    trainable = sum(p.numel() for name, p in factors.items() if strategy.trains(name))
-    records.start_run(run.id, trainable)
+    trainable = sum(p.numel() for name, p in factors.items() if strategy.learns(name))
+    records.start_run(run.id, (1 + strategy.dual) * trainable)
     folder = run_folder(run.id)
     folder.mkdir(parents=True, exist_ok=True)
     execute_on_runtime(RunConfig(run.id, run.strategy, config.model_dump_json(), folder))

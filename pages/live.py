@@ -99,6 +99,26 @@ def show_charts(run: Run) -> None:
         st.caption("Lower is better; a line that turns up again means over-fitting.")
 
 
+def show_averaging(run: Run) -> None:
+    """What the average of the factors gets wrong, and how far the clients agree."""
+    rounds = queries.rounds(run.id)
+    if not any(row.cosine_a is not None or row.cosine_b is not None for row in rounds):
+        return
+    with st.expander("What averaging does to the factors"):
+        left, right = st.columns(2, gap="large")
+        with left:
+            st.markdown("**Aggregation error: server's model against the mean of the clients'**")
+            if any(row.aggregation_error is not None for row in rounds):
+                st.plotly_chart(charts.averaging(rounds, "error"), key="averaging_error")
+                st.caption("0 is exact. FedIT averages A and B apart: B̄Ā is not the mean of B·A.")
+            else:
+                st.caption("The server does not know the clients' models: a factor stays at home.")
+        with right:
+            st.markdown("**Do clients pull the same way? Cosine of their updates, mean of pairs**")
+            st.plotly_chart(charts.averaging(rounds, "cosine"), key="averaging_cosine")
+            st.caption("1: all the same way. 0: nothing in common. Below 0: against each other.")
+
+
 def show_events(run: Run) -> None:
     """What happened, newest first."""
     st.markdown("**What happened**")
@@ -122,6 +142,7 @@ def follow(run_id: int) -> None:
     show_figures(run)
     show_buttons(run)
     show_charts(run)
+    show_averaging(run)
     show_events(run)
     alive = any(r.status in ACTIVE for r in queries.runs_of(run.experiment_id))
     if experiment_alive and not alive:

@@ -96,6 +96,7 @@ def read_form() -> dict[str, Any]:
                 batch = number("batch_size", base, start_from)
                 rate = number("learning_rate", base, start_from, step=0.0005, format="%.4f")
                 alpha = number("lora.alpha", base, start_from, step=1.0)
+            options = strategy_options(strategies, base, start_from)
     return {
         **base,
         "name": name,
@@ -110,7 +111,31 @@ def read_form() -> dict[str, Any]:
         "seed": seed,
         "batch_size": batch,
         "learning_rate": rate,
+        **options,
     }
+
+
+def strategy_options(
+    strategies: list[str], base: dict[str, Any], start_from: str
+) -> dict[str, dict[str, Any]]:
+    """The options of the chosen strategies that have some."""
+    options: dict[str, dict[str, Any]] = {}
+    if "fedprox" in strategies:
+        options["fedprox"] = {"mu": number("fedprox.mu", base, start_from, step=0.05)}
+    if "ditto" in strategies:
+        options["ditto"] = {"lam": number("ditto.lam", base, start_from, step=0.05)}
+    if "plora" in strategies:
+        start = st.radio(
+            "pLoRA: where a client's A starts in a round",
+            ["persistent", "reset"],
+            format_func={
+                "persistent": "where it ended the round before",
+                "reset": "at the common A₀",
+            }.__getitem__,
+            key=f"plora.start:{start_from}",
+        )
+        options["plora"] = {"start": start}
+    return options
 
 
 def show_costs(config: ExperimentConfig) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from engine import checkpoints
 from engine.config import ExperimentConfig
-from engine.federation.federation import Federation
+from engine.federation.federation import Example, Federation
 from engine.paths import BUNDLED_MODEL
 from engine.randomness import rng
 from engine.training import batches
@@ -22,15 +23,10 @@ def write_setting(config: ExperimentConfig, folder: Path) -> None:
     """Write the clients' pictures and questions, the common start and the order of the batches."""
     federation = Federation(config)
     order: dict[str, np.ndarray] = {}
+    _write_set(folder / "0-pooled.npz", federation.pooled_test())
     for k in range(config.clients):
         for split in ("train", "test"):
-            examples = federation.paint(k, split)
-            np.savez(
-                folder / f"{k}-{split}.npz",
-                images=np.stack([example.image for example in examples]),
-                questions=np.array([example.question for example in examples]),
-                answers=np.array([example.answer for example in examples]),
-            )
+            _write_set(folder / f"{k}-{split}.npz", federation.paint(k, split))
         n = len(federation.items(k, "train"))
         for round_ in range(1, config.rounds + 1):
             generator = rng(config.seed, "batches", round_, k)
@@ -50,3 +46,12 @@ def write_setting(config: ExperimentConfig, folder: Path) -> None:
         "cores": len(os.sched_getaffinity(0)),
     }
     (folder / "setting.json").write_text(json.dumps(setting), encoding="utf-8")
+
+
+def _write_set(path: Path, examples: Sequence[Example]) -> None:
+    np.savez(
+        path,
+        images=np.stack([example.image for example in examples]),
+        questions=np.array([example.question for example in examples]),
+        answers=np.array([example.answer for example in examples]),
+    )

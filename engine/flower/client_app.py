@@ -16,6 +16,7 @@ from engine.evaluation import Score
 from engine.flower.cohort import Cohort
 from engine.flower.run_config import RunConfig
 from engine.flower.site import Site
+from engine.vlm.factors import A, B
 from engine.vlm.stacked import Factors
 
 app = ClientApp()
@@ -54,6 +55,8 @@ def train_together(messages: Sequence[Message], contexts: Sequence[Context]) -> 
             "num-examples": trained.samples,
             "loss": trained.loss,
             "seconds": trained.seconds,
+            "drift-a": trained.drift[A],
+            "drift-b": trained.drift[B],
         }
         content = RecordDict(
             {

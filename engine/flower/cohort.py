@@ -13,8 +13,11 @@ from itertools import accumulate, pairwise
 
 from engine.evaluation import Answer, Examined, Score, Task, answer, joined, mark
 from engine.flower.site import Site
-from engine.training import train, train_together
+from engine.strategies import Phase
+from engine.training import Job, train, train_together
 from engine.vlm.encoded import Encoded, concatenate
+from engine.vlm.factors import A, B, factor_of
+from engine.vlm.lora import as_offsets
 from engine.vlm.stacked import Factors, can_stack
 
 Scores = dict[tuple[str, str], Score]  # by (variant, scope)
@@ -24,13 +27,15 @@ Scores = dict[tuple[str, str], Score]  # by (variant, scope)
 class Trained:
     """What local training gives: the factors to send, and how it went.
 
-    ``seconds`` is the client's share of the time that the cohort took.
+    ``seconds`` is the client's share of the time that the cohort took; ``drift`` how far all A and
+    all B factors moved in the first phase, ‖after − before‖.
     """
 
     shared: Factors
     loss: float
     samples: int
     seconds: float
+    drift: dict[str, float]
 
 
 class Cohort:
@@ -78,28 +83,47 @@ class Cohort:
         return list(zip(scores, answers, strict=True))
 
     def train(self, round_: int) -> list[Trained]:
-        """Train every client for one round; each stores what stays with it."""
+        """Train every client for one round, phase by phase; each stores what stays with it."""
         start = time.perf_counter()
-        run, vlm = self.sites[0].run, self.bench.vlm
-        jobs = [s.job(shared, round_) for s, shared in zip(self.sites, self.shared, strict=True)]
-        names = [name for name in vlm.factors if run.strategy.trains(name)]
-        how = {"batch_size": run.config.batch_size, "learning_rate": run.config.learning_rate}
-        if len(jobs) > 1 and can_stack(vlm):
-            results = train_together(vlm, jobs, names, **how)
-        else:
-            results = [train(vlm, job, names, **how) for job in jobs]
-        for site, (factors, _) in zip(self.sites, results, strict=True):
-            site.keep(factors, round_)
-        seconds = (time.perf_counter() - start) / len(jobs)
+        strategy = self.sites[0].run.strategy
+        names = [name for name in self.bench.vlm.factors if strategy.trains(name, round_)]
+        sent: list[Factors] = [{} for _ in self.sites]
+        losses: list[float] = []
+        drifts: list[dict[str, float]] = []
+        for phase in self.sites[0].phases:
+            jobs = self._jobs(phase, round_)
+            results = self._train_jobs(jobs, names)
+            losses = losses or [loss for _, loss in results]
+            drifts = drifts or [_drift(j.factors, r[0]) for j, r in zip(jobs, results, strict=True)]
+            for site, own, (factors, _) in zip(self.sites, sent, results, strict=True):
+                if phase.sends:
+                    own |= {n: value for n, value in factors.items() if strategy.travels(n)}
+                if phase.keeps:
+                    site.keep(factors, round_)
+        seconds = (time.perf_counter() - start) / len(self.sites)
         return [
-            Trained(
-                {name: value for name, value in factors.items() if run.strategy.travels(name)},
-                loss,
-                len(job.samples),
-                seconds,
-            )
-            for job, (factors, loss) in zip(jobs, results, strict=True)
+            Trained(own, loss, len(self.bench.sets.get(site.client, "train")), seconds, drift)
+            for site, own, loss, drift in zip(self.sites, sent, losses, drifts, strict=True)
         ]
+
+    def _jobs(self, phase: Phase, round_: int) -> list[Job]:
+        scale = self.sites[0].run.config.lora.scale
+        beside = {
+            id(shared): as_offsets(self.bench.initial | shared, scale) if phase.beside else {}
+            for shared in self.shared
+        }
+        return [
+            site.job(phase, shared, beside[id(shared)], round_)
+            for site, shared in zip(self.sites, self.shared, strict=True)
+        ]
+
+    def _train_jobs(self, jobs: list[Job], names: list[str]) -> list[tuple[Factors, float]]:
+        config, vlm = self.sites[0].run.config, self.bench.vlm
+        how = {"batch_size": config.batch_size, "learning_rate": config.learning_rate}
+        same_offsets = len({id(shared) for shared in self.shared}) == 1
+        if len(jobs) > 1 and same_offsets and can_stack(vlm):
+            return train_together(vlm, jobs, names, **how)
+        return [train(vlm, job, names, **how) for job in jobs]
 
     def _examine(self, variant: str, after_round: int) -> list[Examined]:
         """What one variant of every client makes of the client's tests."""
@@ -159,6 +183,13 @@ class Cohort:
 
     def _sent(self, site: Site) -> Factors:
         return self.shared[self.sites.index(site)]
+
+
+def _drift(before: Factors, after: Factors) -> dict[str, float]:
+    squares = {A: 0.0, B: 0.0}
+    for name, value in after.items():
+        squares[factor_of(name)] += float((value - before[name]).square().sum())
+    return {factor: square**0.5 for factor, square in squares.items()}
 
 
 def _both(examined: Examined) -> dict[str, Score]:

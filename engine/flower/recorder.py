@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from flwr.app import Message
 
 from db import queries, records
-from db.tables import Artifact, ClientRound, Evaluation, Prediction
+from db.tables import Artifact, ClientRound, Evaluation, Prediction, Round
 from engine import checkpoints
 from engine.flower.client_app import unpack_scores
 from engine.flower.run_config import RunConfig
+from engine.strategies.agreement import Agreement
 from engine.strategies.base import payload_bytes
 from engine.workbench import workbench
 
@@ -28,6 +29,7 @@ class Recorder:
         replies: list[Message],
         seconds: float,
         checkpoint_bytes: int,
+        agreement: Agreement,
     ) -> None:
         """Commit a round: training rows of this round, scores of the state that it started from."""
         down = {m.metadata.dst_node_id: payload_bytes(m.content["arrays"]) for m in messages}
@@ -41,6 +43,8 @@ class Recorder:
                 seconds=reply.content["metrics"]["seconds"],
                 bytes_up=payload_bytes(reply.content["arrays"]),
                 bytes_down=down[reply.metadata.src_node_id],
+                drift_a=reply.content["metrics"]["drift-a"],
+                drift_b=reply.content["metrics"]["drift-b"],
             )
             for reply in replies
         ]
@@ -53,9 +57,15 @@ class Recorder:
         )
         self._save_profiles(replies)
         scores = [row for reply in replies for row in self._evaluations(reply, round_ - 1)]
-        records.save_round(
-            records.RoundRecord(self.run.run, round_, seconds, clients, scores, [artifact])
+        row = Round(
+            run_id=self.run.run,
+            round=round_,
+            seconds=seconds,
+            aggregation_error=agreement.error,
+            cosine_a=agreement.cosine_a,
+            cosine_b=agreement.cosine_b,
         )
+        records.save_round(records.RoundRecord(row, clients, scores, [artifact]))
 
     def save_final(self, round_: int, replies: list[Message]) -> None:
         """Commit the scores and the answers after the last round."""

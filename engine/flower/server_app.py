@@ -17,6 +17,8 @@ from engine.flower.client_app import to_arrays, to_factors
 from engine.flower.recorder import Recorder
 from engine.flower.run_config import RunConfig
 from engine.strategies import ClientFailed, LoraStrategy
+from engine.strategies.agreement import Agreement, agreement
+from engine.strategies.base import require_success, to_numpy, weights_of
 from engine.workbench import workbench
 
 app = ServerApp()
@@ -48,12 +50,27 @@ def _one_round(
     messages = list(strategy.configure_train(round_, arrays, ConfigRecord(), grid))
     replies = _exchange(grid, messages)
     arrays, _ = strategy.aggregate_train(round_, replies)
+    agreed = _agreement(strategy, recorder.run, require_success(replies), arrays)
     size = checkpoints.write(
         checkpoints.server_path(recorder.run.folder, round_), to_factors(arrays)
     )
-    recorder.save_round(round_, messages, replies, time.perf_counter() - start, size)
+    recorder.save_round(round_, messages, replies, time.perf_counter() - start, size, agreed)
     checkpoints.prune(recorder.run.folder, "server", newest=round_)
     return arrays
+
+
+def _agreement(
+    strategy: LoraStrategy, run: RunConfig, replies: list[Message], merged: ArrayRecord
+) -> Agreement:
+    start = {name: value.numpy() for name, value in workbench(run.config).initial.items()}
+    return agreement(
+        run.strategy,
+        run.config.lora.scale,
+        start | to_numpy(strategy.sent),
+        [to_numpy(reply.content["arrays"]) for reply in replies],
+        weights_of(replies),
+        start | to_numpy(merged),
+    )
 
 
 def _exchange(grid: Grid, messages: list[Message]) -> list[Message]:

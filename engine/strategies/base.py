@@ -1,12 +1,14 @@
 """What all strategies share: who takes part, what travels, and the weighted mean of it.
 
 Written over Flower's Message API: a strategy builds the messages of a round and aggregates the
-replies. The class attributes say what a client sends and what it keeps; the client app reads them.
+replies. What a client does in a round is said by the class: which factors it sends and keeps, and
+the phases in which it trains them (engine/flower/site.py follows them).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -23,12 +25,29 @@ class ClientFailed(RuntimeError):
     """A client answered with an error, or not at all."""
 
 
+@dataclass(frozen=True)
+class Phase:
+    """One training of a client in a round; most strategies have just one.
+
+    own: start from what the client keeps, on top of what it was sent (else only from the latter);
+    sends, keeps: what becomes of the result; pull: weight λ of λ/2·‖θ − θ_sent‖² in the loss;
+    beside: the received adapter stays in place, frozen, and a second one is trained beside it.
+    """
+
+    own: bool = True
+    sends: bool = True
+    keeps: bool = True
+    pull: float = 0.0
+    beside: bool = False
+
+
 class LoraStrategy(Strategy):
     """Base of all strategies.
 
     key, title, paper, idea: for people; ``shared`` and ``kept`` say which LoRA factors travel and
     which stay on the client; ``variants`` which models there are to evaluate beside the base;
-    ``trained`` is false where there are no rounds at all.
+    ``trained`` is false where there are no rounds at all; ``dual`` is true where a client keeps a
+    whole second adapter.
     """
 
     key: ClassVar[str]
@@ -39,11 +58,18 @@ class LoraStrategy(Strategy):
     kept: ClassVar[frozenset[str]] = frozenset()
     variants: ClassVar[tuple[str, ...]] = ()
     trained: ClassVar[bool] = True
+    dual: ClassVar[bool] = False
 
     def __init__(self, config: ExperimentConfig, nodes: dict[int, int]) -> None:
         """``nodes`` maps the client number (partition) to Flower's node id."""
         self.config = config
         self.nodes = nodes
+        self.sent = ArrayRecord()
+
+    @classmethod
+    def phases(cls, config: ExperimentConfig) -> tuple[Phase, ...]:
+        """What a client trains in a round, one after another."""
+        return (Phase(),)
 
     @classmethod
     def travels(cls, name: str) -> bool:
@@ -56,9 +82,14 @@ class LoraStrategy(Strategy):
         return factor_of(name) in cls.kept
 
     @classmethod
-    def trains(cls, name: str) -> bool:
-        """Whether clients train the factor of this name."""
+    def learns(cls, name: str) -> bool:
+        """Whether clients ever train the factor of this name."""
         return cls.travels(name) or cls.stays(name)
+
+    @classmethod
+    def trains(cls, name: str, round_: int) -> bool:
+        """Whether clients train the factor of this name in a round."""
+        return cls.learns(name)
 
     def participants(self, server_round: int) -> list[int]:
         """The clients of this round, drawn from the seed; at least one."""
@@ -76,6 +107,7 @@ class LoraStrategy(Strategy):
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """One train message to every participant, with the shared factors."""
+        self.sent = arrays
         chosen = self.participants(server_round)
         return self._messages("train", chosen, server_round, arrays, config)
 
@@ -88,15 +120,17 @@ class LoraStrategy(Strategy):
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """The mean of what was sent, weighted by samples: θ̄ = Σ p_k θ_k, p_k = n_k / Σ n."""
+        """What the server knows after a round, and the clients' mean loss."""
         valid = require_success(replies)
-        weights = np.array([reply.content["metrics"]["num-examples"] for reply in valid], float)
-        weights /= weights.sum()
+        weights = weights_of(valid)
         losses = [reply.content["metrics"]["loss"] for reply in valid]
-        return (
-            weighted_mean([reply.content["arrays"] for reply in valid], weights),
-            MetricRecord({"loss": float(np.dot(weights, losses))}),
-        )
+        merged = self.merge([to_numpy(reply.content["arrays"]) for reply in valid], weights)
+        arrays = ArrayRecord({name: Array(value) for name, value in merged.items()})
+        return arrays, MetricRecord({"loss": float(np.dot(weights, losses))})
+
+    def merge(self, sent: list[Arrays], weights: np.ndarray) -> Arrays:
+        """The rule: the mean of what was sent, θ̄ = Σ p_k θ_k; what nobody sent stays as it was."""
+        return to_numpy(self.sent) | weighted_mean(sent, weights)
 
     def aggregate_evaluate(
         self, server_round: int, replies: Iterable[Message]
@@ -124,6 +158,15 @@ class LoraStrategy(Strategy):
         ]
 
 
+Arrays = dict[str, np.ndarray]
+
+
+def weights_of(replies: list[Message]) -> np.ndarray:
+    """p_k = n_k / Σ n of clients that replied."""
+    samples = np.array([reply.content["metrics"]["num-examples"] for reply in replies], float)
+    return samples / samples.sum()
+
+
 def require_success(replies: Iterable[Message]) -> list[Message]:
     """The replies in order of client; raises ClientFailed with the reason when one is an error."""
     replies = list(replies)
@@ -135,16 +178,18 @@ def require_success(replies: Iterable[Message]) -> list[Message]:
     return sorted(replies, key=lambda reply: reply.content["metrics"]["partition-id"])
 
 
-def weighted_mean(records: list[ArrayRecord], weights: np.ndarray) -> ArrayRecord:
-    """Σ weight · record over records with the same keys, as a running sum in float64."""
-    total: dict[str, np.ndarray] = {}
-    dtypes: dict[str, np.dtype] = {}
-    for record, weight in zip(records, weights, strict=True):
-        for name, array in record.items():
-            values = array.numpy()
-            dtypes[name] = values.dtype
+def to_numpy(record: ArrayRecord) -> Arrays:
+    """A record's arrays."""
+    return {name: array.numpy() for name, array in record.items()}
+
+
+def weighted_mean(sent: list[Arrays], weights: np.ndarray) -> Arrays:
+    """Σ weight · arrays over clients with the same keys, as a running sum in float64."""
+    total: Arrays = {}
+    for arrays, weight in zip(sent, weights, strict=True):
+        for name, values in arrays.items():
             total[name] = total.get(name, 0) + weight * values.astype(np.float64)
-    return ArrayRecord({name: Array(total[name].astype(dtypes[name])) for name in total})
+    return {name: value.astype(sent[0][name].dtype) for name, value in total.items()}
 
 
 def payload_bytes(record: ArrayRecord) -> int:

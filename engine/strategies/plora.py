@@ -1,6 +1,7 @@
 """pLoRA: the personalised LoRA of FedVLM."""
 
-from engine.strategies.base import LoraStrategy
+from engine.config import ExperimentConfig
+from engine.strategies.base import LoraStrategy, Phase
 from engine.vlm.factors import A, B
 
 
@@ -9,7 +10,8 @@ class PLora(LoraStrategy):
 
     FedVLM, arXiv 2507.17088. It is the mirror image of FedSA-LoRA (arXiv 2410.01463), which shares
     A, and the same rule as homogeneous Fed-ALoRA (arXiv 2509.25414). There is no natural global
-    model; ``global`` here is the server's own view B̄·A₀.
+    model; ``global`` here is the server's own view B̄·A₀. With ``plora.start=reset`` training starts
+    from A₀ in every round; the A_k that it leads to still answers.
     """
 
     key = "plora"
@@ -19,3 +21,8 @@ class PLora(LoraStrategy):
     shared = frozenset({B})
     kept = frozenset({A})
     variants = ("global", "personal")
+
+    @classmethod
+    def phases(cls, config: ExperimentConfig) -> tuple[Phase, ...]:
+        """One, from the A of the round before or from A₀."""
+        return (Phase(own=config.plora.start == "persistent"),)

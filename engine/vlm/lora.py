@@ -10,7 +10,7 @@ from torch import nn
 
 from engine.config import Lora
 from engine.randomness import torch_generator
-from engine.vlm.factors import B, factor_of, language_layers
+from engine.vlm.factors import OFFSET, A, B, factor_of, language_layers
 
 _SUFFIX = ".default.weight"
 
@@ -46,3 +46,24 @@ def initial_factors(shapes: dict[str, torch.Size], seed: int) -> dict[str, torch
             generator = torch_generator(seed, "lora", name)
             start[name] = (torch.rand(shape, generator=generator) * 2 - 1) * bound
     return start
+
+
+def side_by_side(
+    one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """One adapter that does what two of the same rank do together.
+
+    It has twice the rank, so that α / rank is halved: its B is doubled.
+    """
+    return {
+        name: torch.cat([one[name], other[name]])
+        if factor_of(name) == A
+        else 2 * torch.cat([one[name], other[name]], dim=1)
+        for name in one
+    }
+
+
+def as_offsets(factors: dict[str, torch.Tensor], scale: float) -> dict[str, torch.Tensor]:
+    """An adapter as what it adds to the frozen weights: s·B·A by ``<layer>.offset``."""
+    layers = [name.removesuffix(f".{A}") for name in factors if factor_of(name) == A]
+    return {f"{n}.{OFFSET}": scale * factors[f"{n}.{B}"] @ factors[f"{n}.{A}"] for n in layers}

@@ -18,6 +18,7 @@ from transformers.utils import logging as transformers_logging
 from engine.config import ConfigError, ExperimentConfig, Lora
 from engine.paths import BUNDLED_MODEL
 from engine.vlm.encoded import IGNORED, Encoded
+from engine.vlm.factors import OFFSET, factor_of
 from engine.vlm.lora import attach_lora
 from engine.vlm.vision_cache import VisionCache
 
@@ -69,14 +70,36 @@ class Vlm:
             torch.set_num_threads(before)
 
     def load_factors(self, factors: dict[str, torch.Tensor]) -> None:
-        """Copy LoRA factors into the model, in place; names and shapes must fit."""
+        """Copy LoRA factors into the model, in place; shapes must fit. Offsets are left out."""
         with torch.no_grad():
-            for name, value in factors.items():
-                self.factors[name].copy_(value)
+            for name in factors.keys() & self.factors.keys():
+                self.factors[name].copy_(factors[name])
+
+    @contextmanager
+    def shifted(self, factors: dict[str, torch.Tensor]) -> Iterator[None]:
+        """Inside, the frozen weights have the factors' offsets added; after it, the old bits."""
+        before: list[tuple[torch.Tensor, torch.Tensor]] = []
+        with torch.no_grad():
+            for name, offset in offsets_of(factors).items():
+                layer = self.model.get_submodule(name.removesuffix(f".{OFFSET}"))
+                weight = layer.base_layer.weight
+                before.append((weight, weight.clone()))
+                weight.add_(offset.to(weight.device))
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for weight, old in before:
+                    weight.copy_(old)
 
     def read_factors(self, names: Sequence[str]) -> dict[str, torch.Tensor]:
         """Copies of some of the LoRA factors, on the CPU."""
         return {name: self.factors[name].detach().cpu().clone() for name in names}
+
+
+def offsets_of(factors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """What the factors want added to the frozen weights, by name."""
+    return {name: value for name, value in factors.items() if factor_of(name) == OFFSET}
 
 
 @lru_cache(maxsize=2)

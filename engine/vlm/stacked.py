@@ -36,7 +36,7 @@ class Stacked:
     def __init__(
         self, vlm: Vlm, adapters: Sequence[Factors], trained: Collection[str] = ()
     ) -> None:
-        self.ranks = [_rank(adapter) for adapter in adapters]
+        self.ranks = [rank_of(adapter) for adapter in adapters]
         self.names = {True: [], False: []}
         self.shapes: dict[str, tuple[int, int]] = {}
         for name in vlm.factors:
@@ -66,6 +66,11 @@ class Stacked:
                 memory_format=torch.contiguous_format
             )
         return found
+
+    def anchor(self, adapters: Sequence[Factors]) -> torch.Tensor:
+        """The trained factors of other adapters of the same shapes, flat like ``trained``."""
+        flat = [self._flat(adapter, self.names[True]) for adapter in adapters]
+        return torch.stack(flat).to(self.trained.device)
 
     def keep_first(self, n: int) -> None:
         """Drop all adapters after the first n; ``trained`` is a new tensor then."""
@@ -122,7 +127,8 @@ def _layers(vlm: Vlm) -> dict[str, LoraLinear]:
     return {name: module for name, module in named if isinstance(module, LoraLinear)}
 
 
-def _rank(adapter: Factors) -> int:
+def rank_of(adapter: Factors) -> int:
+    """The rank of an adapter."""
     return next(len(value) for name, value in adapter.items() if factor_of(name) == A)
 
 

@@ -31,7 +31,7 @@ def jobs(config: ExperimentConfig, steps: list[int], sizes: list[int]) -> list[J
     bench = workbench(config)
     found = []
     for k, (n, size) in enumerate(zip(steps, sizes, strict=True)):
-        start = bench.initial
+        start = dict(bench.initial)
         for name in start:
             start[name] = start[name] + 0.01 * torch.randn(
                 start[name].shape, generator=torch.Generator().manual_seed(k)

@@ -1,0 +1,104 @@
+"""What a finished federation is good for: whom its models serve, and what they give a newcomer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from db.tables import Run
+from engine import checkpoints
+from engine.answers import run_config, usable_run
+from engine.evaluation import Task, mark
+from engine.flower.site import Site
+from engine.launcher import NotPossible
+from engine.randomness import rng
+from engine.strategies import STRATEGIES
+from engine.training import Job, train_together
+from engine.vlm.encoded import concatenate
+from engine.vlm.stacked import Factors
+from engine.workbench import workbench
+
+NEWCOMER_SAMPLES = (4, 16, 64)
+NEWCOMER_STEPS = 40
+
+
+@dataclass(frozen=True)
+class Newcomer:
+    """Accuracies on the newcomer's own test set, untrained and after so many samples."""
+
+    camera: str
+    base: float
+    shared: float
+    from_base: dict[int, float]
+    from_shared: dict[int, float]
+
+
+def cross_matrix(run_id: int) -> list[list[float]]:
+    """Accuracy of client i's model (row) on client j's test set (column).
+
+    A client's model is its personalised one, or the global one where there is none. Raises
+    NoSuchRun, NotPossible.
+    """
+    run = usable_run(run_id, 0)
+    variant = _used(run)
+    shared = _shared(run)
+    config = run_config(run)
+    clients = range(config.config.clients_tested)
+    sites = [Site(config, k) for k in clients]
+    tests = [sites[0].bench.sets.get(k, "test") for k in clients]
+    everyone = concatenate(tests)
+    rows: list[list[float]] = []
+    for site in sites:
+        factors = site.factors(variant, shared, run.rounds_done)
+        [marks] = mark(site.bench.vlm, [Task(factors, everyone)])
+        n = len(tests[0])
+        rows.append([marks.cut(j * n, (j + 1) * n).score().accuracy for j in clients])
+    return rows
+
+
+def newcomer(run_id: int) -> Newcomer:
+    """One more client, which the federation has never met, joins with what the server shares.
+
+    It adapts both factors, NEWCOMER_STEPS steps on 4, 16 and 64 samples of its own, from the shared
+    model and, to compare, from the base. Raises NoSuchRun, NotPossible.
+    """
+    run = usable_run(run_id, 0)
+    config = run_config(run).config
+    if config.heterogeneity.kind == "quantity":
+        raise NotPossible(
+            f"run {run_id} differs in amounts: one more client would change those of the others"
+        )
+    if not STRATEGIES[run.strategy].shared:
+        raise NotPossible(f"run {run_id} ({run.strategy}) shares nothing with a newcomer")
+    samples = max(config.samples_per_client, NEWCOMER_SAMPLES[-1])
+    values = {"clients": config.clients + 1, "samples_per_client": samples}
+    bench = workbench(config.model_copy(update=values))
+    k = config.clients
+    train, test = bench.sets.get(k, "train"), bench.sets.get(k, "test")
+    base, met = bench.initial, bench.initial | _shared(run)
+
+    def accuracies(adapters: list[Factors]) -> list[float]:
+        marks = mark(bench.vlm, [Task(factors, test) for factors in adapters])
+        return [found.score().accuracy for found in marks]
+
+    def adapted(start: Factors) -> dict[int, float]:
+        jobs = [
+            Job(start, train.take(slice(0, n)), NEWCOMER_STEPS, rng(config.seed, "newcomer", n))
+            for n in NEWCOMER_SAMPLES
+        ]
+        how = {"batch_size": config.batch_size, "learning_rate": config.learning_rate}
+        trained = train_together(bench.vlm, jobs, list(bench.vlm.factors), **how)
+        ends = [start | factors for factors, _ in trained]
+        return dict(zip(NEWCOMER_SAMPLES, accuracies(ends), strict=True))
+
+    camera = bench.federation.profile(k).camera
+    return Newcomer(camera, *accuracies([base]), *accuracies([met]), adapted(base), adapted(met))
+
+
+def _used(run: Run) -> str:
+    variants = STRATEGIES[run.strategy].variants
+    return "personal" if "personal" in variants else variants[0] if variants else "base"
+
+
+def _shared(run: Run) -> Factors:
+    path = checkpoints.server_path(run_config(run).folder, run.rounds_done)
+    return checkpoints.read(path) if run.rounds_done else {}

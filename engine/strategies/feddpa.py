@@ -1,0 +1,28 @@
+"""FedDPA on LoRA: a global adapter with a private one beside it."""
+
+from engine.config import ExperimentConfig
+from engine.strategies.base import BOTH, LoraStrategy, Phase
+
+
+class FedDpa(LoraStrategy):
+    """Rule: θ_g as in FedIT; a private θ_k is trained beside it, and both act: B_g·A_g + B_k·A_k.
+
+    Travels: A and B of the global adapter. Stays: a whole private adapter. Yang et al.,
+    "Dual-Personalizing Adapter for Federated Foundation Models", arXiv 2403.19211. The paper weighs
+    the two anew for every question by its likeness to the client's data; here both count fully, as
+    in its training. A client trains twice as many steps as elsewhere.
+    """
+
+    key = "feddpa"
+    title = "FedDPA (a private one beside)"
+    paper = "2403.19211"
+    idea = "The shared adapter stays in place, and each client trains a private one beside it."
+    shared = BOTH
+    kept = BOTH
+    variants = ("global", "personal")
+    dual = True
+
+    @classmethod
+    def phases(cls, config: ExperimentConfig) -> tuple[Phase, ...]:
+        """The global adapter, then the private one beside what was received."""
+        return (Phase(own=False, keeps=False), Phase(sends=False, beside=True))

@@ -1,0 +1,33 @@
+"""FLoRA: all adapters are stacked and become part of the frozen weights."""
+
+import numpy as np
+
+from engine.strategies.base import BOTH, Arrays, LoraStrategy, to_numpy
+from engine.strategies.fedex import mean_products
+from engine.vlm.factors import OFFSET
+
+
+class FLora(LoraStrategy):
+    """Rule: W₀ ← W₀ + s·Σ p_k B_k A_k, then everyone restarts from A₀ and B = 0. Exact.
+
+    The stack [B_1 … B_K]·[p_1 A_1; …; p_K A_K] is that sum: one factor carries the weight, not
+    both. Travels: A and B up; the sum of all stacks down, because a client may have missed rounds
+    (the paper sends the stack of one round, K times an adapter). Wang et al., "FLoRA: Federated
+    Fine-Tuning Large Language Models with Heterogeneous Low-Rank Adaptations", arXiv 2409.05976.
+    """
+
+    key = "flora"
+    title = "FLoRA (stacked, exact)"
+    paper = "2409.05976"
+    idea = "All adapters are added to the frozen weights, and everyone starts a new one."
+    shared = BOTH
+    variants = ("global",)
+
+    def merge(self, sent: list[Arrays], weights: np.ndarray) -> Arrays:
+        """The sum of all stacks so far; no factors, for they restart."""
+        before = {n: v for n, v in to_numpy(self.sent).items() if n.endswith(OFFSET)}
+        for layer, exact in mean_products(sent, weights).items():
+            name = f"{layer}.{OFFSET}"
+            added = before.get(name, 0) + self.config.lora.scale * exact
+            before[name] = added.astype(np.float32)
+        return before

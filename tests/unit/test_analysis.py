@@ -1,0 +1,60 @@
+"""The cross-client matrix and the newcomer, on tiny real runs."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from db import queries
+from engine.analysis import NEWCOMER_SAMPLES, cross_matrix, newcomer
+from engine.config import ExperimentConfig
+from engine.launcher import NotPossible
+from engine.paths import ROOT
+from tests.unit.runs import run
+
+
+@pytest.fixture
+def finished(tiny):
+    values = {"strategies": ["fedit", "plora"], "clients": 3, "samples_per_client": 64}
+    return run(ExperimentConfig.parse({**tiny.model_dump(), **values}))
+
+
+def test_the_diagonal_of_the_matrix_is_what_the_run_has_stored(finished):
+    fedit, plora = finished
+    for summary, variant in ((fedit, "global"), (plora, "personal")):
+        matrix = cross_matrix(summary.run)
+        assert len(matrix) == 3 and all(len(row) == 3 for row in matrix)
+        own = {
+            row.client: row.accuracy
+            for row in queries.evaluations(summary.run)
+            if (row.round, row.variant, row.scope) == (2, variant, "own")
+        }
+        assert [matrix[k][k] for k in range(3)] == pytest.approx([own[k] for k in range(3)])
+    assert cross_matrix(fedit.run)[0] == cross_matrix(fedit.run)[2], "one model for all"
+
+
+def test_a_newcomer_starts_from_what_is_shared_and_learns(finished):
+    found = newcomer(finished[0].run)
+    assert set(found.from_base) == set(found.from_shared) == set(NEWCOMER_SAMPLES)
+    assert found.from_base[64] > found.base
+    assert found.from_base[64] > found.from_base[4]
+    assert newcomer(finished[0].run) == found, "the same every time"
+
+
+def test_who_cannot_have_a_newcomer_is_told_why(tiny):
+    values = {"strategies": ["local"], "rounds": 1}
+    [local] = run(ExperimentConfig.parse({**tiny.model_dump(), **values}))
+    with pytest.raises(NotPossible, match="shares nothing"):
+        newcomer(local.run)
+    values |= {"strategies": ["fedit"], "heterogeneity": {"kind": "quantity", "level": 1}}
+    [amounts] = run(ExperimentConfig.parse({**tiny.model_dump(), **values}))
+    with pytest.raises(NotPossible, match="amounts"):
+        newcomer(amounts.run)
+
+
+def test_both_are_on_the_command_line(finished, home):
+    for name, key in (("matrix", "accuracy"), ("newcomer", "from_shared")):
+        command = [sys.executable, "-m", "engine", name, str(finished[1].run), "--json"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        assert key in json.loads(done.stdout.splitlines()[-1])

@@ -1,0 +1,226 @@
+"""What METHODS.md promises of every strategy, exact where it says so, on real messages."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from db import queries
+from engine import checkpoints
+from engine.config import ExperimentConfig
+from engine.paths import run_folder
+from engine.sizes import adapter_size
+from engine.strategies import STRATEGIES
+from engine.strategies.base import payload_bytes, to_numpy
+from engine.vlm.factors import OFFSET, products
+from engine.workbench import workbench
+from tests.unit.runs import record_wire, run
+
+TRAINED = [key for key, strategy in STRATEGIES.items() if strategy.trained]
+EXACT = ("ffa", "rolora", "fedex", "flora")
+
+
+@pytest.fixture
+def setting(tiny) -> ExperimentConfig:
+    """Square and other layers, clients with different numbers of samples."""
+    return ExperimentConfig.parse(
+        {
+            **tiny.model_dump(),
+            "clients": 3,
+            "learning_rate": 0.02,
+            "lora": {"rank": 4, "alpha": 6, "targets": ("q_proj", "fc1", "fc2")},
+            "heterogeneity": {"kind": "quantity", "level": 1.0},
+        }
+    )
+
+
+def with_strategy(config: ExperimentConfig, key: str, **values) -> ExperimentConfig:
+    return ExperimentConfig.parse({**config.model_dump(), "strategies": [key], **values})
+
+
+def effective(arrays: dict[str, np.ndarray], config: ExperimentConfig) -> dict[str, np.ndarray]:
+    """What a model's factors and offsets add to the frozen weights, by layer."""
+    initial = {name: value.numpy() for name, value in workbench(config).initial.items()}
+    found = products(initial | arrays)
+    for layer in found:
+        offset = arrays.get(f"{layer}.{OFFSET}", 0.0)
+        found[layer] = config.lora.scale * found[layer] + offset
+    return found
+
+
+def by_round(wire, config) -> list[tuple[dict, list[tuple[int, dict]]]]:
+    """Per round what was sent down, and what came back with its number of samples."""
+    n = config.clients
+    trains = [m for m in wire if "arrays" in m.content and "evaluation" in m.content]
+    downs = [m for m in wire if m.metadata.message_type == "train" and "config" in m.content]
+    rounds = []
+    for start in range(0, len(trains), n):
+        down = to_numpy(downs[start].content["arrays"])
+        ups = [
+            (int(m.content["metrics"]["num-examples"]), to_numpy(m.content["arrays"]))
+            for m in trains[start : start + n]
+        ]
+        rounds.append((down, ups))
+    return rounds
+
+
+def error(key: str, config: ExperimentConfig, monkeypatch) -> list[float]:
+    """Relative distance of the server's model from the mean of the clients' models, by round."""
+    wire = record_wire(monkeypatch)
+    config = with_strategy(config, key, rounds=3)
+    [summary] = run(config)
+    assert summary.status == "done"
+    after = [
+        {
+            name: value.numpy()
+            for name, value in checkpoints.read(
+                checkpoints.server_path(run_folder(summary.run), round_)
+            ).items()
+        }
+        for round_ in (2, 3)
+    ]
+    rounds = by_round(wire, config)
+    assert len(rounds) == 3
+    # The first checkpoint is pruned by now: it is what was sent down in the second round.
+    after.insert(0, rounds[1][0])
+    found = []
+    for (down, ups), server in zip(rounds, after, strict=True):
+        total = sum(n for n, _ in ups)
+        clients = [(n / total, effective(down | up, config)) for n, up in ups]
+        assert len({n for n, _ in ups}) > 1, "weights that are all alike prove little"
+        now = effective(server, config)
+        for layer, reached in now.items():
+            wanted = sum(weight * own[layer] for weight, own in clients)
+            assert np.linalg.norm(wanted) > 0
+            found.append(np.linalg.norm(reached - wanted) / np.linalg.norm(wanted))
+    return found
+
+
+@pytest.mark.parametrize("key", EXACT)
+def test_the_average_is_exact(key, setting, monkeypatch):
+    assert max(error(key, setting, monkeypatch)) <= 1e-5
+    shapes = {tuple(p.shape) for p in workbench(setting).vlm.factors.values()}
+    assert {(4, 128), (384, 4)} <= shapes, "not on square layers alone"
+
+
+def test_fedit_is_not_exact_unless_the_clients_agree(setting, monkeypatch):
+    assert max(error("fedit", setting, monkeypatch)) > 1e-3
+    config = with_strategy(setting, "fedit")
+    strategy = STRATEGIES["fedit"](config, {0: 2, 1: 3})
+    generator = np.random.default_rng(0)
+    one = {
+        "x.lora_A": generator.normal(size=(4, 7)),
+        "x.lora_B": generator.normal(size=(5, 4)),
+    }
+    errors = []
+    for spread in (0.0, 0.1, 0.5, 1.0):
+        other = {name: value + spread for name, value in one.items()}
+        mean = products(strategy.merge([one, other], np.array([0.25, 0.75])))["x"]
+        wanted = 0.25 * products(one)["x"] + 0.75 * products(other)["x"]
+        errors.append(np.linalg.norm(mean - wanted))
+    assert errors[0] < 1e-12 and errors == sorted(errors) and errors[-1] > 1
+
+
+@pytest.mark.parametrize("key", TRAINED)
+def test_bytes_are_as_the_formula_says_and_nothing_personal_travels(key, setting, monkeypatch):
+    wire = record_wire(monkeypatch)
+    config = with_strategy(setting, key)
+    [summary] = run(config)
+    rule, size = STRATEGIES[key], adapter_size(config)
+    rounds = by_round(wire, config)
+    for round_, (down, ups) in enumerate(rounds, start=1):
+        assert all(rule.travels(name) or name.endswith(OFFSET) for name in down)
+        for _, up in ups:
+            assert all(rule.travels(name) and rule.trains(name, round_) for name in up)
+    assert summary.bytes_up == size.bytes_up(key) * config.rounds * config.clients
+    assert summary.trainable_parameters == size.trainable(key)
+    own = [checkpoints.read_personal(run_folder(summary.run), k, 2) for k in range(config.clients)]
+    assert all(bool(factors) == bool(rule.kept) for factors in own)
+    sent = [array for m in wire for record in m.content.array_records.values()
+            for array in to_numpy(record).values()]  # fmt: skip
+    assert all(payload_bytes(r) >= 0 for m in wire for r in m.content.array_records.values())
+    for factors in own:
+        for value in factors.values():
+            assert not any(
+                array.shape == value.shape and np.array_equal(array, value.numpy())
+                for array in sent
+            )
+
+
+@pytest.mark.parametrize("key", TRAINED)
+def test_before_training_every_variant_is_the_base(key, setting):
+    [summary] = run(with_strategy(setting, key, rounds=1))
+    rows = [row for row in queries.evaluations(summary.run) if row.round == 0]
+    assert {row.variant for row in rows} == {"base", *STRATEGIES[key].variants}
+    for k in range(setting.clients):
+        for scope in ("own", "pooled"):
+            same = {(r.loss, r.accuracy) for r in rows if (r.client, r.scope) == (k, scope)}
+            assert len(same) == 1
+
+
+@pytest.mark.parametrize("key", ["fedit", "fedprox", "plora", "fedsa", "fedex", "ditto"])
+def test_a_lone_client_trains_as_if_it_were_alone(key, setting):
+    values = {"clients": 1, "fedprox": {"mu": 0.0}, "ditto": {"lam": 0.0}}
+    [local] = run(with_strategy(setting, "local", **values))
+    [other] = run(with_strategy(setting, key, **values))
+    losses = [[row.loss for row in queries.client_rounds(r.run)] for r in (local, other)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    found = local.personal_accuracy, other.personal_accuracy
+    assert found[0] == pytest.approx(found[1], abs=0.03) or key == "ditto"
+
+
+def test_the_pull_of_fedprox_and_ditto_holds_back(setting):
+    def strayed(key: str, **options) -> float:
+        [summary] = run(with_strategy(setting, key, rounds=1, local_steps=6, **options))
+        folder = run_folder(summary.run)
+        if key == "ditto":
+            end = checkpoints.read_personal(folder, 0, 1)
+        else:
+            end = checkpoints.read(checkpoints.server_path(folder, 1))
+        start = workbench(setting).initial
+        return sum((end[name] - start[name]).norm().item() for name in end)
+
+    for key, option in (("fedprox", "mu"), ("ditto", "lam")):
+        free, held = (strayed(key, **{key: {option: value}}) for value in (0.0, 100.0))
+        assert held < 0.7 * free, key
+
+
+def test_plora_can_restart_from_the_common_a(setting):
+    kept = []
+    for start in ("persistent", "reset"):
+        [summary] = run(with_strategy(setting, "plora", plora={"start": start}))
+        kept.append(checkpoints.read_personal(run_folder(summary.run), 1, 2))
+    initial = workbench(setting).initial
+    moved = [sum((own[name] - initial[name]).norm().item() for name in own) for own in kept]
+    assert moved[1] < moved[0], "two rounds of steps lead farther than one"
+
+
+def test_feddpa_answers_with_both_adapters(setting):
+    """The personal model is the base with both products added."""
+    from engine.flower.run_config import RunConfig
+    from engine.flower.site import Site
+    from engine.vlm.lora import as_offsets
+
+    config = with_strategy(setting, "feddpa")
+    [summary] = run(config)
+    folder = run_folder(summary.run)
+    shared = checkpoints.read(checkpoints.server_path(folder, 2))
+    own = checkpoints.read_personal(folder, 1, 2)
+    site = Site(RunConfig(summary.run, "feddpa", config.model_dump_json(), folder), 1)
+    both = as_offsets(site.factors("personal", shared, 2), config.lora.alpha / 8)
+    apart = as_offsets(shared, config.lora.scale), as_offsets(own, config.lora.scale)
+    for name, value in both.items():
+        assert apart[1][name].abs().max() > 0
+        torch.testing.assert_close(value, apart[0][name] + apart[1][name])
+
+
+def test_an_offset_shifts_the_frozen_weights_and_leaves_no_trace(setting):
+    bench = workbench(setting)
+    layer = next(iter(bench.vlm.factors)).rpartition(".")[0]
+    weight = bench.vlm.model.get_submodule(layer).base_layer.weight
+    before = weight.clone()
+    offset = {f"{layer}.{OFFSET}": torch.full_like(weight, 0.1)}
+    with bench.vlm.shifted(offset):
+        torch.testing.assert_close(weight, before + 0.1)
+    assert torch.equal(weight, before)
