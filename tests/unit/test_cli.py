@@ -104,12 +104,12 @@ def test_run_show_predict_ask_through_the_command_line(capsys, tmp_path, tiny):
 
 
 def test_a_failed_run_gives_status_1(capsys, monkeypatch):
-    from engine.flower.client_app import Site
+    from engine.flower.cohort import Cohort
 
     def fail(self, *_):
         raise MemoryError("no room")
 
-    monkeypatch.setattr(Site, "train", fail)
+    monkeypatch.setattr(Cohort, "train", fail)
     status, out, _ = call(capsys, "run", "--preset", "tiny", "--set", "strategies=fedit", "--json")
     assert status == 1
     assert json.loads(out.splitlines()[-1])["runs"][0]["status"] == "failed"

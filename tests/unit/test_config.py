@@ -68,7 +68,8 @@ def test_every_contract_key_exists():
         "lora.rank lora.alpha lora.targets strategies rounds local_steps batch_size "
         "learning_rate participation seed runtime device"
     )
-    assert sorted(known_keys()) == sorted(contract.split())
+    options = "fedprox.mu plora.start ditto.lam"
+    assert sorted(known_keys()) == sorted(f"{contract} {options}".split())
 
 
 def test_form_limits_come_from_the_definition():
