@@ -96,9 +96,9 @@ def test_a_run_has_the_same_numbers_with_and_without_cohorts(key, tiny, monkeypa
         for summary in (together, apart)
     ]
     # AdamW turns rounding of a gradient near zero into a step: no single number, but the whole.
-    apart = sum((value - states[1][name]).square().sum() for name, value in states[0].items())
+    off = sum((value - states[1][name]).square().sum() for name, value in states[0].items())
     size = sum(value.square().sum() for value in states[0].values())
-    assert (apart / size).sqrt() < 2e-3
+    assert (off / size).sqrt() < 2e-3
     for k in range(3):
         one, other = (
             {(p.item, p.variant): p.answer for p in queries.predictions(summary.run, k)}
