@@ -34,12 +34,12 @@ class Preparing:
     def step(self) -> bool:
         """Do one piece of work; False when there is none."""
         asked = queries.preparation()
-        if asked is not None and asked.config != self._config:
-            if now() - asked.asked_at < _SETTLED:
-                return False
-            self._config = asked.config
-            self._pieces = _pieces(ExperimentConfig.model_validate(asked.config))
         try:
+            if asked is not None and asked.config != self._config:
+                if now() - asked.asked_at < _SETTLED:
+                    return False
+                self._config = asked.config
+                self._pieces = _pieces(ExperimentConfig.model_validate(asked.config))
             return next(self._pieces, None) is not None
         except Exception:  # it is only a head start: the run itself will say what is wrong
             log.exception("what the form shows could not be made ready")

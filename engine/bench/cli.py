@@ -61,6 +61,8 @@ def speed(
     measured = measure([only] if only else SPEED_PARTS)
     if report:
         write_report(measured)
+    for line in measured.lines():
+        typer.echo(line)
     typer.echo(json.dumps(asdict(measured.report), indent=None if as_json else 2))
     if measured.report.losses_agree is False:
         raise typer.Exit(1)

@@ -7,23 +7,16 @@ ratios are printed only where they reach the same losses.
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import median
 
 from db import queries
-from db.tables import now
 from engine import launcher
 from engine.bench import floor
+from engine.bench.harness import output, temporary_home, wait, worker_ended
 from engine.bench.setting import write_setting
 from engine.bench.shares import shares
 from engine.config import ExperimentConfig, preset
@@ -72,6 +65,16 @@ class Measured:
         """The median of what was noted under a name."""
         return median(self.seconds[name])
 
+    def lines(self) -> list[str]:
+        """All figures, for people."""
+        found = [f"{name}: {self.time(name):.2f} s" for name in self.seconds]
+        for clients, row in self.many.items():
+            figures = ", ".join(f"{name} {value:.1f}" for name, value in row.items())
+            found.append(f"{clients} clients: {figures}")
+        for name, parts in (("before", self.before), ("after", self.after)):
+            found += [f"{name}: {part} {value:.3g}" for part, value in parts.items()]
+        return found
+
     def note(self, name: str, seconds: float) -> None:
         """Add one measurement."""
         self.seconds.setdefault(name, []).append(seconds)
@@ -89,18 +92,18 @@ def quickstart(measured: Measured, repeats: int) -> None:
     """The whole quickstart, each in a cold process: reference against ours."""
     config = ExperimentConfig.parse(preset("quickstart"))
     found = []
-    with _temporary_home() as home:
+    with temporary_home() as home:
         setting = home / "setting"
         setting.mkdir()
         write_setting(config, setting)
         for _ in range(repeats):
-            reference = _output(
+            reference = output(
                 [sys.executable, str(ROOT / "benchmarks/reference.py"), str(setting)]
             )
             measured.note("reference", reference["wall"])
-            with _temporary_home():
+            with temporary_home():
                 command = [sys.executable, "-m", "engine", "run", "--preset", "quickstart"]
-                done = _output([*command, "--json"])
+                done = output([*command, "--json"])
                 measured.note("quickstart", done["wall"])
                 ours = {run["strategy"]: _losses(run["run"]) for run in done["runs"]}
             found.append((reference["losses"], ours))
@@ -116,7 +119,7 @@ def bare(measured: Measured, repeats: int) -> None:
     """The lab with its clients one after another against a bare loop, both warm."""
     config = ExperimentConfig.parse(preset("quickstart"))
     agree = True
-    with _temporary_home():
+    with temporary_home():
         bench = workbench(config)
         list(bench.sets.make_ready(_all_sets(config)))
         for _ in range(repeats):
@@ -141,7 +144,7 @@ def fused(measured: Measured, repeats: int) -> None:
     ratios = {}
     for clients in FUSED_CLIENTS:
         config = ExperimentConfig.parse({**_FUSED, "clients": clients})
-        with _temporary_home():
+        with temporary_home():
             bench = workbench(config)
             wanted = [(k, "train") for k in range(clients)]
             list(bench.sets.make_ready(wanted))
@@ -161,6 +164,7 @@ def fused(measured: Measured, repeats: int) -> None:
                     measured.note(f"fused {clients}", end - between)
         ratios[str(clients)] = measured.time(f"apart {clients}") / measured.time(f"fused {clients}")
     measured.report.fused_over_sequential = ratios
+    measured.report.losses_agree = measured.report.losses_agree is not False
 
 
 def start(measured: Measured, repeats: int) -> None:
@@ -168,13 +172,13 @@ def start(measured: Measured, repeats: int) -> None:
     config = ExperimentConfig.parse(preset("quickstart"))
     for kind in ("cold", "warm"):
         for _ in range(repeats):
-            with _temporary_home(), _worker_ended():
+            with temporary_home(), worker_ended():
                 if kind == "warm":
                     launcher.prepare(config)
-                    _wait(lambda: (asked := queries.preparation()) and asked.ready_at)
+                    wait(lambda: (asked := queries.preparation()) and asked.ready_at)
                 pressed = time.perf_counter()
                 _, [run, _] = launcher.submit(config)
-                _wait(lambda run=run: any(row.round for row in queries.evaluations(run)))
+                wait(lambda run=run: any(row.round for row in queries.evaluations(run)))
                 measured.note(kind, time.perf_counter() - pressed)
     measured.report.first_round_cold_s = measured.time("cold")
     measured.report.first_round_warm_s = measured.time("warm")
@@ -183,13 +187,13 @@ def start(measured: Measured, repeats: int) -> None:
 def many(measured: Measured, _: int) -> None:
     """Twenty clients a round out of a hundred and out of a thousand, met first and met again."""
     for clients in MANY_CLIENTS:
-        with _temporary_home():
+        with temporary_home():
             settings = {"clients": clients, "participation": 20 / clients, "rounds": 4}
             settings |= {"samples_per_client": 64, "strategies": "fedit,plora"}
             command = [sys.executable, "-m", "engine", "run", "--json"]
             for key, value in settings.items():
                 command += ["--set", f"{key}={value}"]
-            runs = _output(command)["runs"]
+            runs = output(command)["runs"]
             first, again = (
                 median(row.seconds for row in queries.rounds(run["run"])) for run in runs
             )
@@ -201,7 +205,7 @@ def profile(measured: Measured, _: int) -> None:
     """Where the time of a quickstart goes: with clients one after another, and together."""
     config = ExperimentConfig.parse(preset("quickstart"))
     for together in (False, True):
-        with _temporary_home():
+        with temporary_home():
             forget()
             with shares() as found:
                 _run_here(config, workbench(config), together=together)
@@ -259,44 +263,3 @@ def _close(one: floor.Losses, other: floor.Losses) -> bool:
         for n, (a, b) in enumerate(zip(left, right, strict=True))
         for k in a
     )
-
-
-def _output(command: list[str]) -> dict:
-    """The JSON on the last line of a command's output, and the time it took as ``wall``."""
-    begun = time.perf_counter()
-    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-    return {**json.loads(done.stdout.splitlines()[-1]), "wall": time.perf_counter() - begun}
-
-
-@contextmanager
-def _temporary_home() -> Iterator[Path]:
-    """A fresh FEDVLM_HOME for this process and its children."""
-    before = os.environ.get("FEDVLM_HOME")
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["FEDVLM_HOME"] = folder
-        try:
-            yield Path(folder)
-        finally:
-            if before is None:
-                del os.environ["FEDVLM_HOME"]
-            else:
-                os.environ["FEDVLM_HOME"] = before
-
-
-@contextmanager
-def _worker_ended() -> Iterator[None]:
-    """Ends the worker that the block has started."""
-    try:
-        yield
-    finally:
-        for worker in queries.workers():
-            if launcher.is_alive(worker):
-                os.kill(worker.pid, signal.SIGKILL)
-
-
-def _wait(condition: Callable[[], object], seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            raise TimeoutError(f"nothing happened within {seconds} s, at {now()}")
-        time.sleep(0.02)

@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 from PIL import Image
 
-from engine.bench import cards, speed, speed_report, world
+from engine.bench import cards, harness, speed, speed_report, world
 from engine.bench.setting import write_setting
 from engine.bench.world import WorldReport
 from engine.config import ExperimentConfig, HeterogeneityKind, preset
@@ -90,7 +90,7 @@ def test_the_reference_is_the_same_federation(small, tmp_path):
     setting.mkdir()
     config = ExperimentConfig.parse({**speed.preset("tiny"), "strategies": ["plora"]})
     write_setting(config, setting)
-    found = speed._output([sys.executable, "benchmarks/reference.py", str(setting)])
+    found = harness.output([sys.executable, "benchmarks/reference.py", str(setting)])
     [summary] = run(config)
     assert speed._close(found["losses"]["plora"], speed._losses(summary.run))
 
@@ -112,6 +112,8 @@ def test_the_speed_page_holds_what_was_measured(monkeypatch, tmp_path):
     measured.many = {1000: {"first": 13.3, "again": 5.2, "peak_rss_mb": 1009}}
     measured.before = {"data": 0.31, "database": 0.02, "seconds": 44.4}
     measured.after = {"data": 0.61, "seconds": 22.2}
+    assert "reference: 206.60 s" in measured.lines()
+    assert any(line.startswith("1000 clients: first 13.3") for line in measured.lines())
     speed_report.write_report(measured)
     page = (tmp_path / "SPEED.md").read_text()
     for figure in ("206.6", "7.25×", "1.04×", "3.5×", "10.8", "1,000", "1009 MB", "61.0%", "44.4"):

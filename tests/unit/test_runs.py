@@ -258,3 +258,5 @@ def test_a_fault_while_preparing_is_logged_and_the_worker_goes_on(tiny, monkeypa
     preparing = Preparing()
     assert preparing.step() is False and "no room" in caplog.text
     assert preparing.step() is False
+    records.ask_to_prepare({"clients": "of an older version"})
+    assert preparing.step() is False and "ValidationError" in caplog.text
