@@ -13,10 +13,11 @@ from cachetools import LRUCache
 from engine import checkpoints, encoded_files
 from engine.encoded_files import encoded_path
 from engine.federation.federation import Example, Federation
-from engine.vlm.encoded import Encoded
+from engine.vlm.encoded import Encoded, concatenate
 from engine.vlm.model import Vlm
 
 _IN_MEMORY = 64 * 2**20  # bytes: some 40 clients of the quickstart's size
+_FEW = 8  # clients: their test sets are needed anyway
 POOLED = "pooled"
 
 
@@ -35,7 +36,10 @@ class EncodedSets:
         return found or self._make(client, split, self.federation.painted(client, split))
 
     def pooled(self) -> Encoded:
-        """The pooled test set."""
+        """The pooled test set; of few clients, cut from their own test sets."""
+        n, first = len(self.federation), slice(0, self.federation.pooled_each)
+        if n <= _FEW:
+            return concatenate([self.get(k, "test").take(first) for k in range(n)])
         return self._find(0, POOLED) or self._make(0, POOLED, self.federation.pooled_test())
 
     def make_ready(self, wanted: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:

@@ -176,6 +176,7 @@ def start(measured: Measured, repeats: int) -> None:
                 if kind == "warm":
                     launcher.prepare(config)
                     wait(lambda: (asked := queries.preparation()) and asked.ready_at)
+                queries.runs()  # who presses Run has the page open, so the database is there
                 pressed = time.perf_counter()
                 _, [run, _] = launcher.submit(config)
                 wait(lambda run=run: any(row.round for row in queries.evaluations(run)))

@@ -101,10 +101,14 @@ class Federation:
         made_from = self.config.model_dump_json(include=set(MADE_FROM))
         return blake2b(f"{_sources()} {made_from} {k} {split}".encode(), digest_size=16).hexdigest()
 
+    @property
+    def pooled_each(self) -> int:
+        """How many of a client's first test items are in the pooled test set."""
+        return max(1, POOLED_SAMPLES // len(self))
+
     def pooled_test(self) -> tuple[Example, ...]:
         """The pooled test set: the first test items of every client, up to about POOLED_SAMPLES."""
-        each = max(1, POOLED_SAMPLES // len(self))
-        chosen = range(min(len(self), POOLED_SAMPLES))
+        chosen, each = range(min(len(self), POOLED_SAMPLES)), self.pooled_each
         return tuple(example for k in chosen for example in self.examples(k, "test", each))
 
     def profile(self, k: int) -> ClientProfile:

@@ -52,6 +52,18 @@ def test_a_picture_goes_through_the_tower_once_in_the_life_of_a_home(tiny, monke
     assert not torch.equal(other.get(1, "train").features, first.features)
 
 
+def test_the_pooled_set_is_the_same_cut_from_few_clients_or_made(tiny, monkeypatch):
+    made = EncodedSets(workbench(tiny).vlm, Federation(tiny))
+    cut = made.pooled()
+    monkeypatch.setattr(encoded_sets, "_FEW", 0)
+    whole = made.pooled()
+    assert len(cut) == len(whole) == 64
+    torch.testing.assert_close(cut.features, whole.features, atol=1e-5, rtol=1e-4)
+    width = whole.input_ids.shape[1]
+    mask = whole.attention_mask
+    assert torch.equal(cut.input_ids[:, :width] * mask, whole.input_ids * mask)
+
+
 def test_memory_and_disk_of_the_encoded_sets_are_bounded(tiny, monkeypatch):
     made = EncodedSets(workbench(tiny).vlm, Federation(tiny))
     size = made.get(0, "train").bytes
