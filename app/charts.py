@@ -175,8 +175,7 @@ def answer_histogram(
 
 def _used_variant(run: Run) -> str:
     """The variant that a client of this run would use."""
-    variants = STRATEGIES[run.strategy].variants
-    return "personal" if "personal" in variants else variants[0] if variants else "base"
+    return STRATEGIES[run.strategy].used_variant()
 
 
 def _means(rows: Iterable[Evaluation], value: str) -> dict[int, float]:

@@ -77,11 +77,11 @@ def unfinished_runs() -> list[Run]:
         return list(session.scalars(wanted))
 
 
-def has_queued() -> bool:
-    """Whether a run waits for the worker that takes the queue."""
+def next_queued() -> Run | None:
+    """The run that the worker that takes the queue would take next."""
     with reading() as session:
-        wanted = select(Run.id).where(Run.status == "queued", Run.worker_id.is_(None)).limit(1)
-        return session.scalar(wanted) is not None
+        waiting = select(Run).where(Run.status == "queued", Run.worker_id.is_(None))
+        return session.scalar(waiting.order_by(Run.id).limit(1))
 
 
 def stop_requested(run_id: int) -> bool:

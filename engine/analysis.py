@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from db.tables import Run
 from engine import checkpoints
 from engine.answers import run_config, usable_run
 from engine.evaluation import Task, mark
@@ -39,20 +38,18 @@ def cross_matrix(run_id: int) -> list[list[float]]:
     NoSuchRun, NotPossible.
     """
     run = usable_run(run_id, 0)
-    variant = _used(run)
-    shared = _shared(run)
+    variant = STRATEGIES[run.strategy].used_variant()
     config = run_config(run)
+    shared = checkpoints.read_shared(config.folder, run.rounds_done)
+    bench = workbench(config.config)
     clients = range(config.config.clients_tested)
-    sites = [Site(config, k) for k in clients]
-    tests = [sites[0].bench.sets.get(k, "test") for k in clients]
+    tests = [bench.sets.get(k, "test") for k in clients]
     everyone = concatenate(tests)
-    rows: list[list[float]] = []
-    for site in sites:
-        factors = site.factors(variant, shared, run.rounds_done)
-        [marks] = mark(site.bench.vlm, [Task(factors, everyone)])
-        n = len(tests[0])
-        rows.append([marks.cut(j * n, (j + 1) * n).score().accuracy for j in clients])
-    return rows
+    ends = [Site(config, k).factors(variant, shared, run.rounds_done) for k in clients]
+    marks = mark(bench.vlm, [Task(factors, everyone) for factors in ends])
+    n = len(tests[0])
+    spans = [slice(j * n, (j + 1) * n) for j in clients]
+    return [[row.cut(span).score().accuracy for span in spans] for row in marks]
 
 
 def newcomer(run_id: int) -> Newcomer:
@@ -62,7 +59,8 @@ def newcomer(run_id: int) -> Newcomer:
     model and, to compare, from the base. Raises NoSuchRun, NotPossible.
     """
     run = usable_run(run_id, 0)
-    config = run_config(run).config
+    stored = run_config(run)
+    config = stored.config
     if config.heterogeneity.kind == "quantity":
         raise NotPossible(
             f"run {run_id} differs in amounts: one more client would change those of the others"
@@ -74,7 +72,8 @@ def newcomer(run_id: int) -> Newcomer:
     bench = workbench(config.model_copy(update=values))
     k = config.clients
     train, test = bench.sets.get(k, "train"), bench.sets.get(k, "test")
-    base, met = bench.initial, bench.initial | _shared(run)
+    shared = checkpoints.read_shared(stored.folder, run.rounds_done)
+    base, met = bench.initial, bench.initial | shared
 
     def accuracies(adapters: list[Factors]) -> list[float]:
         marks = mark(bench.vlm, [Task(factors, test) for factors in adapters])
@@ -92,13 +91,3 @@ def newcomer(run_id: int) -> Newcomer:
 
     camera = bench.federation.profile(k).camera
     return Newcomer(camera, *accuracies([base]), *accuracies([met]), adapted(base), adapted(met))
-
-
-def _used(run: Run) -> str:
-    variants = STRATEGIES[run.strategy].variants
-    return "personal" if "personal" in variants else variants[0] if variants else "base"
-
-
-def _shared(run: Run) -> Factors:
-    path = checkpoints.server_path(run_config(run).folder, run.rounds_done)
-    return checkpoints.read(path) if run.rounds_done else {}

@@ -116,8 +116,7 @@ def _answers(
         site = Site(config, client)
         # Asked anew: while the model was loading, a live run may have pruned older checkpoints.
         last = queries.run(run.id).rounds_done
-        path = checkpoints.server_path(config.folder, last)
-        shared = checkpoints.read(path) if last else {}
+        shared = checkpoints.read_shared(config.folder, last)
         task = Task(site.factors(variant, shared, last), site.bench.sets.encode(examples))
         [found] = generate(site.bench.vlm, [task])
         return [(answer.text, answer.confidence) for answer in found]

@@ -48,6 +48,11 @@ def server_path(folder: Path, round_: int) -> Path:
     return folder / f"server-{round_:04d}.safetensors"
 
 
+def read_shared(folder: Path, round_: int) -> dict[str, torch.Tensor]:
+    """The shared factors after a round; {} before the first. Raises FileNotFoundError."""
+    return read(server_path(folder, round_)) if round_ else {}
+
+
 def personal_path(folder: Path, client: int, round_: int) -> Path:
     """Where client k's own factors after a round are."""
     return folder / "clients" / str(client) / f"personal-{round_:04d}.safetensors"

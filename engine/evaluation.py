@@ -5,10 +5,10 @@ Everything takes several adapters at once, each with questions of its own: a *ta
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 
@@ -18,6 +18,7 @@ from engine.vlm.stacked import Factors, Stacked, active, can_stack, rank_of
 
 _ROWS = 256  # of one pass
 _ANSWER_TOKENS = 12
+Found = TypeVar("Found")
 
 
 class Task(NamedTuple):
@@ -58,9 +59,9 @@ class Marks:
     right: torch.Tensor
     confidence: torch.Tensor
 
-    def cut(self, start: int | None, stop: int | None) -> Marks:
+    def cut(self, some: slice) -> Marks:
         """The marks of some of the questions."""
-        return Marks(**{name: column[start:stop] for name, column in vars(self).items()})
+        return Marks(**{name: column[some] for name, column in vars(self).items()})
 
     def score(self) -> Score:
         """The score over all questions."""
@@ -86,12 +87,8 @@ class Examined:
 def mark(vlm: Vlm, tasks: Sequence[Task]) -> list[Marks]:
     """Loss and exact match of every question of every task, teacher-forced."""
     found: list[list[Marks]] = [[] for _ in tasks]
-    for numbers, batch, counts in _passes(vlm, tasks):
-        with _adapters(vlm, [tasks[k].factors for k in numbers]), vlm.threads_for(len(batch)):
-            marks = _mark(vlm, batch)
-        width = len(batch) // len(numbers)
-        for place, (k, count) in enumerate(zip(numbers, counts, strict=True)):
-            found[k].append(marks.cut(place * width, place * width + count))
+    for k, marks, share in _asked(vlm, tasks, _mark):
+        found[k].append(marks.cut(share))
     return [joined(parts) for parts in found]
 
 
@@ -123,13 +120,21 @@ def answer(vlm: Vlm, tasks: Sequence[Task], marks: Sequence[Marks]) -> list[list
 def generate(vlm: Vlm, tasks: Sequence[Task]) -> list[list[Answer]]:
     """Greedy answers, written token by token; references are not looked at."""
     found: list[list[Answer]] = [[] for _ in tasks]
+    for k, answers, share in _asked(vlm, tasks, _generate):
+        found[k] += answers[share]
+    return found
+
+
+def _asked(
+    vlm: Vlm, tasks: Sequence[Task], ask: Callable[[Vlm, Encoded], Found]
+) -> Iterator[tuple[int, Found, slice]]:
+    """What ``ask`` finds in every pass: a task's number, the pass's result, the task's rows."""
     for numbers, batch, counts in _passes(vlm, tasks):
         with _adapters(vlm, [tasks[k].factors for k in numbers]), vlm.threads_for(len(batch)):
-            answers = _generate(vlm, batch)
+            found = ask(vlm, batch)
         width = len(batch) // len(numbers)
         for place, (k, count) in enumerate(zip(numbers, counts, strict=True)):
-            found[k] += answers[place * width : place * width + count]
-    return found
+            yield k, found, slice(place * width, place * width + count)
 
 
 def _passes(vlm: Vlm, tasks: Sequence[Task]) -> Iterator[tuple[list[int], Encoded, list[int]]]:

@@ -49,9 +49,8 @@ class Preparing:
 
 def paint_next() -> None:
     """Paint ahead for the next run in the queue, or for what the form shows."""
-    queued = [run for run in queries.runs() if run.status == "queued"]
-    asked = queries.preparation()
-    values = queued[-1].experiment.config if queued else asked.config if asked else None
+    queued, asked = queries.next_queued(), queries.preparation()
+    values = queued.experiment.config if queued else asked.config if asked else None
     try:
         if values is not None:
             paint_ahead(ExperimentConfig.model_validate(values))

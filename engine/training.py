@@ -96,7 +96,7 @@ def _train_cohort(
     plan = _Plan(jobs, batch_size)
     losses = torch.zeros(len(jobs), device=vlm.device)
     pulls = torch.tensor([job.pull for job in jobs], device=vlm.device).unsqueeze(1)
-    anchors = stacked.anchor([job.anchor or job.factors for job in jobs]) if pulls.any() else None
+    anchors = stacked.flat([job.anchor or job.factors for job in jobs]) if pulls.any() else None
     results: dict[int, Factors] = {}
     with vlm.threads_for(len(jobs) * plan.width), vlm.shifted(jobs[0].factors):
         for step in range(jobs[0].steps):

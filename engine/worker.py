@@ -79,7 +79,7 @@ def serve(idle_seconds: float) -> bool:
                 warm_up()
                 _drain(worker, idle_seconds)
             # A run that was queued while this worker said goodbye has started no other one.
-            if not queries.has_queued():
+            if queries.next_queued() is None:
                 return True
 
 

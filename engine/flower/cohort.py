@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import accumulate, pairwise, starmap
 
 from engine.evaluation import Answer, Examined, Score, Task, answer, joined, mark
 from engine.flower.site import Site
@@ -143,9 +143,9 @@ class Cohort:
         tasks = [self._task(variant, group, after_round, pooled) for group in groups]
         found: dict[int, Examined] = {}
         for group, marks in zip(groups, mark(self.bench.vlm, tasks), strict=True):
-            rest = marks.cut(-len(pooled), None).score()
-            for site, (start, end) in zip(group, self._spans(group), strict=True):
-                found[site.client] = Examined(marks.cut(start, end), rest)
+            rest = marks.cut(slice(-len(pooled), None)).score()
+            for site, span in zip(group, self._spans(group), strict=True):
+                found[site.client] = Examined(marks.cut(span), rest)
         return [found[site.client] for site in sites]
 
     def _answers(
@@ -157,8 +157,8 @@ class Cohort:
         tasks = [self._task(variant, group, after_round) for group in groups]
         marks = [joined([own[site.client] for site in group]) for group in groups]
         for group, answers in zip(groups, answer(self.bench.vlm, tasks, marks), strict=True):
-            for site, (start, end) in zip(group, self._spans(group), strict=True):
-                found[site.client] = answers[start:end]
+            for site, span in zip(group, self._spans(group), strict=True):
+                found[site.client] = answers[span]
         return [found[site.client] for site in self.sites]
 
     def _with_one_model(self, variant: str, sites: Sequence[Site]) -> list[list[Site]]:
@@ -175,8 +175,9 @@ class Cohort:
         factors = group[0].factors(variant, self._sent(group[0]), after_round)
         return Task(factors, concatenate([*map(self._tests, group), *more]))
 
-    def _spans(self, group: Sequence[Site]) -> Iterable[tuple[int, int]]:
-        return pairwise(accumulate((len(self._tests(site)) for site in group), initial=0))
+    def _spans(self, group: Sequence[Site]) -> Iterable[slice]:
+        ends = accumulate((len(self._tests(site)) for site in group), initial=0)
+        return starmap(slice, pairwise(ends))
 
     def _tests(self, site: Site) -> Encoded:
         return self.bench.sets.get(site.client, "test")

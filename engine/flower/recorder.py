@@ -21,6 +21,8 @@ class Recorder:
 
     def __init__(self, run: RunConfig) -> None:
         self.run = run
+        self.experiment = queries.run(run.run).experiment_id
+        self._profiled = {client.client for client in queries.clients(self.experiment)}
 
     def save_round(
         self,
@@ -75,11 +77,11 @@ class Recorder:
 
     def _save_profiles(self, replies: list[Message]) -> None:
         """Store who the clients are when they are first heard of: a thousand at once take long."""
-        experiment = queries.run(self.run.run).experiment_id
-        stored = {client.client for client in queries.clients(experiment)}
         seen = {int(reply.content["metrics"]["partition-id"]) for reply in replies}
         federation = workbench(self.run.config).federation
-        records.save_clients(experiment, [federation.profile(k) for k in sorted(seen - stored)])
+        if new := sorted(seen - self._profiled):
+            records.save_clients(self.experiment, [federation.profile(k) for k in new])
+        self._profiled |= seen
 
     def _evaluations(self, reply: Message, after_round: int) -> Iterator[Evaluation]:
         for (variant, scope), found in unpack_scores(reply.content["evaluation"]).items():

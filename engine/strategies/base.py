@@ -72,6 +72,11 @@ class LoraStrategy(Strategy):
         return (Phase(),)
 
     @classmethod
+    def used_variant(cls) -> str:
+        """The variant that a client would use: its own, else the global one, else the base."""
+        return next((v for v in ("personal", "global") if v in cls.variants), "base")
+
+    @classmethod
     def travels(cls, name: str) -> bool:
         """Whether the factor of this name is sent to the server and averaged."""
         return factor_of(name) in cls.shared

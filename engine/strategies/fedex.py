@@ -23,13 +23,11 @@ class FedEx(LoraStrategy):
 
     def merge(self, sent: list[Arrays], weights: np.ndarray) -> Arrays:
         """The means, and the correction on top of the earlier ones."""
-        before = super().merge(sent, weights)
-        mean = products(before)
-        for layer, exact in mean_products(sent, weights).items():
-            error = self.config.lora.scale * (exact - mean[layer])
-            name = f"{layer}.{OFFSET}"
-            before[name] = (before.get(name, 0) + error).astype(np.float32)
-        return before
+        merged = super().merge(sent, weights)
+        mean = products(merged)
+        exact = mean_products(sent, weights)
+        errors = {layer: exact[layer] - mean[layer] for layer in exact}
+        return merged | added_offsets(merged, errors, self.config.lora.scale)
 
 
 def mean_products(sent: list[Arrays], weights: np.ndarray) -> Arrays:
@@ -39,3 +37,12 @@ def mean_products(sent: list[Arrays], weights: np.ndarray) -> Arrays:
         for layer, product in products(arrays).items():
             total[layer] = total.get(layer, 0) + weight * product
     return total
+
+
+def added_offsets(before: Arrays, updates: Arrays, scale: float) -> Arrays:
+    """The offsets in ``before`` with s·update added, by ``<layer>.offset``, in float32."""
+    names = {layer: f"{layer}.{OFFSET}" for layer in updates}
+    return {
+        name: (before.get(name, 0) + scale * updates[layer]).astype(np.float32)
+        for layer, name in names.items()
+    }

@@ -3,8 +3,7 @@
 import numpy as np
 
 from engine.strategies.base import BOTH, Arrays, LoraStrategy, to_numpy
-from engine.strategies.fedex import mean_products
-from engine.vlm.factors import OFFSET
+from engine.strategies.fedex import added_offsets, mean_products
 
 
 class FLora(LoraStrategy):
@@ -25,9 +24,5 @@ class FLora(LoraStrategy):
 
     def merge(self, sent: list[Arrays], weights: np.ndarray) -> Arrays:
         """The sum of all stacks so far; no factors, for they restart."""
-        before = {n: v for n, v in to_numpy(self.sent).items() if n.endswith(OFFSET)}
-        for layer, exact in mean_products(sent, weights).items():
-            name = f"{layer}.{OFFSET}"
-            added = before.get(name, 0) + self.config.lora.scale * exact
-            before[name] = added.astype(np.float32)
-        return before
+        exact = mean_products(sent, weights)
+        return added_offsets(to_numpy(self.sent), exact, self.config.lora.scale)

@@ -43,10 +43,9 @@ class Stacked:
             d = adapters[0][name].shape[1 if factor_of(name) == A else 0]
             self.shapes[name] = (max(self.ranks), d)
             self.names[name in trained].append(name)
-        own = [self._flat(adapter, self.names[True]) for adapter in adapters]
-        rest = [self._flat(adapter, self.names[False]) for adapter in adapters]
-        self.trained = torch.stack(own).to(vlm.device).requires_grad_(bool(trained))
-        self._fixed = torch.stack(rest).to(vlm.device)
+        self.device = vlm.device
+        self.trained = self.flat(adapters).requires_grad_(bool(trained))
+        self._fixed = self.flat(adapters, trained=False)
         self.scales = _scales(vlm, self.ranks)
 
     def __len__(self) -> int:
@@ -67,10 +66,10 @@ class Stacked:
             )
         return found
 
-    def anchor(self, adapters: Sequence[Factors]) -> torch.Tensor:
-        """The trained factors of other adapters of the same shapes, flat like ``trained``."""
-        flat = [self._flat(adapter, self.names[True]) for adapter in adapters]
-        return torch.stack(flat).to(self.trained.device)
+    def flat(self, adapters: Sequence[Factors], *, trained: bool = True) -> torch.Tensor:
+        """The trained (or the other) factors of adapters of these shapes, a flat row for each."""
+        names = self.names[trained]
+        return torch.stack([self._flat(adapter, names) for adapter in adapters]).to(self.device)
 
     def keep_first(self, n: int) -> None:
         """Drop all adapters after the first n; ``trained`` is a new tensor then."""

@@ -139,7 +139,8 @@ def test_bytes_are_as_the_formula_says_and_nothing_personal_travels(key, setting
     assert all(bool(factors) == bool(rule.kept) for factors in own)
     sent = [array for m in wire for record in m.content.array_records.values()
             for array in to_numpy(record).values()]  # fmt: skip
-    assert all(payload_bytes(r) >= 0 for m in wire for r in m.content.array_records.values())
+    downs = [m for m in wire if m.metadata.message_type == "train" and "config" in m.content]
+    assert summary.bytes_down == sum(payload_bytes(m.content["arrays"]) for m in downs)
     for factors in own:
         for value in factors.values():
             assert not any(
