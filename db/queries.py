@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy import func, select
@@ -48,6 +49,12 @@ def runs_of(experiment_id: int) -> list[Run]:
     with reading() as session:
         wanted = select(Run).where(Run.experiment_id == experiment_id).order_by(Run.id)
         return list(session.scalars(wanted))
+
+
+def done_runs() -> list[Run]:
+    """All finished runs, oldest first, each with its experiment."""
+    with reading() as session:
+        return list(session.scalars(select(Run).where(Run.status == "done").order_by(Run.id)))
 
 
 def experiment_count() -> int:
@@ -163,25 +170,18 @@ def summary(run_id: int) -> Summary:
     found = run(run_id)
     trained = client_rounds(run_id)
     latest = _latest(evaluations(run_id))
-
-    def values(scope: str, *variants: str) -> list[float]:
-        for variant in variants:
-            hits = [a for (_, v, s), a in latest.items() if (v, s) == (variant, scope)]
-            if hits:
-                return hits
-        return []
-
-    own = values("own", "personal", "global", "base")
+    own = list(_used(latest, "own").values())
+    pooled = list(_used(latest, "pooled").values())
     return Summary(
         run=found.id,
         strategy=found.strategy,
         status=found.status,
         rounds=found.rounds_done,
-        base_accuracy=_mean(values("own", "base")),
-        global_accuracy=_mean(values("own", "global")),
+        base_accuracy=_mean(_used(latest, "own", "base").values()),
+        global_accuracy=_mean(_used(latest, "own", "global").values()),
         personal_accuracy=_mean(own),
         worst_client_accuracy=min(own, default=None),
-        pooled_accuracy=_mean(values("pooled", "personal", "global", "base")),
+        pooled_accuracy=_mean(pooled),
         bytes_up=sum(row.bytes_up for row in trained),
         bytes_down=sum(row.bytes_down for row in trained),
         trainable_parameters=found.trainable_parameters,
@@ -196,7 +196,23 @@ def _latest(rows: list[Evaluation]) -> dict[tuple[int, str, str], float]:
     return {(row.client, row.variant, row.scope): row.accuracy for row in rows}
 
 
-def _mean(values: list[float]) -> float | None:
+def _used(
+    latest: dict[tuple[int, str, str], float], scope: str, *variants: str
+) -> dict[int, float]:
+    """Accuracy by client of the first of these variants that there is, or of the one in use."""
+    for variant in variants or ("personal", "global", "base"):
+        hits = {k: a for (k, v, s), a in latest.items() if (v, s) == (variant, scope)}
+        if hits:
+            return hits
+    return {}
+
+
+def used_accuracies(run_id: int, scope: str) -> dict[int, float]:
+    """Accuracy by client, after the last round, of the model that a client would use."""
+    return _used(_latest(evaluations(run_id)), scope)
+
+
+def _mean(values: Collection[float]) -> float | None:
     return sum(values) / len(values) if values else None
 
 

@@ -10,7 +10,7 @@ import logging
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import click
 import typer
@@ -20,15 +20,8 @@ from rich.table import Table
 from db import queries
 from engine import launcher
 from engine.bench.cli import bench
-from engine.config import (
-    PRESETS,
-    ConfigError,
-    ExperimentConfig,
-    known_keys,
-    preset,
-    read_yaml,
-    set_value,
-)
+from engine.cli_options import ConfigFile, Json, Preset, Runtime, Set, config_of
+from engine.config import ConfigError
 from engine.paths import BUNDLED_MODEL, home
 from engine.pictures import BadPicture, read_picture
 
@@ -41,16 +34,6 @@ app = typer.Typer(
 app.add_typer(bench, name="bench")
 UserMistake = (ConfigError, queries.NoSuchRun, launcher.NotPossible, BadPicture)
 
-Preset = Annotated[
-    str | None, typer.Option("--preset", help=f"Start from a preset: {', '.join(PRESETS)}.")
-]
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="Start from a YAML file.")]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", help=f"Change one key, key=value. Keys: {', '.join(known_keys())}."),
-]
-Runtime = Annotated[str | None, typer.Option("--runtime", help="Where the Flower apps run.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on the last line.")]
 RunId = Annotated[int, typer.Argument(help="Number of the run.")]
 Client = Annotated[int, typer.Option("--client", help="Number of the client, from 0.")]
 
@@ -66,7 +49,7 @@ def run(
     """Run an experiment here and now, with a progress bar on a terminal."""
     from engine.foreground import run_in_foreground
 
-    wanted = _config(preset, config, set_, runtime)
+    wanted = config_of(preset, config, set_, runtime)
     experiment, runs = run_in_foreground(wanted)
     summaries = [queries.summary(run_id) for run_id in runs]
     _print_summaries(experiment, summaries, as_json)
@@ -83,7 +66,7 @@ def submit(
     as_json: Json = False,
 ) -> None:
     """Queue an experiment for the background worker and return."""
-    experiment, runs = launcher.submit(_config(preset, config, set_, runtime))
+    experiment, runs = launcher.submit(config_of(preset, config, set_, runtime))
     if as_json:
         typer.echo(json.dumps({"experiment": experiment, "runs": runs}))
     else:
@@ -260,24 +243,6 @@ def main() -> None:
 def _complain(sentence: str, status: int = 2) -> int:
     typer.echo(f"error: {sentence}", err=True)
     return status
-
-
-def _config(
-    preset_name: str | None, file: Path | None, changes: list[str] | None, runtime: str | None
-) -> ExperimentConfig:
-    """The config from a preset or a file and the changes to it; raises ConfigError."""
-    if preset_name and file:
-        raise ConfigError("--preset and --config exclude each other")
-    values: dict[str, Any] = preset(preset_name) if preset_name else {}
-    if file:
-        if not file.is_file():
-            raise ConfigError(f"config: there is no file {file}")
-        values = read_yaml(file.read_text(encoding="utf-8"))
-    for change in changes or []:
-        values = set_value(values, change)
-    if runtime is not None:
-        values = {**values, "runtime": runtime}
-    return ExperimentConfig.parse(values)
 
 
 def _print_summaries(experiment: int, found: list[queries.Summary], as_json: bool) -> None:

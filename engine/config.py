@@ -69,6 +69,9 @@ class DittoOptions(_Strict):
     lam: float = Field(0.1, ge=0, le=100, title="Ditto: pull to the shared adapter, λ")
 
 
+_OPTIONS = {"fedprox", "plora", "ditto"}  # keys of options that one strategy has
+
+
 class ExperimentConfig(_Strict):
     """One federation (clients, data, seed) and the strategies to run on it, one run each."""
 
@@ -90,6 +93,7 @@ class ExperimentConfig(_Strict):
     batch_size: int = Field(16, ge=1, le=256, title="Batch size")
     learning_rate: float = Field(3e-3, gt=0, le=1, title="Learning rate")
     participation: float = Field(1.0, gt=0, le=1, title="Share of clients per round")
+    tested_on: Literal["test", "validation"] = Field("test", title="Tested on")
     seed: int = Field(0, ge=0, le=2**31 - 1, title="Seed")
     runtime: Literal["local"] = Field("local", title="Runtime")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", title="Device")
@@ -113,8 +117,19 @@ class ExperimentConfig(_Strict):
     def without_training(self) -> Self:
         """The same model, data and seed with everything else at its default, to compare by."""
         keys = ("model", "device", "dataset", "clients", "samples_per_client", "heterogeneity")
-        keys += ("lora", "seed")
+        keys += ("tested_on", "lora", "seed")
         return type(self)(**{key: getattr(self, key) for key in keys})
+
+    def for_one(self, strategy: StrategyKey) -> Self:
+        """What decides the numbers of one strategy's run: two runs with equal ones are the same.
+
+        Name and runtime do not count, nor other strategies' options, nor the kind at level 0.
+        """
+        same = {"name": "", "strategies": (strategy,), "runtime": "local", "device": "auto"}
+        others = {key: type(value)() for key, value in self if key in _OPTIONS - {strategy}}
+        if self.heterogeneity.level == 0:
+            same["heterogeneity"] = Heterogeneity(level=0)
+        return self.model_copy(update=same | others)
 
     @property
     def clients_per_round(self) -> int:

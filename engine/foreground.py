@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -17,7 +17,7 @@ from engine.preparing import paint_ahead
 from engine.worker import execute, registered, warm_up
 
 
-def run_in_foreground(config: ExperimentConfig) -> tuple[int, list[int]]:
+def run_in_foreground(config: ExperimentConfig, *, show: bool = True) -> tuple[int, list[int]]:
     """Run all strategies of an experiment, one after another; returns its id and its runs'."""
     with registered(takes_queue=False) as worker:
         experiment, runs = launcher.create(config, worker_id=worker.id)
@@ -25,7 +25,7 @@ def run_in_foreground(config: ExperimentConfig) -> tuple[int, list[int]]:
         warm_up()
         try:
             for run_id in runs:
-                with _progress(run_id):
+                with _progress(run_id) if show else nullcontext():
                     execute(run_id, worker)
         except KeyboardInterrupt:
             for run_id in runs:

@@ -7,7 +7,9 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
+from engine.cli_options import Json, Set, config_of
 from engine.config import ConfigError
 
 SPEED_PARTS = ("quickstart", "floor", "fused", "start", "many", "profile")
@@ -17,9 +19,6 @@ bench = typer.Typer(help="Repeat a measurement.", no_args_is_help=True)
 @bench.callback()
 def _names() -> None:
     """Each measurement is a command of its own."""
-
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on the last line.")]
 
 
 @bench.command()
@@ -66,3 +65,38 @@ def speed(
     typer.echo(json.dumps(asdict(measured.report), indent=None if as_json else 2))
     if measured.report.losses_agree is False:
         raise typer.Exit(1)
+
+
+@bench.command()
+def methods(
+    strategies: Annotated[str | None, typer.Option(help="Compare these, comma-separated.")] = None,
+    kinds: Annotated[str | None, typer.Option(help="Kinds of difference between clients.")] = None,
+    levels: Annotated[str | None, typer.Option(help="How much they differ, from 0 to 1.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Repeats, with other pictures and A₀.")] = 5,
+    set_: Set = None,
+    as_json: Json = False,
+    report: Annotated[
+        bool, typer.Option("--report", help="Write benchmarks/RESULTS.md and results.json.")
+    ] = False,
+) -> None:
+    """Compare strategies over kinds, levels and seeds; goes on where it was interrupted."""
+    from engine.bench import methods as bench_methods
+    from engine.bench.grid import RunsFailed
+    from engine.bench.methods_report import as_dict, table, write_report
+
+    chosen = {"strategies": strategies, "kinds": kinds, "levels": levels}
+    if report and (set_ or any(chosen.values())):
+        raise ConfigError("--report writes the whole comparison: it takes no other option")
+    lists = {key: text.split(",") for key, text in chosen.items() if text}
+    plan = bench_methods.Plan.of(lists, seeds, config_of(changes=set_))
+    try:
+        results = bench_methods.measure(plan)
+    except RunsFailed as failed:
+        typer.echo(f"error: {failed}", err=True)
+        raise typer.Exit(1) from None
+    if report:
+        write_report(results)
+    if as_json:
+        typer.echo(json.dumps(as_dict(results)))
+    else:
+        Console().print(table(results))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 from engine import checkpoints
 from engine.config import ExperimentConfig
 from engine.federation.federation import Example, Federation
+from engine.machine import cores
 from engine.paths import BUNDLED_MODEL
 from engine.randomness import rng
 from engine.training import batches
@@ -43,7 +43,7 @@ def write_setting(config: ExperimentConfig, folder: Path) -> None:
         "clients": config.clients,
         "rounds": config.rounds,
         "learning_rate": config.learning_rate,
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": cores(),
     }
     (folder / "setting.json").write_text(json.dumps(setting), encoding="utf-8")
 

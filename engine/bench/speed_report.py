@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 
 from engine.bench.speed import (
@@ -12,6 +11,7 @@ from engine.bench.speed import (
     REPEATS,
     Measured,
 )
+from engine.machine import cores
 from engine.paths import ROOT
 
 OUT = ROOT / "benchmarks" / "SPEED.md"
@@ -28,7 +28,7 @@ def _lines(measured: Measured) -> list[str]:
     return [
         "# Speed",
         "",
-        f"Written by `python -m engine bench speed --report` on {len(os.sched_getaffinity(0))} "
+        f"Written by `python -m engine bench speed --report` on {cores()} "
         f"{platform.machine()} cores, no GPU, Python {platform.python_version()}. Medians of "
         f"{REPEATS} repeats, side by side in one run. All ways reach the same training losses: "
         f"{'yes' if report.losses_agree else 'NO'}. (For every client and round, within "

@@ -99,7 +99,8 @@ class Federation:
     def key(self, k: int, split: str) -> str:
         """A name for the content: what is the same under another config has the same key."""
         made_from = self.config.model_dump_json(include=set(MADE_FROM))
-        return blake2b(f"{_sources()} {made_from} {k} {split}".encode(), digest_size=16).hexdigest()
+        words = f"{_sources()} {made_from} {k} {self._drawn(split)}"
+        return blake2b(words.encode(), digest_size=16).hexdigest()
 
     @property
     def pooled_each(self) -> int:
@@ -135,7 +136,7 @@ class Federation:
             n = int(heterogeneity.train_sizes(config)[k])
         odds = heterogeneity.answer_odds(config, k)
         pool = _candidates(
-            (config.seed, k, split),
+            (config.seed, k, self._drawn(split)),
             n * (_CANDIDATES if odds else 1),
             heterogeneity.level_of(config, "task"),
             heterogeneity.level_of(config, "natural"),
@@ -144,9 +145,15 @@ class Federation:
             return pool
         # The floor keeps enough candidates possible when one answer has all the weight.
         weights = 1e-4 + np.array([odds[question.topic] for question in pool.questions])
-        generator = rng(config.seed, "skew", split, k)
+        generator = rng(config.seed, "skew", self._drawn(split), k)
         rows = generator.choice(len(weights), n, replace=False, p=weights / weights.sum())
         return Outline(pool.scenes.take(rows), [pool.questions[row] for row in rows])
+
+    def _drawn(self, split: str) -> str:
+        """What is drawn as this split: a validation set may stand in for the test set."""
+        if split == "train" or self.config.tested_on == "test":
+            return split
+        return f"{self.config.tested_on} {split}"
 
     def _check(self, k: int) -> None:
         if not 0 <= k < len(self):
@@ -157,7 +164,7 @@ class Federation:
         scenes = self.outline(k, split).scenes
         items = self.items(k, split)[:n]
         camera, strength = heterogeneity.camera_of(self.config, k)
-        noise = rng(self.config.seed, "camera", split, k)
+        noise = rng(self.config.seed, "camera", self._drawn(split), k)
         pictures = render(scenes.take(np.arange(len(items))))
         images = look_through(camera, pictures, strength, noise)
         return tuple(

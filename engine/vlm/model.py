@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -16,6 +15,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from transformers.utils import logging as transformers_logging
 
 from engine.config import ConfigError, ExperimentConfig, Lora
+from engine.machine import cores
 from engine.paths import BUNDLED_MODEL
 from engine.vlm.encoded import IGNORED, Encoded
 from engine.vlm.factors import OFFSET, factor_of
@@ -63,7 +63,7 @@ class Vlm:
         """Inside, torch has the threads that pay for passes over so many rows."""
         before = torch.get_num_threads()
         alone = self.small and rows < _ONE_THREAD_BELOW
-        torch.set_num_threads(1 if alone else len(os.sched_getaffinity(0)))
+        torch.set_num_threads(1 if alone else cores())
         try:
             yield
         finally:

@@ -1,0 +1,88 @@
+"""Many runs for one measurement. Those that are stored already are taken as they are."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from contextlib import suppress
+from multiprocessing.queues import SimpleQueue
+
+from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from db import queries
+from engine.config import ExperimentConfig
+from engine.foreground import run_in_foreground
+from engine.machine import cores, pin
+
+
+class RunsFailed(RuntimeError):
+    """Some runs of a grid have failed."""
+
+
+def run_grid(title: str, wanted: Sequence[ExperimentConfig]) -> dict[ExperimentConfig, int]:
+    """The run of every config (of one strategy each); runs what no stored run answers.
+
+    Raises RunsFailed. After an interruption the next call goes on where this one ended.
+    """
+    stored = _stored()
+    missing = [config for config in dict.fromkeys(wanted) if _key(config) not in stored]
+    experiments: dict[ExperimentConfig, list[str]] = {}
+    for config in {_key(config): config for config in missing}.values():
+        alike = config.model_copy(update={"strategies": ()})
+        experiments.setdefault(alike, []).append(config.strategies[0])
+    _execute(title, [e.model_copy(update={"strategies": tuple(s)}) for e, s in experiments.items()])
+    stored = _stored()
+    absent = [config for config in missing if _key(config) not in stored]
+    if absent:
+        raise RunsFailed(
+            f"{len(absent)} of {len(wanted)} runs have not ended well, the first: "
+            f"{absent[0].strategies[0]} on '{absent[0].name}'; `python -m engine runs` lists them"
+        )
+    return {config: stored[_key(config)] for config in wanted}
+
+
+def _key(config: ExperimentConfig) -> ExperimentConfig:
+    return config.for_one(config.strategies[0])
+
+
+def _stored() -> dict[ExperimentConfig, int]:
+    """Finished runs by what decides their numbers; configs of an older version are left out."""
+    found: dict[ExperimentConfig, int] = {}
+    for run in queries.done_runs():
+        with suppress(ValidationError):
+            config = ExperimentConfig.model_validate(run.experiment.config)
+            found[config.for_one(run.strategy)] = run.id
+    return found
+
+
+def _execute(title: str, experiments: Sequence[ExperimentConfig]) -> None:
+    """Run experiments in one process per core, which does more than one process on all cores."""
+    if not experiments:
+        return
+    context = multiprocessing.get_context("spawn")
+    free: SimpleQueue[int] = context.SimpleQueue()
+    for core in range(cores()):
+        free.put(core)
+    before, total = len(queries.done_runs()), sum(len(e.strategies) for e in experiments)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    columns += (TimeRemainingColumn(),)
+    with (
+        Progress(*columns, console=Console(stderr=True)) as bar,
+        ProcessPoolExecutor(cores(), context, _take_core, (free,)) as pool,
+    ):
+        task = bar.add_task(title, total=total)
+        running: set[Future] = {pool.submit(run_in_foreground, e, show=False) for e in experiments}
+        try:
+            while running:
+                _, running = wait(running, timeout=1)
+                bar.update(task, completed=len(queries.done_runs()) - before)
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _take_core(free: SimpleQueue[int]) -> None:
+    pin(free.get())

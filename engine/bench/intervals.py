@@ -1,0 +1,36 @@
+"""Means over seeds with their 95 % intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+from statistics import mean, stdev
+
+from scipy.stats import t
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with the ends of its 95 % interval, which are None where there is one value only."""
+
+    mean: float
+    low: float | None
+    high: float | None
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Interval:
+        """Student's t interval of independent values, one for each seed."""
+        centre = mean(values)
+        if len(values) < 2:
+            return cls(centre, None, None)
+        half = float(t.ppf(0.975, len(values) - 1)) * stdev(values) / sqrt(len(values))
+        return cls(centre, centre - half, centre + half)
+
+    def points(self, *, sign: bool = False) -> str:
+        """As percent or percentage points: ``81.3 [79.0, 83.6]``."""
+        form = "+.1f" if sign else ".1f"
+        text = f"{100 * self.mean:{form}}"
+        if self.low is None or self.high is None:
+            return text
+        return f"{text} [{100 * self.low:{form}}, {100 * self.high:{form}}]"

@@ -1,0 +1,222 @@
+"""``bench methods``: which strategy is best under which difference between clients, and how surely.
+
+Every strategy takes the same number of training steps, at a learning rate that was chosen for it on
+validation sets. Runs that are stored with the same config are not run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import mean, pstdev
+from typing import Any
+
+from db import queries
+from engine.bench.grid import run_grid
+from engine.bench.intervals import Interval
+from engine.config import ExperimentConfig
+from engine.strategies import STRATEGIES
+
+KINDS = ("concept", "domain", "label", "task", "mixed")
+LEVELS = (0.0, 0.5, 1.0)
+COMPARED = ("fedit", "plora", "fedsa", "ffa", "local", "feddpa")
+SEEDS = 5
+LEARNING_RATES = (1e-3, 3e-3, 1e-2)
+_CHOSEN_AT = 0.5  # level, with seed 0, on validation sets
+HEADLINE = {"clients": 8, "heterogeneity": {"kind": "mixed", "level": 0.8}}
+PAPER = 0.245  # what the paper claims, on other data (arXiv 2507.17088)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Strategies × kinds × levels × seeds, on a config that is otherwise ``base``."""
+
+    strategies: Sequence[str] = COMPARED
+    kinds: Sequence[str] = KINDS
+    levels: Sequence[float] = LEVELS
+    seeds: int = SEEDS
+    base: ExperimentConfig = ExperimentConfig()
+
+    @classmethod
+    def of(cls, lists: dict[str, list[str]], seeds: int, base: ExperimentConfig) -> Plan:
+        """A plan with some lists of its own, as words; raises ConfigError for an unknown one."""
+        lists = {key: list(dict.fromkeys(words)) for key, words in lists.items()}
+        base = ExperimentConfig.parse(
+            base.model_dump() | {"strategies": lists.get("strategies", COMPARED)}
+        )
+        differences = [
+            ExperimentConfig.parse({"heterogeneity": _differ(kind, level)}).heterogeneity
+            for kind in lists.get("kinds", KINDS)
+            for level in lists.get("levels", LEVELS)
+        ]
+        kinds = tuple(dict.fromkeys(found.kind for found in differences))
+        levels = tuple(dict.fromkeys(found.level for found in differences))
+        return cls(base.strategies, kinds, levels, seeds, base)
+
+    def config(self, strategy: str, rate: float, seed: int, **values: Any) -> ExperimentConfig:
+        """One run's config. Who trains two adapters takes half the steps for each."""
+        rule = STRATEGIES[strategy]
+        steps = max(1, self.base.local_steps // len(rule.phases(self.base)))
+        given = {"strategies": [strategy], "learning_rate": rate, "seed": seed}
+        given |= {"local_steps": steps, **values}
+        named = ExperimentConfig.parse(self.base.model_dump() | given)
+        what = f"{named.heterogeneity.kind} {named.heterogeneity.level:g}"
+        return named.model_copy(update={"name": f"bench methods: {what}, seed {seed}"})
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one strategy reaches at one kind and level, a value per seed each.
+
+    own: accuracy on the own test set, mean over clients; pooled: on the pooled test set; worst: of
+    the client that fares worst; spread: standard deviation over clients; clients: the own accuracy
+    of every client.
+    """
+
+    strategy: str
+    kind: str
+    level: float
+    runs: list[int]
+    own: list[float]
+    pooled: list[float]
+    worst: list[float]
+    spread: list[float]
+    clients: list[list[float]]
+
+    @classmethod
+    def of(cls, strategy: str, kind: str, level: float, runs: Sequence[int]) -> Outcome:
+        """Read the outcome of runs, one for each seed."""
+        own = [list(queries.used_accuracies(run, "own").values()) for run in runs]
+        pooled = [mean(queries.used_accuracies(run, "pooled").values()) for run in runs]
+        return cls(
+            strategy,
+            kind,
+            level,
+            list(runs),
+            [mean(values) for values in own],
+            pooled,
+            [min(values) for values in own],
+            [pstdev(values) for values in own],
+            own,
+        )
+
+
+@dataclass(frozen=True)
+class Headline:
+    """pLoRA's relative gain over FedIT in own accuracy, as a fraction of FedIT's."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    seeds: int
+    clients_improved: int
+    clients: int
+    seeds_whose_worst_client_improved: int
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that ``bench methods`` has found."""
+
+    plan: Plan
+    rates: dict[str, dict[float, float]]  # strategy -> learning rate -> validation accuracy
+    outcomes: list[Outcome]
+    at_headline: list[Outcome]
+
+    def rate(self, strategy: str) -> float:
+        """The learning rate that was best on the validation sets."""
+        return _best(self.rates[strategy])
+
+    def outcome(self, strategy: str, kind: str, level: float) -> Outcome:
+        """One cell of the grid."""
+        same = (strategy, kind, level)
+        return next(o for o in self.outcomes if (o.strategy, o.kind, o.level) == same)
+
+    def against_fedit(self, outcome: Outcome) -> Interval:
+        """Difference in own accuracy to FedIT's on the same clients and seeds."""
+        other = self.outcome("fedit", outcome.kind, outcome.level)
+        return paired(outcome.own, other.own)
+
+    @property
+    def headline(self) -> Headline | None:
+        """None where the plan lacks one of the two strategies."""
+        found = {outcome.strategy: outcome for outcome in self.at_headline}
+        if not {"plora", "fedit"} <= found.keys():
+            return None
+        ours, theirs = found["plora"], found["fedit"]
+        gains = [a / b - 1 for a, b in zip(ours.own, theirs.own, strict=True)]
+        pairs = [
+            pair
+            for seed in zip(ours.clients, theirs.clients, strict=True)
+            for pair in zip(*seed, strict=True)
+        ]
+        gain = Interval.of(gains)
+        return Headline(
+            gain.mean,
+            gain.low,
+            gain.high,
+            len(gains),
+            sum(a > b for a, b in pairs),
+            len(pairs),
+            sum(a > b for a, b in zip(ours.worst, theirs.worst, strict=True)),
+        )
+
+
+def paired(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
+    """The mean difference, seed by seed."""
+    return Interval.of([a - b for a, b in zip(ours, theirs, strict=True)])
+
+
+def measure(plan: Plan) -> Results:
+    """Choose learning rates, then run the grid and the headline; raises RunsFailed."""
+    rates = _rates(plan)
+    cells = [(s, k, level) for k in plan.kinds for level in plan.levels for s in plan.strategies]
+    grid = {
+        cell: [
+            plan.config(cell[0], _best(rates[cell[0]]), seed, heterogeneity=_differ(*cell[1:]))
+            for seed in range(plan.seeds)
+        ]
+        for cell in cells
+    }
+    eight = {
+        s: [plan.config(s, _best(rates[s]), seed, **HEADLINE) for seed in range(plan.seeds)]
+        for s in plan.strategies
+    }
+    runs = run_grid("headline", [config for configs in eight.values() for config in configs])
+    runs |= run_grid("grid", [config for configs in grid.values() for config in configs])
+    kind, level = HEADLINE["heterogeneity"].values()
+    return Results(
+        plan,
+        rates,
+        [Outcome.of(*cell, [runs[c] for c in configs]) for cell, configs in grid.items()],
+        [Outcome.of(s, kind, level, [runs[c] for c in configs]) for s, configs in eight.items()],
+    )
+
+
+def _rates(plan: Plan) -> dict[str, dict[float, float]]:
+    """Own accuracy on validation sets, mean over kinds, by strategy and learning rate."""
+    wanted = {
+        (strategy, rate, kind): plan.config(
+            strategy, rate, 0, heterogeneity=_differ(kind, _CHOSEN_AT), tested_on="validation"
+        )
+        for kind in plan.kinds
+        for strategy in plan.strategies
+        for rate in LEARNING_RATES
+    }
+    runs = run_grid("learning rates", list(wanted.values()))
+    own = {key: queries.used_accuracies(runs[config], "own") for key, config in wanted.items()}
+    return {
+        strategy: {
+            rate: mean(mean(own[strategy, rate, kind].values()) for kind in plan.kinds)
+            for rate in LEARNING_RATES
+        }
+        for strategy in plan.strategies
+    }
+
+
+def _best(rates: dict[float, float]) -> float:
+    return max(rates, key=rates.__getitem__)
+
+
+def _differ(kind: str, level: float | str) -> dict[str, Any]:
+    return {"kind": kind, "level": level}

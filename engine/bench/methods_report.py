@@ -1,0 +1,205 @@
+"""benchmarks/RESULTS.md and results.json, written by ``bench methods --report``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from rich.table import Table
+
+from engine.bench.intervals import Interval
+from engine.bench.methods import HEADLINE, LEARNING_RATES, PAPER, Results, paired
+from engine.paths import ROOT
+from engine.strategies import STRATEGIES
+
+OUT = ROOT / "benchmarks"
+_MEASURES = {
+    "own": "Accuracy on the clients' own test sets",
+    "pooled": "Accuracy on the pooled test set",
+    "worst": "The client that fares worst, on its own test set",
+    "spread": "Standard deviation over clients, on their own test sets",
+}
+
+
+def write_report(results: Results, folder: Path = OUT) -> None:
+    """Write both files."""
+    (folder / "RESULTS.md").write_text("\n".join(_page(results)) + "\n", encoding="utf-8")
+    text = json.dumps(as_dict(results), indent=1)
+    (folder / "results.json").write_text(text + "\n", encoding="utf-8")
+
+
+def as_dict(results: Results) -> dict[str, Any]:
+    """Everything as plain values; accuracies and gains are fractions."""
+    plan = results.plan
+    cells = []
+    for outcome in results.outcomes:
+        intervals = {m: asdict(Interval.of(getattr(outcome, m))) for m in _MEASURES}
+        cell = {**asdict(outcome), "intervals": intervals}
+        if "fedit" in plan.strategies:
+            cell["against_fedit"] = asdict(results.against_fedit(outcome))
+        cells.append(cell)
+    return {
+        "headline": asdict(results.headline) if results.headline else None,
+        "paper_claim": PAPER,
+        "base": plan.base.model_dump(mode="json"),
+        "seeds": plan.seeds,
+        "learning_rates": {s: results.rate(s) for s in plan.strategies},
+        "validation": results.rates,
+        "cells": cells,
+        "headline_cells": [asdict(outcome) for outcome in results.at_headline],
+    }
+
+
+def table(results: Results) -> Table:
+    """Own accuracies for a terminal."""
+    found = Table("kind", "level", *results.plan.strategies)
+    for kind, level in _cells(results):
+        own = (results.outcome(s, kind, level).own for s in results.plan.strategies)
+        found.add_row(kind, f"{level:g}", *(Interval.of(values).points() for values in own))
+    return found
+
+
+def _cells(results: Results) -> Iterator[tuple[str, float]]:
+    return ((kind, level) for kind in results.plan.kinds for level in results.plan.levels)
+
+
+def _page(results: Results) -> list[str]:
+    plan = results.plan
+    lines = [
+        "# Which method, under which difference between clients",
+        "",
+        f"Written by `python -m engine bench methods --report`: {plan.seeds} seeds, "
+        f"{plan.base.clients} clients with {plan.base.samples_per_client} training samples each, "
+        f"{plan.base.rounds} rounds of {plan.base.local_steps} steps of {plan.base.batch_size}, "
+        f"LoRA rank {plan.base.lora.rank}, the bundled model and its world. Figures are percent, "
+        "in brackets the 95 % interval over seeds (Student's t), of the model that a client would "
+        "use: its own, or the global one where it has none. A seed changes pictures, words, "
+        "partition and A₀. All take the same number of training steps; a client with two adapters "
+        "takes half of them for each.",
+        "",
+        *_headline(results),
+        *_share(results),
+        *_tie(results),
+        "## Own accuracy, and the difference to `fedit`",
+        "",
+        "The difference is paired: same seed, same clients.",
+        "",
+        *_grid(results, "own"),
+        *_rows(results, lambda o: results.against_fedit(o).points(sign=True), skip="fedit"),
+    ]
+    for measure, title in list(_MEASURES.items())[1:]:
+        lines += [f"## {title}", "", *_grid(results, measure)]
+    return lines + _rates(results)
+
+
+def _headline(results: Results) -> list[str]:
+    found = results.headline
+    where = HEADLINE["heterogeneity"]
+    gain = Interval(found.mean, found.low, found.high)
+    rows = [
+        f"| {STRATEGIES[o.strategy].title} | {Interval.of(o.own).points()} | "
+        f"{Interval.of(o.worst).points()} | {Interval.of(o.pooled).points()} |"
+        for o in results.at_headline
+    ]
+    return [
+        f"## `{where['kind']}` {where['level']}, {HEADLINE['clients']} clients",
+        "",
+        f"In own-client accuracy `plora` gains **{gain.points(sign=True)} %** over `fedit` "
+        f"(relative, {found.seeds} seeds). The paper claims {100 * PAPER:+.1f} %, on other data "
+        "and another model: the two figures stand side by side, they are not the same measurement. "
+        f"{found.clients_improved} of {found.clients} clients are better with `plora`; the worst "
+        f"client is better in {found.seeds_whose_worst_client_improved} of {found.seeds} seeds.",
+        "",
+        "| | own | worst client | pooled |",
+        "|---|---|---|---|",
+        *rows,
+        "",
+    ]
+
+
+def share_differences(results: Results) -> dict[str, Interval]:
+    """``fedsa`` (A shared) minus ``plora`` (B shared) by kind, mean over the levels above 0."""
+    levels = [level for level in results.plan.levels if level > 0]
+
+    def own(strategy: str, kind: str) -> list[float]:
+        rows = [results.outcome(strategy, kind, level).own for level in levels]
+        return [mean(values) for values in zip(*rows, strict=True)]
+
+    return {kind: paired(own("fedsa", kind), own("plora", kind)) for kind in results.plan.kinds}
+
+
+def _share(results: Results) -> list[str]:
+    found = share_differences(results)
+    sides = {
+        "Sharing A (`fedsa`) is better under": [k for k, i in found.items() if i.low > 0],
+        "Sharing B (`plora`) is better under": [k for k, i in found.items() if i.high < 0],
+        "Undecided, the interval holds 0, is": [
+            k for k, i in found.items() if i.low <= 0 <= i.high
+        ],
+    }
+    sentences = []
+    for words, kinds in sides.items():
+        shown = [f"`{kind}` ({found[kind].points(sign=True)})" for kind in kinds]
+        sentences.append(f"{words} {', '.join(shown) or 'no kind'}.")
+    return [
+        "## Share A or share B?",
+        "",
+        "Points of own accuracy, `fedsa` minus `plora`, mean over the levels above 0:",
+        "",
+        " ".join(sentences),
+        "",
+    ]
+
+
+def _tie(results: Results) -> list[str]:
+    if 0 not in results.plan.levels:
+        return []
+    averaging = [s for s in results.plan.strategies if STRATEGIES[s].shared]
+    own = {s: mean(results.outcome(s, results.plan.kinds[0], 0.0).own) for s in averaging}
+    best, worst = max(own, key=own.__getitem__), min(own, key=own.__getitem__)
+    return [
+        "## Everyone alike (level 0)",
+        "",
+        f"The {len(own)} averaging methods lie within {100 * (own[best] - own[worst]):.1f} points, "
+        f"from `{worst}` ({100 * own[worst]:.1f}) to `{best}` ({100 * own[best]:.1f}). At level 0 "
+        "the kinds are one and the same federation, run once.",
+        "",
+    ]
+
+
+def _grid(results: Results, measure: str) -> list[str]:
+    return _rows(results, lambda outcome: Interval.of(getattr(outcome, measure)).points())
+
+
+def _rows(results: Results, show: Callable[[Any], str], skip: str = "") -> list[str]:
+    strategies = [s for s in results.plan.strategies if s != skip]
+    lines = [
+        "| kind | level | " + " | ".join(f"`{s}`" for s in strategies) + " |",
+        "|---" * (2 + len(strategies)) + "|",
+    ]
+    for kind, level in _cells(results):
+        shown = (show(results.outcome(s, kind, level)) for s in strategies)
+        lines.append(f"| {kind} | {level:g} | " + " | ".join(shown) + " |")
+    return [*lines, ""]
+
+
+def _rates(results: Results) -> list[str]:
+    rows = [
+        f"| `{s}` | " + " | ".join(f"{100 * rates[r]:.1f}" for r in LEARNING_RATES)
+        + f" | {results.rate(s):g} |"
+        for s, rates in results.rates.items()
+    ]  # fmt: skip
+    return [
+        "## How the learning rates were chosen",
+        "",
+        "Own accuracy on validation sets, which share no picture with the test sets: level 0.5, "
+        "seed 0, mean over kinds. The best of a row is used everywhere above.",
+        "",
+        "| | " + " | ".join(f"{rate:g}" for rate in LEARNING_RATES) + " | chosen |",
+        "|---" * (2 + len(LEARNING_RATES)) + "|",
+        *rows,
+    ]

@@ -1,0 +1,50 @@
+"""Options that several commands have, and the config that they make."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from engine.config import (
+    PRESETS,
+    ConfigError,
+    ExperimentConfig,
+    known_keys,
+    preset,
+    read_yaml,
+    set_value,
+)
+
+Preset = Annotated[
+    str | None, typer.Option("--preset", help=f"Start from a preset: {', '.join(PRESETS)}.")
+]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="Start from a YAML file.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help=f"Change one key, key=value. Keys: {', '.join(known_keys())}."),
+]
+Runtime = Annotated[str | None, typer.Option("--runtime", help="Where the Flower apps run.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on the last line.")]
+
+
+def config_of(
+    preset_name: str | None = None,
+    file: Path | None = None,
+    changes: list[str] | None = None,
+    runtime: str | None = None,
+) -> ExperimentConfig:
+    """The config from a preset or a file and the changes to it; raises ConfigError."""
+    if preset_name and file:
+        raise ConfigError("--preset and --config exclude each other")
+    values: dict[str, Any] = preset(preset_name) if preset_name else {}
+    if file:
+        if not file.is_file():
+            raise ConfigError(f"config: there is no file {file}")
+        values = read_yaml(file.read_text(encoding="utf-8"))
+    for change in changes or []:
+        values = set_value(values, change)
+    if runtime is not None:
+        values = {**values, "runtime": runtime}
+    return ExperimentConfig.parse(values)
