@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from statistics import median
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import median, pstdev
 from typing import NamedTuple
 
 import plotly.graph_objects as go
 
 from app.look import STYLES
-from db.tables import Evaluation, Round, Run
+from db.queries import Tradeoff
+from db.tables import ClientRound, Evaluation, Round, Run
 from engine.federation.federation import ClientProfile
 from engine.strategies import STRATEGIES
 
@@ -115,26 +116,88 @@ def _spread(rows: Sequence[Evaluation]) -> dict[str, dict[int, float]]:
     }
 
 
-def averaging(rounds: Sequence[Round], value: str) -> go.Figure:
-    """One measure of ``rounds`` over a run's rounds; of the cosines, A and B in one figure."""
+def small_lines(
+    series: Mapping[str, Sequence[tuple[int, float | None]]], *, accuracy: bool = False
+) -> go.Figure:
+    """A small figure of named lines over the rounds, told apart by their dashes."""
     figure = go.Figure()
-    columns = {"error": {"aggregation_error": ""}, "cosine": {"cosine_a": "A", "cosine_b": "B"}}
-    for column, name in columns[value].items():
-        points = [
-            (row.round, found) for row in rounds if (found := getattr(row, column)) is not None
-        ]
+    for (name, points), dash in zip(series.items(), ("solid", "dot"), strict=False):
+        known = [(x, y) for x, y in points if y is not None]
         figure.add_scatter(
-            x=[x for x, _ in points],
-            y=[y for _, y in points],
+            x=[x for x, _ in known],
+            y=[y for _, y in known],
             name=name,
             mode="lines+markers",
-            showlegend=bool(name),
-            line={"color": STYLES["global"].colour, "dash": "dot" if name == "A" else "solid"},
-            hovertemplate=f"{name}<br>round %{{x}}: %{{y:.3f}}<extra></extra>",
+            showlegend=len(series) > 1,
+            line={"color": STYLES["global"].colour, "dash": dash},
+            hovertemplate=f"{name}<br>round %{{x}}: %{{y:{_format(accuracy)}}}<extra></extra>",
         )
-    figure = _finish(figure, max((row.round for row in rounds), default=1), False, height=240)
-    if value == "cosine":
-        figure.update_yaxes(range=[-1.05, 1.05])
+    last = max((x for points in series.values() for x, _ in points), default=1)
+    return _finish(figure, last, accuracy, height=240)
+
+
+def cosines(rounds: Sequence[Round]) -> go.Figure:
+    """How far the clients' updates of A and of B point the same way, by round."""
+    figure = small_lines(
+        {
+            "A": [(row.round, row.cosine_a) for row in rounds],
+            "B": [(row.round, row.cosine_b) for row in rounds],
+        }
+    )
+    return figure.update_yaxes(range=[-1.05, 1.05])
+
+
+def drifts(rows: Sequence[ClientRound]) -> go.Figure:
+    """How far A and B moved in a round, mean over clients."""
+    return small_lines(
+        {name: list(_means(rows, f"drift_{name.lower()}").items()) for name in ("A", "B")}
+    )
+
+
+def evenness(run: Run, rows: Sequence[Evaluation]) -> go.Figure:
+    """The worst client and the standard deviation over clients, own test sets, by round."""
+    by_round: dict[int, list[float]] = defaultdict(list)
+    for row in rows:
+        if (row.variant, row.scope) == (_used_variant(run), "own"):
+            by_round[row.round].append(row.accuracy)
+    return small_lines(
+        {
+            "worst client": [(n, min(values)) for n, values in sorted(by_round.items())],
+            "standard deviation": [(n, pstdev(values)) for n, values in sorted(by_round.items())],
+        },
+        accuracy=True,
+    )
+
+
+def own_over_pooled(points: Sequence[Tradeoff]) -> go.Figure:
+    """A point per client and run: right on the own test set, over right on the pooled one."""
+    figure = go.Figure()
+    for place, run in enumerate(dict.fromkeys((p.run, p.strategy) for p in points)):
+        mine = [p for p in points if (p.run, p.strategy) == run]
+        style = "local" if run[1] == "local" else STRATEGIES[run[1]].used_variant()
+        figure.add_scatter(
+            x=[p.pooled for p in mine],
+            y=[p.own for p in mine],
+            text=[f"{p.strategy}, client {p.client}" for p in mine],
+            name=run[1],
+            mode="markers",
+            marker={
+                "size": 11,
+                "opacity": 0.75,
+                "color": STYLES[style].colour,
+                "symbol": SYMBOLS[place % len(SYMBOLS)],
+            },
+            hovertemplate="%{text}<br>own %{y:.0%}, pooled %{x:.0%}<extra></extra>",
+        )
+    scale = {"range": [0, 1.02], "tickformat": ".0%"}
+    figure.update_layout(
+        height=330,
+        margin={"l": 0, "r": 0, "t": 8, "b": 0},
+        legend={"orientation": "h", "y": -0.22, "x": 0},
+        xaxis={"title": "pooled test set", **scale},
+        yaxis={"title": "own test set", **scale},
+        hovermode="closest",
+    )
     return figure
 
 
@@ -178,10 +241,11 @@ def _used_variant(run: Run) -> str:
     return STRATEGIES[run.strategy].used_variant()
 
 
-def _means(rows: Iterable[Evaluation], value: str) -> dict[int, float]:
+def _means(rows: Iterable[Evaluation | ClientRound], value: str) -> dict[int, float]:
     by_round: dict[int, list[float]] = defaultdict(list)
     for row in rows:
-        by_round[row.round].append(getattr(row, value))
+        if (found := getattr(row, value)) is not None:
+            by_round[row.round].append(found)
     return {round_: sum(v) / len(v) for round_, v in sorted(by_round.items())}
 
 

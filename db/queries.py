@@ -212,6 +212,30 @@ def used_accuracies(run_id: int, scope: str) -> dict[int, float]:
     return _used(_latest(evaluations(run_id)), scope)
 
 
+@dataclass(frozen=True)
+class Tradeoff:
+    """Accuracy of the model that a client uses: on what it meets, and on what all meet."""
+
+    run: int
+    strategy: str
+    client: int
+    own: float
+    pooled: float
+
+
+def tradeoffs(run_id: int) -> list[Tradeoff]:
+    """Personalisation against generalisation: every client of every run of the run's experiment.
+
+    After the last round in which each was tested. Raises NoSuchRun.
+    """
+    found: list[Tradeoff] = []
+    for other in runs_of(run(run_id).experiment_id):
+        latest = _latest(evaluations(other.id))
+        own, pooled = _used(latest, "own"), _used(latest, "pooled")
+        found += [Tradeoff(other.id, other.strategy, k, own[k], pooled[k]) for k in sorted(own)]
+    return found
+
+
 def _mean(values: Collection[float]) -> float | None:
     return sum(values) / len(values) if values else None
 

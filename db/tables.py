@@ -119,6 +119,7 @@ class Round(Base):
     aggregation_error: Mapped[float | None]
     cosine_a: Mapped[float | None]
     cosine_b: Mapped[float | None]
+    epsilon: Mapped[float | None]  # of differential privacy so far; None without noise
 
 
 class ClientRound(Base):

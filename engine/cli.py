@@ -175,6 +175,19 @@ def matrix(run_id: RunId, as_json: Json = False) -> None:
 
 
 @app.command()
+def tradeoff(run_id: RunId, as_json: Json = False) -> None:
+    """Show own against pooled accuracy of every client, for all runs of a run's experiment."""
+    points = queries.tradeoffs(run_id)
+    if as_json:
+        typer.echo(json.dumps({"run": run_id, "points": [asdict(point) for point in points]}))
+        return
+    table = Table("run", "strategy", "client", "own", "pooled")
+    for p in points:
+        table.add_row(str(p.run), p.strategy, str(p.client), f"{p.own:.0%}", f"{p.pooled:.0%}")
+    Console().print(table)
+
+
+@app.command()
 def newcomer(run_id: RunId, as_json: Json = False) -> None:
     """Let one more client join a finished run, and adapt with 4, 16 and 64 samples."""
     from engine.analysis import newcomer as join

@@ -6,12 +6,19 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 HeterogeneityKind = Literal["mixed", "concept", "domain", "label", "task", "quantity", "natural"]
 StrategyKey = Literal[
-    "zero-shot", "local", "fedit", "fedprox", "plora", "fedsa", "ffa", "rolora", "fedex", "flora",
-    "feddpa", "ditto",
+    "zero-shot", "local", "centralized", "fedit", "fedprox", "plora", "fedsa", "ffa", "rolora",
+    "fedex", "flora", "hetlora", "flexlora", "feddpa", "ditto",
 ]  # fmt: skip
 Target = Literal["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]
 
@@ -42,11 +49,43 @@ class Lora(_Strict):
     targets: tuple[Target, ...] = Field(
         ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"), min_length=1, title="Layers"
     )
+    # Only HetLoRA, FlexLoRA and FLoRA make use of it; empty: all have the same rank.
+    client_ranks: tuple[Annotated[int, Field(ge=1, le=64)], ...] = Field(
+        (), title="Clients' ranks, in turn"
+    )
+
+    @field_validator("client_ranks", mode="after")
+    @classmethod
+    def _at_most_the_rank(cls, value: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
+        if max(value, default=0) > info.data.get("rank", 64):
+            raise ValueError(f"must not exceed lora.rank, which is {info.data['rank']}")
+        return value
 
     @property
     def scale(self) -> float:
         """s = alpha / rank."""
         return self.alpha / self.rank
+
+    def rank_of(self, client: int) -> int:
+        """The rank that a client can afford, at most ``rank``."""
+        return (
+            self.client_ranks[client % len(self.client_ranks)] if self.client_ranks else self.rank
+        )
+
+
+class Privacy(_Strict):
+    """Noise on what a client sends, in every round (engine/privacy.py)."""
+
+    clip: float = Field(0.0, ge=0, le=1000, title="Privacy: clip to this norm (0: off)")
+    noise: float = Field(0.0, ge=0, le=100, title="Privacy: noise, in clips")
+    delta: float = Field(1e-5, gt=0, lt=1, title="Privacy: δ")
+
+    @field_validator("noise", mode="after")
+    @classmethod
+    def _clipped(cls, value: float, info: ValidationInfo) -> float:
+        if value and not info.data.get("clip"):
+            raise ValueError("needs privacy.clip above 0: noise is measured in clips")
+        return value
 
 
 class FedProxOptions(_Strict):
@@ -93,6 +132,8 @@ class ExperimentConfig(_Strict):
     batch_size: int = Field(16, ge=1, le=256, title="Batch size")
     learning_rate: float = Field(3e-3, gt=0, le=1, title="Learning rate")
     participation: float = Field(1.0, gt=0, le=1, title="Share of clients per round")
+    dropout: float = Field(0.0, ge=0, lt=1, title="Chance to drop out of a round")
+    privacy: Privacy = Privacy()
     tested_on: Literal["test", "validation"] = Field("test", title="Tested on")
     seed: int = Field(0, ge=0, le=2**31 - 1, title="Seed")
     runtime: Literal["local"] = Field("local", title="Runtime")
@@ -212,13 +253,15 @@ class FieldInfo:
 
 
 def field(key: str) -> FieldInfo:
-    """Title and limits of a numeric key; an open lower limit becomes a small step above it."""
+    """Title and limits of a numeric key; an open limit becomes one a small step inside."""
     found = _field_at(key)
     limits = {type(m).__name__: m for m in found.metadata}
     low = limits["Ge"].ge if "Ge" in limits else None
     if low is None and "Gt" in limits:
         low = limits["Gt"].gt + 1e-4
     high = limits["Le"].le if "Le" in limits else None
+    if high is None and "Lt" in limits:
+        high = limits["Lt"].lt - 1e-2
     number = float if found.annotation is float else int
     return FieldInfo(key, found.title, number(low), number(high))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from fractions import Fraction
 
 from safetensors import safe_open
 
@@ -17,20 +18,23 @@ _BYTES = 4  # factors travel as float32
 
 @dataclass(frozen=True)
 class AdapterSize:
-    """Numbers in all A and all B factors of one adapter."""
+    """Numbers in all A and all B factors of one adapter of full rank, and the clients' ranks."""
 
     a: int
     b: int
+    ranks: tuple[int, ...]
+    rank: int
 
     def bytes_up(self, strategy: str) -> int:
-        """What one client sends per round under a strategy, on average over two rounds."""
+        """What one client sends per round under a strategy, mean over clients and two rounds."""
         rule = STRATEGIES[strategy]
         sent = [
-            (rule.travels(name) and rule.trains(name, round_)) * numbers
+            rule.sends(name, round_) * numbers
             for round_ in (1, 2)
             for name, numbers in ((A, self.a), (B, self.b))
         ]
-        return _BYTES * sum(sent) // 2
+        share = Fraction(sum(self.ranks), len(self.ranks) * self.rank) if rule.mixed_ranks else 1
+        return int(_BYTES * sum(sent) * share / 2)
 
     def trainable(self, strategy: str) -> int:
         """How many numbers one client trains under a strategy."""
@@ -46,4 +50,5 @@ def adapter_size(config: ExperimentConfig) -> AdapterSize:
         for name in filter(pattern.fullmatch, weights.keys()):
             d_out, d_in = weights.get_slice(name).get_shape()
             a, b = a + config.lora.rank * d_in, b + config.lora.rank * d_out
-    return AdapterSize(a, b)
+    ranks = tuple(config.lora.rank_of(k) for k in range(config.clients))
+    return AdapterSize(a, b, ranks, config.lora.rank)

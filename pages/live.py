@@ -9,6 +9,7 @@ from db import queries
 from db.tables import Run, now
 from engine import launcher
 from engine.config import ExperimentConfig
+from engine.sizes import adapter_size
 
 ACTIVE = ("queued", "running")
 
@@ -38,7 +39,13 @@ def show_figures(run: Run) -> None:
     cells[2].metric("Time left", left)
     cells[3].metric("Own test set", percent(found.personal_accuracy), help="Mean over clients.")
     cells[4].metric("Worst client", percent(found.worst_client_accuracy))
-    cells[5].metric("Sent by clients", size(found.bytes_up))
+    config = ExperimentConfig.model_validate(run.experiment.config)
+    each = size(adapter_size(config).bytes_up(run.strategy))
+    cells[5].metric(
+        "Sent by clients",
+        size(found.bytes_up),
+        help=f"Counted in the messages. By the formula a client sends {each} per round.",
+    )
     st.progress(run.rounds_done / run.rounds if run.rounds else float(run.status == "done"))
 
 
@@ -100,23 +107,63 @@ def show_charts(run: Run) -> None:
 
 
 def show_averaging(run: Run) -> None:
-    """What the average of the factors gets wrong, and how far the clients agree."""
+    """What averaging gets wrong, how far the clients agree, and how far they move."""
     rounds = queries.rounds(run.id)
     if not any(row.cosine_a is not None or row.cosine_b is not None for row in rounds):
         return
     with st.expander("What averaging does to the factors"):
-        left, right = st.columns(2, gap="large")
-        with left:
-            st.markdown("**Aggregation error: server's model against the mean of the clients'**")
+        one, two, three = st.columns(3, gap="medium")
+        with one:
+            st.markdown(
+                "**Aggregation error: the server's model against the mean of the clients'**"
+            )
             if any(row.aggregation_error is not None for row in rounds):
-                st.plotly_chart(charts.averaging(rounds, "error"), key="averaging_error")
+                points = [(row.round, row.aggregation_error) for row in rounds]
+                st.plotly_chart(charts.small_lines({"error": points}), key="averaging_error")
                 st.caption("0 is exact. FedIT averages A and B apart: B̄Ā is not the mean of B·A.")
             else:
                 st.caption("The server does not know the clients' models: a factor stays at home.")
-        with right:
+        with two:
             st.markdown("**Do clients pull the same way? Cosine of their updates, mean of pairs**")
-            st.plotly_chart(charts.averaging(rounds, "cosine"), key="averaging_cosine")
+            st.plotly_chart(charts.cosines(rounds), key="averaging_cosine")
             st.caption("1: all the same way. 0: nothing in common. Below 0: against each other.")
+        with three:
+            st.markdown("**How far a client's factors move in a round (drift), mean over clients**")
+            st.plotly_chart(charts.drifts(queries.client_rounds(run.id)), key="averaging_drift")
+            st.caption("The length of the change. Clients that differ much pull far.")
+
+
+def show_fairness(run: Run) -> None:
+    """How even the clients are, and what a personal model gives up elsewhere."""
+    points = queries.tradeoffs(run.id)
+    if not points:
+        return
+    with st.expander("Who gains, who is left behind"):
+        left, right = st.columns(2, gap="large")
+        with left:
+            st.markdown("**Personalisation against generalisation, a point per client and run**")
+            st.plotly_chart(charts.own_over_pooled(points), key="tradeoff")
+            st.caption("Higher: better at home. Further right: better for everybody's questions.")
+        with right:
+            st.markdown(f"**Worst client, and spread over clients, of run {run.id}**")
+            figure = charts.evenness(run, queries.evaluations(run.id))
+            st.plotly_chart(figure, key="evenness")
+            st.caption("A mean can hide a client that gains nothing.")
+
+
+def show_privacy(run: Run) -> None:
+    """What has been spent of the clients' privacy."""
+    spent = [(row.round, row.epsilon) for row in queries.rounds(run.id) if row.epsilon is not None]
+    if not spent:
+        return
+    privacy = ExperimentConfig.model_validate(run.experiment.config).privacy
+    with st.expander("What is spent of the clients' privacy"):
+        st.markdown(
+            f"**ε after each round, at δ = {privacy.delta:g}; now {spent[-1][1]:.1f}** "
+            "(differential privacy of all that a client has sent)"
+        )
+        st.plotly_chart(charts.small_lines({"ε": spent}), key="epsilon")
+        st.caption("Small is private: near 1 is a strong promise, above 10 a weak one.")
 
 
 def show_events(run: Run) -> None:
@@ -142,7 +189,9 @@ def follow(run_id: int) -> None:
     show_figures(run)
     show_buttons(run)
     show_charts(run)
+    show_fairness(run)
     show_averaging(run)
+    show_privacy(run)
     show_events(run)
     alive = any(r.status in ACTIVE for r in queries.runs_of(run.experiment_id))
     if experiment_alive and not alive:

@@ -18,6 +18,11 @@ from engine.strategies import STRATEGIES
 
 PREVIEWED = 6  # clients whose pictures are shown
 SAMPLES = 3  # pictures of each
+PRIVACY = (
+    "Differential privacy of the factors that a client sends: their change is clipped to this "
+    "norm, and noise is added. The Live page shows the ε that is spent. Figures such as losses and "
+    "accuracies are not protected."
+)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -91,23 +96,29 @@ def read_form() -> dict[str, Any]:
                 samples = number("samples_per_client", base, start_from, step=8)
                 steps = number("local_steps", base, start_from)
                 participation = number("participation", base, start_from, step=0.1)
+                dropout = number("dropout", base, start_from, step=0.1)
                 seed = number("seed", base, start_from)
             with two:
                 batch = number("batch_size", base, start_from)
                 rate = number("learning_rate", base, start_from, step=0.0005, format="%.4f")
                 alpha = number("lora.alpha", base, start_from, step=1.0)
+                clip = number("privacy.clip", base, start_from, step=0.1, help=PRIVACY)
+                noise = number("privacy.noise", base, start_from, step=0.1)
             options = strategy_options(strategies, base, start_from)
+            ranks = client_ranks(strategies, base, start_from)
     return {
         **base,
         "name": name,
         "clients": clients,
         "rounds": rounds,
         "heterogeneity": {"kind": kind, "level": level},
-        "lora": {**base["lora"], "rank": rank, "alpha": alpha},
+        "lora": {**base["lora"], "rank": rank, "alpha": alpha, "client_ranks": ranks},
         "strategies": strategies,
         "samples_per_client": samples,
         "local_steps": steps,
         "participation": participation,
+        "dropout": dropout,
+        "privacy": {**base["privacy"], "clip": clip, "noise": noise},
         "seed": seed,
         "batch_size": batch,
         "learning_rate": rate,
@@ -136,6 +147,19 @@ def strategy_options(
         )
         options["plora"] = {"start": start}
     return options
+
+
+def client_ranks(strategies: list[str], base: dict[str, Any], start_from: str) -> list[str]:
+    """The clients' own ranks, where a chosen strategy can use them."""
+    if not any(STRATEGIES[key].mixed_ranks for key in strategies):
+        return base["lora"]["client_ranks"]
+    text = st.text_input(
+        "Clients' ranks, in turn (HetLoRA, FlexLoRA, FLoRA)",
+        ", ".join(map(str, base["lora"]["client_ranks"])),
+        placeholder="for example 8, 4, 2; empty: all the same",
+        key=f"lora.client_ranks:{start_from}",
+    )
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def show_costs(config: ExperimentConfig) -> None:

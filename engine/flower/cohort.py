@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise, starmap
+from math import nan
 
 from engine.evaluation import Answer, Examined, Score, Task, answer, joined, mark
 from engine.flower.site import Site
@@ -18,6 +19,7 @@ from engine.training import Job, train, train_together
 from engine.vlm.encoded import Encoded, concatenate
 from engine.vlm.factors import A, B, factor_of
 from engine.vlm.lora import as_offsets
+from engine.vlm.model import offsets_of
 from engine.vlm.stacked import Factors, can_stack
 
 Scores = dict[tuple[str, str], Score]  # by (variant, scope)
@@ -95,11 +97,14 @@ class Cohort:
             results = self._train_jobs(jobs, names)
             losses = losses or [loss for _, loss in results]
             drifts = drifts or [_drift(j.factors, r[0]) for j, r in zip(jobs, results, strict=True)]
-            for site, own, (factors, _) in zip(self.sites, sent, results, strict=True):
+            work = zip(self.sites, self.shared, sent, results, strict=True)
+            for site, shared, own, (factors, _) in work:
                 if phase.sends:
-                    own |= {n: value for n, value in factors.items() if strategy.travels(n)}
+                    own |= site.message(factors, shared, round_)
                 if phase.keeps:
                     site.keep(factors, round_)
+        if not self.sites[0].phases:  # the server trains
+            losses, drifts = [nan] * len(self.sites), [{A: 0.0, B: 0.0}] * len(self.sites)
         seconds = (time.perf_counter() - start) / len(self.sites)
         return [
             Trained(own, loss, len(self.bench.sets.get(site.client, "train")), seconds, drift)
@@ -120,8 +125,8 @@ class Cohort:
     def _train_jobs(self, jobs: list[Job], names: list[str]) -> list[tuple[Factors, float]]:
         config, vlm = self.sites[0].run.config, self.bench.vlm
         how = {"batch_size": config.batch_size, "learning_rate": config.learning_rate}
-        same_offsets = len({id(shared) for shared in self.shared}) == 1
-        if len(jobs) > 1 and same_offsets and can_stack(vlm):
+        shifts = {tuple(map(id, offsets_of(job.factors).values())) for job in jobs}
+        if len(jobs) > 1 and len(shifts) == 1 and can_stack(vlm):
             return train_together(vlm, jobs, names, **how)
         return [train(vlm, job, names, **how) for job in jobs]
 

@@ -11,7 +11,6 @@ from db.tables import Artifact, ClientRound, Evaluation, Prediction, Round
 from engine import checkpoints
 from engine.flower.client_app import unpack_scores
 from engine.flower.run_config import RunConfig
-from engine.strategies.agreement import Agreement
 from engine.strategies.base import payload_bytes
 from engine.workbench import workbench
 
@@ -26,19 +25,17 @@ class Recorder:
 
     def save_round(
         self,
-        round_: int,
+        row: Round,
         messages: list[Message],
         replies: list[Message],
-        seconds: float,
         checkpoint_bytes: int,
-        agreement: Agreement,
     ) -> None:
         """Commit a round: training rows of this round, scores of the state that it started from."""
         down = {m.metadata.dst_node_id: payload_bytes(m.content["arrays"]) for m in messages}
         clients = [
             ClientRound(
                 run_id=self.run.run,
-                round=round_,
+                round=row.round,
                 client=int(reply.content["metrics"]["partition-id"]),
                 samples=int(reply.content["metrics"]["num-examples"]),
                 loss=reply.content["metrics"]["loss"],
@@ -52,21 +49,13 @@ class Recorder:
         ]
         artifact = Artifact(
             run_id=self.run.run,
-            path=checkpoints.server_path(self.run.folder, round_).name,
+            path=checkpoints.server_path(self.run.folder, row.round).name,
             kind="checkpoint",
-            round=round_,
+            round=row.round,
             bytes=checkpoint_bytes,
         )
         self._save_profiles(replies)
-        scores = [row for reply in replies for row in self._evaluations(reply, round_ - 1)]
-        row = Round(
-            run_id=self.run.run,
-            round=round_,
-            seconds=seconds,
-            aggregation_error=agreement.error,
-            cosine_a=agreement.cosine_a,
-            cosine_b=agreement.cosine_b,
-        )
+        scores = [found for r in replies for found in self._evaluations(r, row.round - 1)]
         records.save_round(records.RoundRecord(row, clients, scores, [artifact]))
 
     def save_final(self, round_: int, replies: list[Message]) -> None:

@@ -7,11 +7,13 @@ the commit after every round.
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, RecordDict
 from flwr.serverapp import Grid, ServerApp
 
-from db import queries
+from db import queries, records
+from db.tables import Round
 from engine import checkpoints
 from engine.flower.client_app import to_arrays, to_factors
 from engine.flower.recorder import Recorder
@@ -54,7 +56,16 @@ def _one_round(
     size = checkpoints.write(
         checkpoints.server_path(recorder.run.folder, round_), to_factors(arrays)
     )
-    recorder.save_round(round_, messages, replies, time.perf_counter() - start, size, agreed)
+    if missed := len(strategy.sampled(round_)) - len(messages):
+        records.add_event(recorder.run.run, f"Round {round_}: {missed} dropped out.")
+    row = Round(
+        run_id=recorder.run.run,
+        round=round_,
+        seconds=time.perf_counter() - start,
+        epsilon=strategy.epsilon(round_),
+        **asdict(agreed),
+    )
+    recorder.save_round(row, messages, replies, size)
     checkpoints.prune(recorder.run.folder, "server", newest=round_)
     return arrays
 

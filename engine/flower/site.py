@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from engine import checkpoints
 from engine.flower.run_config import RunConfig
+from engine.privacy import protected
 from engine.randomness import rng
 from engine.strategies import Phase
 from engine.training import Job
-from engine.vlm.lora import side_by_side
+from engine.vlm.factors import cut
+from engine.vlm.lora import side_by_side, with_rank
 from engine.vlm.stacked import Factors
 from engine.workbench import workbench
 
@@ -29,12 +31,22 @@ class Site:
         base = self.bench.initial
         if variant == "base":
             return base
+        shared = self._received(shared)
         if variant == "global":
             return base | shared
         own = checkpoints.read_personal(self.run.folder, self.client, up_to=after_round)
         if any(phase.beside for phase in self.phases):
             return side_by_side(base | shared, base | own)
         return base | shared | own
+
+    @property
+    def rank(self) -> int:
+        """The rank of this client's adapter."""
+        return self.run.strategy.rank(self.run.config, self.client)
+
+    def _received(self, shared: Factors) -> Factors:
+        """What the server shares, as far as this client's rank goes."""
+        return with_rank(shared, self.rank, self.run.config.lora.rank)
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -45,7 +57,9 @@ class Site:
         """What to train in a phase of a round; ``beside`` is ``as_offsets`` of what was sent."""
         config, base = self.run.config, self.bench.initial
         own = checkpoints.read_personal(self.run.folder, self.client, up_to=round_ - 1)
+        shared = self._received(shared)
         start = base | (beside if phase.beside else shared) | (own if phase.own else {})
+        start = with_rank(start, self.rank, config.lora.rank)
         scope = "batches" if phase.sends else "own batches"
         return Job(
             start,
@@ -55,6 +69,15 @@ class Site:
             phase.pull,
             base | shared,
         )
+
+    def message(self, trained: Factors, shared: Factors, round_: int) -> Factors:
+        """What this client sends of what it has trained: at its own rank, and protected."""
+        config, travels = self.run.config, self.run.strategy.travels
+        sent = cut({name: value for name, value in trained.items() if travels(name)}, self.rank)
+        if config.privacy.clip:
+            before = cut(self.bench.initial | self._received(shared), self.rank)
+            sent = protected(sent, before, config.privacy, config.seed, round_, self.client)
+        return {name: value.contiguous() for name, value in sent.items()}
 
     def keep(self, trained: Factors, round_: int) -> None:
         """Store what stays on the client after a round."""

@@ -15,12 +15,12 @@ _MOST = 32  # clients that are compared in pairs
 
 @dataclass(frozen=True)
 class Agreement:
-    """error: ‖server's model − Σ p_k client k's model‖ over all layers, None where the server does
-    not know the clients' models; cosine_a, cosine_b: mean over pairs of clients of the cosine
-    between what they changed, None for a factor that is not sent or a lone client.
+    """aggregation_error: ‖server's model − Σ p_k client k's model‖ over all layers, None where the
+    server does not know the clients' models; cosine_a, cosine_b: mean over pairs of clients of the
+    cosine between what they changed, None for a factor that is not sent or a lone client.
     """
 
-    error: float | None
+    aggregation_error: float | None
     cosine_a: float | None
     cosine_b: float | None
 
@@ -38,10 +38,20 @@ def agreement(
     Both ``received`` and ``merged`` hold all factors, the common start included.
     """
     error = None
-    if rule.dual or not rule.kept:
+    if any(sent) and (rule.dual or not rule.kept):
         error = _error(scale, received, sent, weights, merged)
-    updates = [{name: own[name] - received[name] for name in own} for own in sent[:_MOST]]
+    updates = [_update(own, received) for own in sent[:_MOST]]
     return Agreement(error, _mean_cosine(updates, A), _mean_cosine(updates, B))
+
+
+def _update(own: Arrays, received: Arrays) -> Arrays:
+    """What a client changed; zeros stand for the directions that one of a lower rank lacks."""
+    found: Arrays = {}
+    for name, value in own.items():
+        part = tuple(slice(n) for n in value.shape)
+        found[name] = np.zeros_like(received[name])
+        found[name][part] = value - received[name][part]
+    return found
 
 
 def _error(

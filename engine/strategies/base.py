@@ -16,9 +16,10 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, Re
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
+from engine import privacy
 from engine.config import ExperimentConfig
 from engine.randomness import rng
-from engine.vlm.factors import A, B, factor_of
+from engine.vlm.factors import OFFSET, A, B, cut, factor_of
 
 
 class ClientFailed(RuntimeError):
@@ -47,7 +48,8 @@ class LoraStrategy(Strategy):
     key, title, paper, idea: for people; ``shared`` and ``kept`` say which LoRA factors travel and
     which stay on the client; ``variants`` which models there are to evaluate beside the base;
     ``trained`` is false where there are no rounds at all; ``dual`` is true where a client keeps a
-    whole second adapter.
+    whole second adapter; ``mixed_ranks`` is true where ``lora.client_ranks`` says each client's
+    rank, while α / rank of the server's adapter scales them all.
     """
 
     key: ClassVar[str]
@@ -59,6 +61,7 @@ class LoraStrategy(Strategy):
     variants: ClassVar[tuple[str, ...]] = ()
     trained: ClassVar[bool] = True
     dual: ClassVar[bool] = False
+    mixed_ranks: ClassVar[bool] = False
 
     def __init__(self, config: ExperimentConfig, nodes: dict[int, int]) -> None:
         """``nodes`` maps the client number (partition) to Flower's node id."""
@@ -96,11 +99,35 @@ class LoraStrategy(Strategy):
         """Whether clients train the factor of this name in a round."""
         return cls.learns(name)
 
-    def participants(self, server_round: int) -> list[int]:
-        """The clients of this round, drawn from the seed; at least one."""
+    @classmethod
+    def sends(cls, name: str, round_: int) -> bool:
+        """Whether clients send the factor of this name after training in a round."""
+        return cls.travels(name) and cls.trains(name, round_)
+
+    @classmethod
+    def rank(cls, config: ExperimentConfig, client: int) -> int:
+        """The rank of a client's adapter."""
+        return config.lora.rank_of(client) if cls.mixed_ranks else config.lora.rank
+
+    def sampled(self, server_round: int) -> list[int]:
+        """The clients that a round asks, drawn from the seed; at least one."""
         everyone = sorted(self.nodes)
         drawn = rng(self.config.seed, "participation", server_round)
         return sorted(drawn.choice(everyone, self.config.clients_per_round, replace=False).tolist())
+
+    def participants(self, server_round: int) -> list[int]:
+        """The sampled clients without those that drop out, drawn from the seed; at least one."""
+        sampled = self.sampled(server_round)
+        luck = {k: rng(self.config.seed, "dropout", server_round, k).random() for k in sampled}
+        stay = [k for k in sampled if luck[k] >= self.config.dropout]
+        return stay or [max(sampled, key=luck.__getitem__)]
+
+    def epsilon(self, server_round: int) -> float | None:
+        """The privacy that a client has spent after a round, of the one that sent most often."""
+        if not self.config.privacy.noise or not self.shared or not self.phases(self.config):
+            return None
+        rounds = [self.participants(r) for r in range(1, server_round + 1)]
+        return privacy.epsilon(self.config.privacy, privacy.most_messages(rounds))
 
     def tested(self) -> list[int]:
         """The clients that are tested after the last round: all, or a draw from the seed."""
@@ -156,11 +183,23 @@ class LoraStrategy(Strategy):
         config: ConfigRecord,
     ) -> list[Message]:
         config = ConfigRecord({**config, "server-round": server_round})
-        content = RecordDict({"arrays": arrays, "config": config})
+        # One record for all clients of a rank: they are told apart, and trained, by its identity.
+        ranks = {client: self.rank(self.config, client) for client in clients}
+        content = {
+            rank: RecordDict({"arrays": self._for_rank(arrays, rank), "config": config})
+            for rank in set(ranks.values())
+        }
         return [
-            Message(content=content, message_type=message_type, dst_node_id=self.nodes[client])
-            for client in clients
+            Message(content[ranks[k]], message_type=message_type, dst_node_id=self.nodes[k])
+            for k in clients
         ]
+
+    def _for_rank(self, arrays: ArrayRecord, rank: int) -> ArrayRecord:
+        """What a client of this rank is sent."""
+        if rank == self.config.lora.rank or all(factor_of(name) == OFFSET for name in arrays):
+            return arrays
+        cut_ = cut(to_numpy(arrays), rank)
+        return ArrayRecord({name: Array(np.ascontiguousarray(v)) for name, v in cut_.items()})
 
 
 Arrays = dict[str, np.ndarray]

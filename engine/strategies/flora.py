@@ -10,9 +10,10 @@ class FLora(LoraStrategy):
     """Rule: W₀ ← W₀ + s·Σ p_k B_k A_k, then everyone restarts from A₀ and B = 0. Exact.
 
     The stack [B_1 … B_K]·[p_1 A_1; …; p_K A_K] is that sum: one factor carries the weight, not
-    both. Travels: A and B up; the sum of all stacks down, because a client may have missed rounds
-    (the paper sends the stack of one round, K times an adapter). Wang et al., "FLoRA: Federated
-    Fine-Tuning Large Language Models with Heterogeneous Low-Rank Adaptations", arXiv 2409.05976.
+    both. Travels: A and B up, at the client's own rank; the sum of all stacks down, because a
+    client may have missed rounds (the paper sends the stack of one round, K times an adapter).
+    Wang et al., "FLoRA: Federated Fine-Tuning Large Language Models with Heterogeneous Low-Rank
+    Adaptations", arXiv 2409.05976.
     """
 
     key = "flora"
@@ -21,6 +22,7 @@ class FLora(LoraStrategy):
     idea = "All adapters are added to the frozen weights, and everyone starts a new one."
     shared = BOTH
     variants = ("global",)
+    mixed_ranks = True
 
     def merge(self, sent: list[Arrays], weights: np.ndarray) -> Arrays:
         """The sum of all stacks so far; no factors, for they restart."""

@@ -1,6 +1,7 @@
 """Names of LoRA factors and of the layers that carry them, without importing torch."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,27 @@ def factor_of(name: str) -> str:
 def language_layers(targets: Sequence[str]) -> str:
     """A regular expression for the target layers of a VLM's language model."""
     return rf".*language_model.*\.({'|'.join(targets)})"
+
+
+def axis_of(name: str) -> int:
+    """The axis of a factor along which its rank counts: rows of A, columns of B."""
+    return 0 if factor_of(name) == A else 1
+
+
+def cut(factors: Mapping[str, Any], rank: int) -> dict[str, Any]:
+    """The first ``rank`` directions of an adapter, of arrays or tensors; offsets as they are."""
+    first = {A: (slice(rank),), B: (slice(None), slice(rank))}
+    return {name: value[first.get(factor_of(name), ...)] for name, value in factors.items()}
+
+
+def padded(arrays: Mapping[str, np.ndarray], rank: int) -> dict[str, np.ndarray]:
+    """An adapter with zero directions added up to ``rank``; does the same as before."""
+    found: dict[str, np.ndarray] = {}
+    for name, value in arrays.items():
+        after = [(0, 0), (0, 0)]
+        after[axis_of(name)] = (0, rank - value.shape[axis_of(name)])
+        found[name] = np.pad(value, after)
+    return found
 
 
 def products(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

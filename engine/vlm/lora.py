@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from peft import LoraConfig, inject_adapter_in_model
 from torch import nn
+from torch.nn import functional as F
 
 from engine.config import Lora
 from engine.randomness import torch_generator
-from engine.vlm.factors import OFFSET, A, B, factor_of, language_layers
+from engine.vlm.factors import OFFSET, A, B, axis_of, cut, factor_of, language_layers
 
 _SUFFIX = ".default.weight"
 
@@ -67,3 +69,19 @@ def as_offsets(factors: dict[str, torch.Tensor], scale: float) -> dict[str, torc
     """An adapter as what it adds to the frozen weights: s·B·A by ``<layer>.offset``."""
     layers = [name.removesuffix(f".{A}") for name in factors if factor_of(name) == A]
     return {f"{n}.{OFFSET}": scale * factors[f"{n}.{B}"] @ factors[f"{n}.{A}"] for n in layers}
+
+
+def with_rank(factors: Mapping[str, torch.Tensor], rank: int, full: int) -> dict[str, torch.Tensor]:
+    """An adapter of the shape of rank ``full`` of which only the first ``rank`` directions act.
+
+    The others are zero, and training leaves them so: with a zero row of A and a zero column of B
+    neither has a gradient. ``factors`` may have any rank; offsets stay as they are.
+    """
+    found = dict(factors)
+    for name, value in cut(factors, rank).items():
+        if factor_of(name) == OFFSET or factors[name].shape[axis_of(name)] == rank == full:
+            continue
+        missing = full - value.shape[axis_of(name)]
+        padding = (0, 0, 0, missing) if axis_of(name) == 0 else (0, missing)
+        found[name] = F.pad(value, padding)
+    return found

@@ -77,9 +77,12 @@ def test_clients_of_different_ranks_train_together(tiny):
             torch.testing.assert_close(one[name], value, **TOLERANCE)
 
 
-@pytest.mark.parametrize("key", ["fedit", "plora", "rolora", "flora", "feddpa", "ditto"])
+@pytest.mark.parametrize(
+    "key", ["fedit", "plora", "rolora", "flora", "hetlora", "flexlora", "feddpa", "ditto"]
+)
 def test_a_run_has_the_same_numbers_with_and_without_cohorts(key, tiny, monkeypatch):
-    config = ExperimentConfig.parse({**tiny.model_dump(), "strategies": [key], "clients": 3})
+    values = {"strategies": [key], "clients": 3, "lora": {"client_ranks": [8, 2, 3]}}
+    config = ExperimentConfig.parse({**tiny.model_dump(), **values})
     config = config.model_copy(update={"participation": 0.67})
     [together] = run(config)
     one_after_another(monkeypatch)

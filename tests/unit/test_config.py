@@ -68,8 +68,29 @@ def test_every_contract_key_exists():
         "lora.rank lora.alpha lora.targets strategies rounds local_steps batch_size "
         "learning_rate participation seed runtime device"
     )
-    options = "fedprox.mu plora.start ditto.lam"
+    options = "fedprox.mu plora.start ditto.lam lora.client_ranks dropout tested_on "
+    options += "privacy.clip privacy.noise privacy.delta"
     assert sorted(known_keys()) == sorted(f"{contract} {options}".split())
+
+
+def test_a_client_cannot_have_a_higher_rank_than_the_server():
+    with pytest.raises(ConfigError, match=r"lora.client_ranks: must not exceed lora.rank, .* 8"):
+        ExperimentConfig.parse({"lora": {"rank": 8, "client_ranks": [4, 16]}})
+    values = set_value({}, "lora.client_ranks=8,4,2")
+    config = ExperimentConfig.parse(values)
+    assert [config.lora.rank_of(k) for k in range(4)] == [8, 4, 2, 8]
+    assert ExperimentConfig().lora.rank_of(3) == 8
+
+
+def test_what_does_not_change_a_run_does_not_tell_it_apart():
+    one = ExperimentConfig(name="one", strategies=("fedit", "plora"))
+    other = ExperimentConfig(name="other", strategies=("plora",), fedprox={"mu": 2.0})
+    assert one.for_one("plora") == other.for_one("plora") != one.for_one("fedit")
+    for values in ({"seed": 1}, {"plora": {"start": "reset"}}, {"learning_rate": 0.1}):
+        assert ExperimentConfig(**values).for_one("plora") != one.for_one("plora")
+    kinds = [{"kind": kind, "level": 0} for kind in ("label", "concept")]
+    alike = {ExperimentConfig(heterogeneity=h).for_one("fedit") for h in kinds}
+    assert len(alike) == 1, "at level 0 all kinds are one federation"
 
 
 def test_form_limits_come_from_the_definition():

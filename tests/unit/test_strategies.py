@@ -9,6 +9,7 @@ import torch
 from db import queries
 from engine import checkpoints
 from engine.config import ExperimentConfig
+from engine.encoded_sets import EncodedSets
 from engine.paths import run_folder
 from engine.sizes import adapter_size
 from engine.strategies import STRATEGIES
@@ -37,6 +38,11 @@ def setting(tiny) -> ExperimentConfig:
 
 def with_strategy(config: ExperimentConfig, key: str, **values) -> ExperimentConfig:
     return ExperimentConfig.parse({**config.model_dump(), "strategies": [key], **values})
+
+
+def of_ranks(config: ExperimentConfig, *ranks: int) -> ExperimentConfig:
+    lora = {**config.lora.model_dump(), "client_ranks": ranks}
+    return ExperimentConfig.parse({**config.model_dump(), "lora": lora})
 
 
 def effective(arrays: dict[str, np.ndarray], config: ExperimentConfig) -> dict[str, np.ndarray]:
@@ -97,8 +103,9 @@ def error(key: str, config: ExperimentConfig, monkeypatch) -> list[float]:
     return found
 
 
-@pytest.mark.parametrize("key", EXACT)
-def test_the_average_is_exact(key, setting, monkeypatch):
+@pytest.mark.parametrize(("key", "ranks"), [*((key, ()) for key in EXACT), ("flora", (1, 4, 2))])
+def test_the_average_is_exact(key, ranks, setting, monkeypatch):
+    setting = of_ranks(setting, *ranks)
     assert max(error(key, setting, monkeypatch)) <= 1e-5
     shapes = {tuple(p.shape) for p in workbench(setting).vlm.factors.values()}
     assert {(4, 128), (384, 4)} <= shapes, "not on square layers alone"
@@ -122,17 +129,23 @@ def test_fedit_is_not_exact_unless_the_clients_agree(setting, monkeypatch):
     assert errors[0] < 1e-12 and errors == sorted(errors) and errors[-1] > 1
 
 
+@pytest.mark.parametrize("ranks", [(), (2, 3, 4)])
 @pytest.mark.parametrize("key", TRAINED)
-def test_bytes_are_as_the_formula_says_and_nothing_personal_travels(key, setting, monkeypatch):
+def test_bytes_are_as_the_formula_says_and_nothing_personal_travels(
+    key, ranks, setting, monkeypatch
+):
+    if ranks and not STRATEGIES[key].mixed_ranks:
+        pytest.skip("one rank for all")
     wire = record_wire(monkeypatch)
-    config = with_strategy(setting, key)
+    config = with_strategy(of_ranks(setting, *ranks), key)
     [summary] = run(config)
     rule, size = STRATEGIES[key], adapter_size(config)
     rounds = by_round(wire, config)
     for round_, (down, ups) in enumerate(rounds, start=1):
         assert all(rule.travels(name) or name.endswith(OFFSET) for name in down)
         for _, up in ups:
-            assert all(rule.travels(name) and rule.trains(name, round_) for name in up)
+            assert all(rule.sends(name, round_) for name in up)
+            assert bool(up) == bool(rule.shared) or key == "centralized"
     assert summary.bytes_up == size.bytes_up(key) * config.rounds * config.clients
     assert summary.trainable_parameters == size.trainable(key)
     own = [checkpoints.read_personal(run_folder(summary.run), k, 2) for k in range(config.clients)]
@@ -160,7 +173,7 @@ def test_before_training_every_variant_is_the_base(key, setting):
             assert len(same) == 1
 
 
-@pytest.mark.parametrize("key", ["fedit", "fedprox", "plora", "fedsa", "fedex", "ditto"])
+@pytest.mark.parametrize("key", ["fedit", "fedprox", "plora", "fedsa", "fedex", "hetlora", "ditto"])
 def test_a_lone_client_trains_as_if_it_were_alone(key, setting):
     values = {"clients": 1, "fedprox": {"mu": 0.0}, "ditto": {"lam": 0.0}}
     [local] = run(with_strategy(setting, "local", **values))
@@ -169,6 +182,115 @@ def test_a_lone_client_trains_as_if_it_were_alone(key, setting):
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
     found = local.personal_accuracy, other.personal_accuracy
     assert found[0] == pytest.approx(found[1], abs=0.03) or key == "ditto"
+
+
+def test_flexlora_sends_the_best_adapter_of_every_rank(setting, monkeypatch):
+    ranks = (1, 3, 4)
+    wire = record_wire(monkeypatch)
+    run(with_strategy(of_ranks(setting, *ranks), "flexlora", rounds=2))
+    (_, ups), *_ = by_round(wire, setting)
+    total = sum(n for n, _ in ups)
+    downs = [m for m in wire if m.metadata.message_type == "train" and "config" in m.content]
+    second = [to_numpy(m.content["arrays"]) for m in downs[setting.clients :]]
+    assert [len(next(iter(down.values()))) for down in second] == list(ranks)
+    for layer in products(ups[0][1]):
+        exact = sum(n / total * products(up)[layer] for n, up in ups)
+        u, s, vt = np.linalg.svd(exact, full_matrices=False)
+        for rank, down in zip(ranks, second, strict=True):
+            best = (u[:, :rank] * s[:rank]) @ vt[:rank]
+            off = np.linalg.norm(products(down)[layer] - best)
+            assert off <= 1e-5 * np.linalg.norm(best)
+
+
+def test_flexlora_leaves_no_direction_dead_when_few_have_trained(setting):
+    config = with_strategy(of_ranks(setting, 2), "flexlora", rounds=1, clients=1)
+    [summary] = run(config)
+    end = checkpoints.read(checkpoints.server_path(run_folder(summary.run), 1))
+    for name, value in end.items():
+        if name.endswith("lora_A"):
+            assert value.shape[0] == 4 and (value.norm(dim=1) > 0).all()
+
+
+def test_hetlora_pads_and_weighs_by_what_was_learned(setting):
+    strategy = STRATEGIES["hetlora"](with_strategy(setting, "hetlora"), {0: 2, 1: 3})
+    generator = np.random.default_rng(0)
+    sent = [
+        {
+            "x.lora_A": generator.normal(size=(rank, 7)).astype(np.float32),
+            "x.lora_B": generator.normal(size=(5, rank)).astype(np.float32),
+        }
+        for rank in (4, 2)
+    ]
+    merged = strategy.merge(sent, np.array([0.5, 0.5]))
+    norms = [np.linalg.norm(own["x.lora_B"] @ own["x.lora_A"]) for own in sent]
+    share = norms[1] / sum(norms)
+    assert share != pytest.approx(0.5, abs=0.01)
+    np.testing.assert_allclose(
+        merged["x.lora_A"][:2],
+        (1 - share) * sent[0]["x.lora_A"][:2] + share * sent[1]["x.lora_A"],
+        rtol=1e-5,
+    )
+    np.testing.assert_allclose(
+        merged["x.lora_B"][:, 2:], (1 - share) * sent[0]["x.lora_B"][:, 2:], rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("key", ["hetlora", "flexlora", "flora"])
+def test_a_client_of_a_lower_rank_trains_and_sends_only_that(key, setting, monkeypatch):
+    wire = record_wire(monkeypatch)
+    run(with_strategy(of_ranks(setting, 1, 3, 4), key, rounds=2))
+    for _, ups in by_round(wire, setting):
+        shapes = [{name: value.shape for name, value in up.items()} for _, up in ups]
+        for rank, own in zip((1, 3, 4), shapes, strict=True):
+            assert {shape[0] for name, shape in own.items() if name.endswith("A")} == {rank}
+            assert {shape[1] for name, shape in own.items() if name.endswith("B")} == {rank}
+
+
+def test_full_batch_steps_of_fedit_are_those_of_centralized(setting, monkeypatch):
+    """With plain gradient descent the mean of the clients' steps is the step on all data."""
+
+    def descend(parameters, lr, **_):
+        return torch.optim.SGD(parameters, lr=lr)
+
+    def alike(self, client, split):
+        # Answers of one length: a loss is a mean over tokens, a weight counts samples.
+        found = get(self, client, split)
+        if split != "train":
+            return found
+        tokens = (found.labels != -100).sum(1)
+        return found.take(torch.nonzero(tokens == tokens.min()).flatten()[: 2 + 2 * client])
+
+    get = EncodedSets.get
+    monkeypatch.setattr(torch.optim, "AdamW", descend)
+    monkeypatch.setattr(EncodedSets, "get", alike)
+    ends = {}
+    for key in ("fedit", "centralized"):
+        values = {"batch_size": 16, "local_steps": 1, "rounds": 1, "learning_rate": 0.5}
+        [summary] = run(with_strategy(setting, key, **values))
+        ends[key] = checkpoints.read(checkpoints.server_path(run_folder(summary.run), 1))
+        samples = [row.samples for row in queries.client_rounds(summary.run)]
+    assert samples == [2, 4, 6]
+    start = workbench(setting).initial
+    for name, value in ends["fedit"].items():
+        torch.testing.assert_close(value, ends["centralized"][name], atol=1e-6, rtol=1e-4)
+    assert any(not torch.equal(value, start[name]) for name, value in ends["fedit"].items())
+
+
+def test_who_drops_out_of_a_round_sends_nothing(setting, monkeypatch):
+    wire = record_wire(monkeypatch)
+    config = with_strategy(setting, "fedit", clients=6, dropout=0.5, rounds=4)
+    [summary] = run(config)
+    rows = queries.client_rounds(summary.run)
+    by_round = [{row.client for row in rows if row.round == r} for r in (1, 2, 3, 4)]
+    assert all(0 < len(clients) <= 6 for clients in by_round)
+    assert 0 < len(rows) < 24 and len(set(map(frozenset, by_round))) > 1
+    replies = [m for m in wire if "evaluation" in m.content and "arrays" in m.content]
+    assert len(replies) == len(rows)
+    assert any("dropped out" in event.text for event in queries.events(summary.run))
+    strategy = STRATEGIES["fedit"](
+        config.model_copy(update={"dropout": 0.999}), {k: k for k in range(6)}
+    )
+    assert len(strategy.participants(1)) == 1, "somebody stays"
 
 
 def test_the_pull_of_fedprox_and_ditto_holds_back(setting):

@@ -1,0 +1,41 @@
+"""HetLoRA: every client has the rank that it can afford."""
+
+import numpy as np
+
+from engine.strategies.base import BOTH, Arrays, LoraStrategy, weighted_mean
+from engine.vlm.factors import A, B, padded, products
+
+
+class HetLora(LoraStrategy):
+    """Rule: Ā and B̄ of zero-padded factors, client k weighted by ‖B_k A_k‖_F in every layer.
+
+    Travels: A and B at the client's own rank r_k, up and down (the first r_k directions). Stays:
+    the rank. Cho et al., "Heterogeneous LoRA for Federated Fine-tuning of On-Device Foundation
+    Models", arXiv 2401.06432, without its pruning of ranks during training. ``global`` is what a
+    client makes of the server's adapter: its first r_k directions.
+    """
+
+    key = "hetlora"
+    title = "HetLoRA (own ranks, padded)"
+    paper = "2401.06432"
+    idea = "Each client has a rank of its own; factors are padded with zeros and averaged."
+    shared = BOTH
+    variants = ("global",)
+    mixed_ranks = True
+
+    def merge(self, sent: list[Arrays], weights: np.ndarray) -> Arrays:
+        """The mean by the size of what each client has learned; by samples where none has."""
+        norms = {
+            layer: np.array([np.linalg.norm(products(_layer(own, layer))[layer]) for own in sent])
+            for layer in products(sent[0])
+        }
+        whole = [padded(own, self.config.lora.rank) for own in sent]
+        merged: Arrays = {}
+        for layer, sizes in norms.items():
+            shares = sizes / sizes.sum() if sizes.sum() else weights
+            merged |= weighted_mean([_layer(own, layer) for own in whole], shares)
+        return merged
+
+
+def _layer(arrays: Arrays, layer: str) -> Arrays:
+    return {f"{layer}.{factor}": arrays[f"{layer}.{factor}"] for factor in (A, B)}
