@@ -20,6 +20,10 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 HEAD = max(step.name[:4] for step in (MIGRATIONS / "versions").glob("[0-9]*.py"))
 
 
+class DatabaseTooNew(RuntimeError):
+    """A newer version of the lab has written this database."""
+
+
 def database_url() -> str:
     """``FEDVLM_DATABASE_URL``, or the SQLite file in FEDVLM_HOME."""
     return os.environ.get("FEDVLM_DATABASE_URL") or f"sqlite:///{home() / 'fedvlm.db'}"
@@ -72,9 +76,18 @@ def _begin_immediate(connection: Connection) -> None:
 
 
 def migrate(engine: Engine) -> None:
-    """Bring the schema to HEAD, one process at a time; nothing to do when it is there."""
-    if _revision(engine) == HEAD:
+    """Bring the schema to HEAD, one process at a time; nothing to do when it is there.
+
+    Raises DatabaseTooNew.
+    """
+    found = _revision(engine)
+    if found == HEAD:
         return
+    if found is not None and found > HEAD:
+        raise DatabaseTooNew(
+            f"the database in {home()} is of a newer lab (step {found}; this one knows {HEAD}): "
+            "update the lab, or give it another FEDVLM_HOME"
+        )
     with FileLock(home() / "migrate.lock"):
         if _revision(engine) == HEAD:
             return

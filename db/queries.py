@@ -232,7 +232,8 @@ def tradeoffs(run_id: int) -> list[Tradeoff]:
     for other in runs_of(run(run_id).experiment_id):
         latest = _latest(evaluations(other.id))
         own, pooled = _used(latest, "own"), _used(latest, "pooled")
-        found += [Tradeoff(other.id, other.strategy, k, own[k], pooled[k]) for k in sorted(own)]
+        both = sorted(own.keys() & pooled.keys())
+        found += [Tradeoff(other.id, other.strategy, k, own[k], pooled[k]) for k in both]
     return found
 
 

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from db import queries
+from db.engine import DatabaseTooNew
 from engine import launcher
 from engine.bench.cli import bench
 from engine.cli_options import ConfigFile, Json, Preset, Runtime, Set, config_of
@@ -32,7 +33,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(bench, name="bench")
-UserMistake = (ConfigError, queries.NoSuchRun, launcher.NotPossible, BadPicture)
+UserMistake = (ConfigError, queries.NoSuchRun, launcher.NotPossible, BadPicture, DatabaseTooNew)
 
 RunId = Annotated[int, typer.Argument(help="Number of the run.")]
 Client = Annotated[int, typer.Option("--client", help="Number of the client, from 0.")]

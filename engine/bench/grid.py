@@ -77,9 +77,11 @@ def _execute(title: str, experiments: Sequence[ExperimentConfig]) -> None:
         running: set[Future] = {pool.submit(run_in_foreground, e, show=False) for e in experiments}
         try:
             while running:
-                _, running = wait(running, timeout=1)
+                ended, running = wait(running, timeout=1)
+                for future in ended:
+                    future.result()  # a failed run raises nothing; what does is a fault of ours
                 bar.update(task, completed=len(queries.done_runs()) - before)
-        except KeyboardInterrupt:
+        except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
 

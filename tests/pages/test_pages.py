@@ -96,6 +96,39 @@ def test_live_shows_rounds_figures_and_events(tiny):
     assert app.selectbox(key="choose_run").value == plora.run
 
 
+def test_live_shows_who_gains_what_averaging_does_and_what_privacy_costs(tiny):
+    values = {"strategies": ["fedit", "local"], "privacy": {"clip": 1, "noise": 2}}
+    fedit, _ = run(ExperimentConfig.parse({**tiny.model_dump(), **values}))
+    app = open_page("live", run=str(fedit.run))
+    assert not app.exception
+    shown = {expander.label for expander in app.expander}
+    assert {label.partition(" ")[0] for label in shown} == {"Who", "What"} and len(shown) == 3
+    spent = queries.rounds(fedit.run)[-1].epsilon
+    assert f"at δ = 1e-05; now {spent:.1f}" in text_of(app)
+    figure = charts.own_over_pooled(queries.tradeoffs(fedit.run))
+    assert [trace.name for trace in figure.data] == ["fedit", "local"]
+    assert all(len(trace.x) == 2 for trace in figure.data)
+    rows = queries.evaluations(fedit.run)
+    worst, spread = charts.evenness(queries.run(fedit.run), rows).data
+    assert worst.y[-1] == fedit.worst_client_accuracy and spread.y[-1] >= 0
+
+
+def test_setup_takes_ranks_privacy_and_dropout(started):
+    app = open_page("setup")
+    app.pills(key="strategies:quickstart").set_value(["hetlora"]).run()
+    app.text_input(key="lora.client_ranks:quickstart").set_value("8, 20").run()
+    assert "lora.client_ranks: must not exceed lora.rank" in app.error[0].value
+    app.text_input(key="lora.client_ranks:quickstart").set_value("8, 2").run()
+    app.number_input(key="privacy.clip:quickstart").set_value(1.0).run()
+    app.number_input(key="privacy.noise:quickstart").set_value(0.5).run()
+    app.number_input(key="dropout:quickstart").set_value(0.25).run()
+    app.button(key="run").click().run()
+    assert not app.exception
+    config = ExperimentConfig.model_validate(queries.runs()[0].experiment.config)
+    assert config.lora.client_ranks == (8, 2) and config.dropout == 0.25
+    assert (config.privacy.clip, config.privacy.noise) == (1.0, 0.5)
+
+
 def test_live_stops_a_queued_run_and_resumes_it(started):
     config = ExperimentConfig.parse({"name": "waiting"})
     _, [run_id] = records.create_experiment(config.model_dump(mode="json"), {"fedit": 8})

@@ -53,8 +53,21 @@ def test_who_cannot_have_a_newcomer_is_told_why(tiny):
         newcomer(amounts.run)
 
 
-def test_both_are_on_the_command_line(finished, home):
-    for name, key in (("matrix", "accuracy"), ("newcomer", "from_shared")):
+def test_own_against_pooled_is_what_the_runs_have_stored(finished):
+    points = queries.tradeoffs(finished[0].run)
+    assert [(p.strategy, p.client) for p in points] == [
+        (strategy, k) for strategy in ("fedit", "plora") for k in range(3)
+    ]
+    for summary in finished:
+        mine = [p for p in points if p.run == summary.run]
+        assert sum(p.own for p in mine) / 3 == pytest.approx(summary.personal_accuracy)
+        assert sum(p.pooled for p in mine) / 3 == pytest.approx(summary.pooled_accuracy)
+    assert len({p.pooled for p in points if p.strategy == "fedit"}) == 1, "one model, one set"
+
+
+def test_all_are_on_the_command_line(finished, home):
+    names = (("matrix", "accuracy"), ("newcomer", "from_shared"), ("tradeoff", "points"))
+    for name, key in names:
         command = [sys.executable, "-m", "engine", name, str(finished[1].run), "--json"]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
         assert key in json.loads(done.stdout.splitlines()[-1])
