@@ -11,10 +11,15 @@ keep_quiet()
 
 import streamlit as st
 
+from db.engine import DatabaseTooNew
 from engine import example
 
 st.set_page_config(page_title="FedVLM Lab", page_icon=str(ASSETS / "logo.png"), layout="wide")
-example.install()
+try:
+    example.install()
+except DatabaseTooNew as mistake:
+    st.error(str(mistake))
+    st.stop()
 
 PAGES = [
     st.Page("../pages/start.py", title="Start", default=True),

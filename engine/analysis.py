@@ -31,8 +31,8 @@ class Newcomer:
     from_shared: dict[int, float]
 
 
-def cross_matrix(run_id: int) -> list[list[float]]:
-    """Accuracy of client i's model (row) on client j's test set (column).
+def cross_matrix(run_id: int) -> tuple[list[int], list[list[float]]]:
+    """The clients that the run has tested; accuracy of client i's model (row) on client j's tests.
 
     A client's model is its personalised one, or the global one where there is none. Raises
     NoSuchRun, NotPossible.
@@ -42,14 +42,14 @@ def cross_matrix(run_id: int) -> list[list[float]]:
     config = run_config(run)
     shared = checkpoints.read_shared(config.folder, run.rounds_done)
     bench = workbench(config.config)
-    clients = range(config.config.clients_tested)
+    clients = config.strategy(config.config, {k: k for k in range(config.config.clients)}).tested()
     tests = [bench.sets.get(k, "test") for k in clients]
     everyone = concatenate(tests)
     ends = [Site(config, k).factors(variant, shared, run.rounds_done) for k in clients]
     marks = mark(bench.vlm, [Task(factors, everyone) for factors in ends])
     n = len(tests[0])
-    spans = [slice(j * n, (j + 1) * n) for j in clients]
-    return [[row.cut(span).score().accuracy for span in spans] for row in marks]
+    spans = [slice(j * n, (j + 1) * n) for j in range(len(tests))]
+    return clients, [[row.cut(span).score().accuracy for span in spans] for row in marks]
 
 
 def newcomer(run_id: int) -> Newcomer:

@@ -165,12 +165,12 @@ def matrix(run_id: RunId, as_json: Json = False) -> None:
     """Test every client's model on every other client's test set."""
     from engine.analysis import cross_matrix
 
-    rows = cross_matrix(run_id)
+    clients, rows = cross_matrix(run_id)
     if as_json:
-        typer.echo(json.dumps({"run": run_id, "accuracy": rows}))
+        typer.echo(json.dumps({"run": run_id, "clients": clients, "accuracy": rows}))
         return
-    table = Table("model of", *(f"test {k}" for k in range(len(rows))))
-    for k, row in enumerate(rows):
+    table = Table("model of", *(f"test {k}" for k in clients))
+    for k, row in zip(clients, rows, strict=True):
         table.add_row(f"client {k}", *(f"{value:.0%}" for value in row))
     Console().print(table)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -85,10 +84,7 @@ def serve(idle_seconds: float) -> bool:
 
 def warm_up() -> None:
     """Import what a run needs, so that the first one does not wait for it."""
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(0.0005)  # seconds: else the painter waits long for its turn
     importlib.import_module("engine.flower.runtimes")
-    sys.setswitchinterval(interval)
 
 
 def _drain(worker: Registration, idle_seconds: float) -> None:

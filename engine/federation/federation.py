@@ -15,6 +15,7 @@ import numpy as np
 from engine.config import ExperimentConfig
 from engine.federation import heterogeneity
 from engine.federation.cameras import look_through
+from engine.federation.painter import Painter
 from engine.federation.questions import FAMILIES, Question, ask
 from engine.federation.scenes import Scenes, render, sample_scenes
 from engine.federation.words import HOUSE, say
@@ -161,34 +162,47 @@ class Federation:
 
     def paint(self, k: int, split: str, n: int | None = None) -> tuple[Example, ...]:
         """As ``examples``, but not kept."""
+        return self._with_items(k, split, self.pictures(k, split, n))
+
+    def pictures(self, k: int, split: str, n: int | None = None) -> np.ndarray:
+        """The pictures of ``examples``, (n, height, width, 3) uint8."""
         scenes = self.outline(k, split).scenes
-        items = self.items(k, split)[:n]
         camera, strength = heterogeneity.camera_of(self.config, k)
         noise = rng(self.config.seed, "camera", self._drawn(split), k)
-        pictures = render(scenes.take(np.arange(len(items))))
-        images = look_through(camera, pictures, strength, noise)
-        return tuple(
-            Example(**vars(item), image=image) for item, image in zip(items, images, strict=True)
-        )
+        clean = render(scenes.take(np.arange(len(scenes))[:n]))
+        return look_through(camera, clean, strength, noise)
 
     def paint_ahead(self, wanted: Iterable[tuple[int, str]]) -> None:
-        """Start to paint these sets in the background; ``painted`` fetches them."""
+        """Start to paint these sets in another process; ``painted`` fetches them."""
         for key in wanted:
             if key not in self._ahead:
-                self._ahead[key] = _painter().submit(self.paint, *key)
+                self._ahead[key] = _waiting_room().submit(self._paint_elsewhere, *key)
 
     def painted(self, k: int, split: str) -> tuple[Example, ...]:
         """A set that was painted ahead, or is painted now; not kept."""
         ahead = self._ahead.pop((k, split), None)
         return ahead.result() if ahead else self.paint(k, split)
 
+    def _paint_elsewhere(self, k: int, split: str) -> tuple[Example, ...]:
+        images = _painter.paint(self.config, k, split)
+        return self.paint(k, split) if images is None else self._with_items(k, split, images)
+
+    def _with_items(self, k: int, split: str, images: np.ndarray) -> tuple[Example, ...]:
+        items = self.items(k, split)
+        pairs = zip(items[: len(images)], images, strict=True)
+        return tuple(Example(**vars(item), image=image) for item, image in pairs)
+
     def is_painting(self) -> bool:
         """Whether the background is at work."""
         return not all(future.done() for future in self._ahead.values())
 
 
+_painter = Painter()
+
+
 @lru_cache(maxsize=1)
-def _painter() -> ThreadPoolExecutor:
+def _waiting_room() -> ThreadPoolExecutor:
+    """The thread that waits for the painter."""
     return ThreadPoolExecutor(1, thread_name_prefix="painter")
 
 

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from db import queries
+from engine import config as config_module
 from engine.analysis import NEWCOMER_SAMPLES, cross_matrix, newcomer
 from engine.config import ExperimentConfig
 from engine.launcher import NotPossible
@@ -23,7 +24,8 @@ def finished(tiny):
 def test_the_diagonal_of_the_matrix_is_what_the_run_has_stored(finished):
     fedit, plora = finished
     for summary, variant in ((fedit, "global"), (plora, "personal")):
-        matrix = cross_matrix(summary.run)
+        clients, matrix = cross_matrix(summary.run)
+        assert clients == [0, 1, 2]
         assert len(matrix) == 3 and all(len(row) == 3 for row in matrix)
         own = {
             row.client: row.accuracy
@@ -31,7 +33,18 @@ def test_the_diagonal_of_the_matrix_is_what_the_run_has_stored(finished):
             if (row.round, row.variant, row.scope) == (2, variant, "own")
         }
         assert [matrix[k][k] for k in range(3)] == pytest.approx([own[k] for k in range(3)])
-    assert cross_matrix(fedit.run)[0] == cross_matrix(fedit.run)[2], "one model for all"
+    [first, _, last] = cross_matrix(fedit.run)[1]
+    assert first == last, "one model for all"
+
+
+def test_the_matrix_is_of_the_clients_that_were_tested(tiny, monkeypatch):
+    monkeypatch.setattr(config_module, "MOST_TESTED", 2)
+    values = {"strategies": ["fedit"], "clients": 5, "rounds": 1, "seed": 3}
+    [summary] = run(ExperimentConfig.parse({**tiny.model_dump(), **values}))
+    tested = sorted(queries.used_accuracies(summary.run, "own"))
+    clients, matrix = cross_matrix(summary.run)
+    assert set(clients) <= set(tested) and len(clients) == len(matrix) == 2
+    assert clients != [0, 1], "a draw, not the first"
 
 
 def test_a_newcomer_starts_from_what_is_shared_and_learns(finished):

@@ -4,10 +4,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from db import queries, records
-from db.engine import HEAD, _engine, database_url, reading, writing
+from db.engine import HEAD, DatabaseTooNew, _engine, database_url, reading, writing
 from db.tables import Base, Evaluation, Experiment, Prediction, Run
 from engine import launcher
 from engine.worker import registered
@@ -24,6 +25,15 @@ def test_migrations_give_the_tables_of_the_models():
         context = MigrationContext.configure(connection)
         assert compare_metadata(context, Base.metadata) == []
         assert context.get_current_revision() == HEAD
+
+
+def test_a_database_of_a_newer_lab_is_refused_in_a_sentence(tmp_path, monkeypatch):
+    with writing() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    _engine.cache_clear()
+    with pytest.raises(DatabaseTooNew, match=r"newer lab \(step 9999; this one knows \d{4}\)"):
+        queries.runs()
+    _engine.cache_clear()
 
 
 def test_sqlite_is_in_wal_mode_and_readers_cannot_write():

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from engine.config import ExperimentConfig, HeterogeneityKind
+from engine.federation import federation as federation_module
 from engine.federation import heterogeneity
 from engine.federation.distance import distance
 from engine.federation.federation import Example, Federation
@@ -114,3 +115,32 @@ def test_pooled_test_holds_the_same_number_of_every_client():
 def test_a_client_that_does_not_exist_is_refused():
     with pytest.raises(IndexError, match="0 to 3"):
         federation().examples(4, "test")
+
+
+def test_what_another_process_paints_is_what_this_one_paints(tiny, monkeypatch):
+    config = tiny.model_copy(update={"seed": 5})
+    one_federation, same = Federation(config), Federation(config)
+    one_federation.paint_ahead([(0, "test"), (1, "train")])
+    painted = [one_federation.painted(0, "test"), one_federation.painted(1, "train")]
+    assert federation_module._painter._process.poll() is None
+    for found, wanted in zip(painted, (same.paint(0, "test"), same.paint(1, "train")), strict=True):
+        assert [vars(e).keys() for e in found] == [vars(e).keys() for e in wanted]
+        for one, other in zip(found, wanted, strict=True):
+            assert (one.item, one.question, one.answer) == (
+                other.item,
+                other.question,
+                other.answer,
+            )
+            assert np.array_equal(one.image, other.image)
+
+
+def test_a_painter_that_dies_costs_nothing_but_time(tiny):
+    one_federation = Federation(tiny.model_copy(update={"seed": 6}))
+    one_federation.paint_ahead([(0, "test")])
+    one_federation.painted(0, "test")
+    process = federation_module._painter._process
+    process.kill()
+    process.wait()
+    one_federation.paint_ahead([(1, "test"), (0, "test")])
+    assert len(one_federation.painted(1, "test")) == len(one_federation.painted(0, "test")) == 48
+    assert federation_module._painter._process.pid != process.pid, "and a new one has come"
