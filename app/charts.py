@@ -133,7 +133,8 @@ def small_lines(
             hovertemplate=f"{name}<br>round %{{x}}: %{{y:{_format(accuracy)}}}<extra></extra>",
         )
     last = max((x for points in series.values() for x, _ in points), default=1)
-    return _finish(figure, last, accuracy, height=240)
+    figure = _finish(figure, last, accuracy, height=240)
+    return figure.update_layout(legend={"y": 1, "yanchor": "bottom"})
 
 
 def cosines(rounds: Sequence[Round]) -> go.Figure:
@@ -152,6 +153,12 @@ def drifts(rows: Sequence[ClientRound]) -> go.Figure:
     return small_lines(
         {name: list(_means(rows, f"drift_{name.lower()}").items()) for name in ("A", "B")}
     )
+
+
+def epsilons(rounds: Sequence[Round]) -> go.Figure:
+    """The privacy spent after each round."""
+    figure = small_lines({"ε": [(row.round, row.epsilon) for row in rounds]})
+    return figure.update_yaxes(tickformat="~s")
 
 
 def evenness(run: Run, rows: Sequence[Evaluation]) -> go.Figure:

@@ -76,7 +76,7 @@ class Lora(_Strict):
 class Privacy(_Strict):
     """Noise on what a client sends, in every round (engine/privacy.py)."""
 
-    clip: float = Field(0.0, ge=0, le=1000, title="Privacy: clip to this norm (0: off)")
+    clip: float = Field(0.0, ge=0, le=1000, title="Privacy: clip (0: off)")
     noise: float = Field(0.0, ge=0, le=100, title="Privacy: noise, in clips")
     delta: float = Field(1e-5, gt=0, lt=1, title="Privacy: δ")
 

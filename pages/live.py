@@ -153,16 +153,16 @@ def show_fairness(run: Run) -> None:
 
 def show_privacy(run: Run) -> None:
     """What has been spent of the clients' privacy."""
-    spent = [(row.round, row.epsilon) for row in queries.rounds(run.id) if row.epsilon is not None]
-    if not spent:
+    rounds = queries.rounds(run.id)
+    if not rounds or rounds[-1].epsilon is None:
         return
     privacy = ExperimentConfig.model_validate(run.experiment.config).privacy
     with st.expander("What is spent of the clients' privacy"):
         st.markdown(
-            f"**ε after each round, at δ = {privacy.delta:g}; now {spent[-1][1]:.1f}** "
+            f"**ε after each round, at δ = {privacy.delta:g}; now {rounds[-1].epsilon:,.1f}** "
             "(differential privacy of all that a client has sent)"
         )
-        st.plotly_chart(charts.small_lines({"ε": spent}), key="epsilon")
+        st.plotly_chart(charts.epsilons(rounds), key="epsilon")
         st.caption("Small is private: near 1 is a strong promise, above 10 a weak one.")
 
 

@@ -7,6 +7,7 @@ import click
 import pytest
 
 from engine import cli
+from engine.cli_options import config_of
 from engine.paths import ASSETS, ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -25,7 +26,7 @@ def test_engine_commands_parse(line):
     context = command.make_context(name, arguments)  # raises on an unknown option
     if {"preset", "set_"} <= context.params.keys():
         parameters = context.params
-        cli._config(parameters["preset"], None, parameters["set_"], None)
+        config_of(parameters["preset"], changes=parameters["set_"])
 
 
 def test_there_are_commands_and_all_linked_files_exist():
