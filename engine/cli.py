@@ -205,6 +205,15 @@ def newcomer(run_id: RunId, as_json: Json = False) -> None:
 
 
 @app.command()
+def export(run_id: RunId, folder: Annotated[Path, typer.Argument(help="A new folder.")]) -> None:
+    """Write a run's models as PEFT adapters that work without the lab."""
+    from engine.export import export as write
+
+    write(run_id, folder)
+    typer.echo(f"run {run_id} is in {folder}")
+
+
+@app.command()
 def worker(
     idle: Annotated[float, typer.Option(help="Leave after so many seconds without a run.")] = 900,
 ) -> None:

@@ -9,6 +9,7 @@ from db import queries
 from db.tables import Run, now
 from engine import launcher
 from engine.config import ExperimentConfig
+from engine.export import zipped
 from engine.sizes import adapter_size
 
 ACTIVE = ("queued", "running")
@@ -63,6 +64,16 @@ def show_buttons(run: Run) -> None:
             st.rerun()
         if run.rounds_done:
             st.page_link(ASK, label="Ask its models →", query_params={"run": str(run.id)})
+        if run.status not in ACTIVE and run.rounds_done:
+            st.download_button(
+                "Export adapters",
+                lambda: zipped(run.id),
+                f"run-{run.id}.zip",
+                "application/zip",
+                on_click="ignore",
+                help="Every client's model as a PEFT adapter, with config and metrics.",
+                key="export",
+            )
         others = [other for other in queries.runs_of(run.experiment_id) if other.id != run.id]
         if others:
             st.markdown("Same clients, same data:", width="content")

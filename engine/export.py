@@ -1,0 +1,150 @@
+"""A finished run as a folder that works without the lab: PEFT adapters, config and metrics."""
+
+from __future__ import annotations
+
+import csv
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from db import queries
+from engine.launcher import NotPossible
+from engine.paths import BUNDLED_MODEL
+from engine.strategies import STRATEGIES
+
+if TYPE_CHECKING:
+    from engine.config import Lora
+    from engine.vlm.stacked import Factors
+
+_SMALL = 1e-6  # of the largest singular value: rounding, not a direction
+
+
+def export(run_id: int, folder: Path) -> None:
+    """Write ``clients/<k>/``, ``global/``, ``config.yaml``, ``metrics.csv`` and ``README.md``.
+
+    ``clients/<k>/`` is the model that client k uses; ``global/`` is there where the strategy has a
+    global model. Raises NoSuchRun, and NotPossible where there is nothing to export or the folder
+    holds something already.
+    """
+    from engine import checkpoints
+    from engine.answers import run_config, usable_run
+    from engine.flower.site import Site
+
+    run = usable_run(run_id, 0)
+    rule = STRATEGIES[run.strategy]
+    if not rule.variants:
+        raise NotPossible(f"run {run_id} ({run.strategy}) has trained nothing to export")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise NotPossible(f"{folder} is not empty; name a new folder")
+    stored = run_config(run)
+    config, shared = stored.config, checkpoints.read_shared(stored.folder, run.rounds_done)
+    for k in range(config.clients):
+        factors = Site(stored, k).factors(rule.used_variant(), shared, run.rounds_done)
+        write_adapter(folder / "clients" / str(k), factors, config.lora)
+    if "global" in rule.variants:
+        write_adapter(folder / "global", Site(stored, 0).bench.initial | shared, config.lora)
+    (folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
+    _write_metrics(folder / "metrics.csv", run_id)
+    (folder / "README.md").write_text(_readme(run_id, run.strategy), encoding="utf-8")
+
+
+def zipped(run_id: int) -> bytes:
+    """What ``export`` writes, as a zip file. Raises NoSuchRun, NotPossible."""
+    buffer = BytesIO()
+    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(buffer, "w") as archive:
+        export(run_id, Path(folder))
+        for path in sorted(Path(folder).rglob("*")):
+            archive.write(path, Path(f"run-{run_id}") / path.relative_to(folder))
+    return buffer.getvalue()
+
+
+def write_adapter(folder: Path, factors: Factors, lora: Lora) -> None:
+    """Write factors as an adapter folder that ``PeftModel.from_pretrained`` loads.
+
+    Offsets of the frozen weights become part of the adapter, at the rank that this takes.
+    """
+    from peft import LoraConfig
+    from safetensors.torch import save_file
+
+    from engine.vlm.factors import OFFSET, axis_of, factor_of, language_layers
+
+    shifted = any(factor_of(name) == OFFSET for name in factors)
+    if shifted:
+        factors = merged(factors, lora.alpha)
+    name, value = next(iter(factors.items()))
+    rank = value.shape[axis_of(name)]
+    folder.mkdir(parents=True)
+    LoraConfig(
+        r=rank,
+        lora_alpha=rank if shifted else lora.alpha,
+        target_modules=language_layers(lora.targets),
+        base_model_name_or_path=str(BUNDLED_MODEL),
+        inference_mode=True,
+    ).save_pretrained(folder)
+    save_file(
+        {f"base_model.model.{name}.weight": value.contiguous() for name, value in factors.items()},
+        folder / "adapter_model.safetensors",
+        metadata={"format": "pt"},
+    )
+
+
+def merged(factors: Mapping[str, object], alpha: float) -> Factors:
+    """One adapter of scale 1 for what factors and offsets add together, by singular values."""
+    import torch
+    from torch.nn import functional as F
+
+    from engine.vlm.factors import OFFSET, A, B, factor_of
+
+    parts: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+    for layer in (n.removesuffix(f".{A}") for n in factors if factor_of(n) == A):
+        a, b = (factors[f"{layer}.{factor}"].double() for factor in (A, B))
+        whole = alpha / len(a) * b @ a
+        if (offset := factors.get(f"{layer}.{OFFSET}")) is not None:
+            whole = whole + offset.double()
+        u, s, vt = torch.linalg.svd(whole, full_matrices=False)
+        kept = max(1, int((s > _SMALL * s[0]).sum()))
+        parts[layer] = vt[:kept].float(), (u[:, :kept] * s[:kept]).float()
+    rank = max(len(a) for a, _ in parts.values())
+    found: Factors = {}
+    for layer, (a, b) in parts.items():
+        found[f"{layer}.{A}"] = F.pad(a, (0, 0, 0, rank - len(a)))
+        found[f"{layer}.{B}"] = F.pad(b, (0, rank - len(a)))
+    return found
+
+
+def _write_metrics(path: Path, run_id: int) -> None:
+    rows = queries.round_client_rows(run_id)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _readme(run_id: int, strategy: str) -> str:
+    rule = STRATEGIES[strategy]
+    has_global = (
+        "`global/` is the server's model."
+        if "global" in rule.variants
+        else "There is no `global/`: with this strategy no model is common to all clients."
+    )
+    return f"""# Run {run_id}: {rule.title}
+
+`clients/<k>/` is the model that client k uses. {has_global} All are plain PEFT adapters of the base
+model that `adapter_config.json` names. `config.yaml` runs the experiment again
+(`python -m engine run --config config.yaml`), `metrics.csv` has every round and client.
+
+```python
+from peft import PeftModel
+from PIL import Image
+from transformers import AutoModelForImageTextToText as Base, AutoProcessor
+
+base, picture = "{BUNDLED_MODEL}", Image.open("picture.png").convert("RGB")
+processor = AutoProcessor.from_pretrained(base)
+model = PeftModel.from_pretrained(Base.from_pretrained(base), "clients/0").eval()
+inputs = processor(text=["How many things are there?"], images=[picture], return_tensors="pt")
+print(processor.batch_decode(model.generate(**inputs, num_beams=1), skip_special_tokens=True)[0])
+```
+"""
