@@ -20,6 +20,9 @@ from engine.strategies import STRATEGIES
 KINDS = ("concept", "domain", "label", "task", "mixed")
 LEVELS = (0.0, 0.5, 1.0)
 COMPARED = ("fedit", "plora", "fedsa", "ffa", "local", "feddpa")
+AVERAGING = tuple(
+    key for key, rule in STRATEGIES.items() if rule.shared and rule.phases(ExperimentConfig())
+)
 SEEDS = 5
 LEARNING_RATES = (1e-3, 3e-3, 1e-2)
 _CHOSEN_AT = 0.5  # level, with seed 0, on validation sets
@@ -29,13 +32,18 @@ PAPER = 0.245  # what the paper claims, on other data (arXiv 2507.17088)
 
 @dataclass(frozen=True)
 class Plan:
-    """Strategies × kinds × levels × seeds, on a config that is otherwise ``base``."""
+    """Strategies × kinds × levels × seeds, on a config that is otherwise ``base``.
+
+    ``tied`` are to be as good as each other where all clients are alike; those of them that are not
+    compared elsewhere train at FedIT's learning rate.
+    """
 
     strategies: Sequence[str] = COMPARED
     kinds: Sequence[str] = KINDS
     levels: Sequence[float] = LEVELS
     seeds: int = SEEDS
     base: ExperimentConfig = ExperimentConfig()
+    tied: Sequence[str] = AVERAGING
 
     @classmethod
     def of(cls, lists: dict[str, list[str]], seeds: int, base: ExperimentConfig) -> Plan:
@@ -51,7 +59,8 @@ class Plan:
         ]
         kinds = tuple(dict.fromkeys(found.kind for found in differences))
         levels = tuple(dict.fromkeys(found.level for found in differences))
-        return cls(base.strategies, kinds, levels, seeds, base)
+        tied = () if "strategies" in lists or 0 not in levels else AVERAGING
+        return cls(base.strategies, kinds, levels, seeds, base, tied)
 
     def config(self, strategy: str, rate: float, seed: int, **values: Any) -> ExperimentConfig:
         """One run's config. Who trains two adapters takes half the steps for each."""
@@ -122,6 +131,7 @@ class Results:
     rates: dict[str, dict[float, float]]  # strategy -> learning rate -> validation accuracy
     outcomes: list[Outcome]
     at_headline: list[Outcome]
+    alike: list[Outcome]  # of the plan's ``tied``, at level 0
 
     def rate(self, strategy: str) -> float:
         """The learning rate that was best on the validation sets."""
@@ -182,14 +192,23 @@ def measure(plan: Plan) -> Results:
         s: [plan.config(s, _best(rates[s]), seed, **HEADLINE) for seed in range(plan.seeds)]
         for s in plan.strategies
     }
+    alike = {
+        s: [
+            plan.config(s, _best(rates.get(s, rates["fedit"])), seed, heterogeneity={"level": 0})
+            for seed in range(plan.seeds)
+        ]
+        for s in plan.tied
+    }
     runs = run_grid("headline", [config for configs in eight.values() for config in configs])
     runs |= run_grid("grid", [config for configs in grid.values() for config in configs])
+    runs |= run_grid("all alike", [config for configs in alike.values() for config in configs])
     kind, level = HEADLINE["heterogeneity"].values()
     return Results(
         plan,
         rates,
         [Outcome.of(*cell, [runs[c] for c in configs]) for cell, configs in grid.items()],
         [Outcome.of(s, kind, level, [runs[c] for c in configs]) for s, configs in eight.items()],
+        [Outcome.of(s, kind, 0.0, [runs[c] for c in configs]) for s, configs in alike.items()],
     )
 
 

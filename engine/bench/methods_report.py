@@ -51,6 +51,7 @@ def as_dict(results: Results) -> dict[str, Any]:
         "validation": results.rates,
         "cells": cells,
         "headline_cells": [asdict(outcome) for outcome in results.at_headline],
+        "alike": [asdict(outcome) for outcome in results.alike],
     }
 
 
@@ -156,17 +157,26 @@ def _share(results: Results) -> list[str]:
 
 
 def _tie(results: Results) -> list[str]:
-    if 0 not in results.plan.levels:
+    """Methods whose clients use an average, and those whose clients train a whole adapter too."""
+    if not results.alike:
         return []
-    averaging = [s for s in results.plan.strategies if STRATEGIES[s].shared]
-    own = {s: mean(results.outcome(s, results.plan.kinds[0], 0.0).own) for s in averaging}
-    best, worst = max(own, key=own.__getitem__), min(own, key=own.__getitem__)
+    own = {o.strategy: mean(o.own) for o in results.alike}
+    averaged = {s: value for s, value in own.items() if not STRATEGIES[s].dual}
+    best, worst = max(averaged, key=averaged.get), min(averaged, key=averaged.get)
+    rows = [f"| `{o.strategy}` | {Interval.of(o.own).points()} |" for o in results.alike]
+    dual = " and ".join(f"`{s}`" for s in own if s not in averaged)
     return [
         "## Everyone alike (level 0)",
         "",
-        f"The {len(own)} averaging methods lie within {100 * (own[best] - own[worst]):.1f} points, "
-        f"from `{worst}` ({100 * own[worst]:.1f}) to `{best}` ({100 * own[best]:.1f}). At level 0 "
-        "the kinds are one and the same federation, run once.",
+        f"The {len(averaged)} methods that average all or one factor of what a client uses lie "
+        f"within {100 * (averaged[best] - averaged[worst]):.1f} points, from `{worst}` to "
+        f"`{best}`. A client of {dual} trains a whole adapter of its own besides, with half the "
+        "steps for each. At level 0 the kinds are one and the same federation, run once; methods "
+        "that are not in the tables below train at the learning rate of `fedit`.",
+        "",
+        "| | own accuracy |",
+        "|---|---|",
+        *rows,
         "",
     ]
 

@@ -15,6 +15,7 @@ from engine.bench.methods import HEADLINE, Outcome, Plan, Results, measure, pair
 from engine.bench.methods_report import as_dict, share_differences, write_report
 from engine.config import ConfigError, ExperimentConfig
 from engine.federation.federation import Federation
+from engine.strategies import STRATEGIES as RULES
 
 STRATEGIES = ("fedit", "plora", "fedsa", "local", "feddpa")
 
@@ -34,7 +35,8 @@ def results(own: dict[str, list[float]], kinds=("mixed",), levels=(0.0, 1.0)) ->
     plan = Plan(tuple(own), kinds, levels, len(own["fedit"]))
     cells = [outcome(s, k, level) for k in kinds for level in levels for s in own]
     rates = {s: dict.fromkeys(methods.LEARNING_RATES, 0.5) | {3e-3: 0.9} for s in own}
-    return Results(plan, rates, cells, [outcome(s, "mixed", 0.8) for s in own])
+    alike = [outcome(s, "mixed", 0.0) for s in own if RULES[s].shared]
+    return Results(plan, rates, cells, [outcome(s, "mixed", 0.8) for s in own], alike)
 
 
 def test_an_interval_is_students():
@@ -55,17 +57,29 @@ def test_the_headline_counts_gains_clients_and_worst_clients():
 
 
 def test_the_report_says_what_was_found_and_nothing_else(tmp_path):
-    found = results({"fedit": [0.5, 0.4], "plora": [0.75, 0.6], "fedsa": [0.9, 0.7]})
+    own = {"fedit": [0.5, 0.4], "plora": [0.75, 0.6], "fedsa": [0.9, 0.7], "feddpa": [0.2, 0.1]}
+    found = results(own)
     assert share_differences(found)["mixed"].mean == pytest.approx(0.125)
     write_report(found, tmp_path)
     page = (tmp_path / "RESULTS.md").read_text()
     assert "gains **+50.0 [+50.0, +50.0] %**" in page and "2 seeds" in page
     assert "Undecided, the interval holds 0, is `mixed` (+12.5" in page
-    assert "3 averaging methods lie within 35.0 points, from `fedit` (45.0) to `fedsa`" in page
+    assert "The 3 methods that average" in page
+    assert "lie within 35.0 points, from `fedit` to `fedsa`. A client of `feddpa` trains" in page
     stored = json.loads((tmp_path / "results.json").read_text())
     assert stored == json.loads(json.dumps(as_dict(found)))
     assert set(stored["headline"]) >= {"mean", "low", "high", "seeds", "clients_improved"}
-    assert stored["learning_rates"] == dict.fromkeys(("fedit", "plora", "fedsa"), 3e-3)
+    assert stored["learning_rates"] == dict.fromkeys(own, 3e-3)
+
+
+def test_the_whole_comparison_is_that_of_the_issue_and_a_smaller_one_has_no_more():
+    whole = Plan.of({}, 5, ExperimentConfig())
+    assert whole.strategies == ("fedit", "plora", "fedsa", "ffa", "local", "feddpa")
+    assert whole.kinds == ("concept", "domain", "label", "task", "mixed")
+    assert whole.levels == (0, 0.5, 1) and whole.tied == methods.AVERAGING
+    assert {"fedprox", "rolora", "fedex", "flora", "hetlora", "flexlora"} <= set(whole.tied)
+    assert not {"local", "zero-shot", "centralized"} & set(whole.tied)
+    assert Plan.of({"strategies": ["fedit"]}, 1, ExperimentConfig()).tied == ()
 
 
 def test_all_take_the_same_number_of_steps():
