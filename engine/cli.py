@@ -21,8 +21,8 @@ from db import queries
 from db.engine import DatabaseTooNew
 from engine import launcher
 from engine.bench.cli import bench
-from engine.cli_options import ConfigFile, Json, Preset, Runtime, Set, config_of
-from engine.config import ConfigError
+from engine.cli_options import ConfigFile, Json, Preset, Runtime, Set, changed, config_of
+from engine.config import ConfigError, ExperimentConfig
 from engine.paths import BUNDLED_MODEL, home
 from engine.pictures import BadPicture, read_picture
 
@@ -67,7 +67,19 @@ def submit(
     as_json: Json = False,
 ) -> None:
     """Queue an experiment for the background worker and return."""
-    experiment, runs = launcher.submit(config_of(preset, config, set_, runtime))
+    _submit(config_of(preset, config, set_, runtime), as_json)
+
+
+@app.command()
+def clone(run_id: RunId, set_: Set = None, as_json: Json = False) -> None:
+    """Queue a run once more as an experiment of its own, perhaps with changes."""
+    run = queries.run(run_id)
+    values = {**run.experiment.config, "strategies": [run.strategy]}
+    _submit(changed(values, set_), as_json)
+
+
+def _submit(config: ExperimentConfig, as_json: bool) -> None:
+    experiment, runs = launcher.submit(config)
     if as_json:
         typer.echo(json.dumps({"experiment": experiment, "runs": runs}))
     else:

@@ -38,13 +38,18 @@ def config_of(
     """The config from a preset or a file and the changes to it; raises ConfigError."""
     if preset_name and file:
         raise ConfigError("--preset and --config exclude each other")
-    values: dict[str, Any] = preset(preset_name) if preset_name else {}
+    values = preset(preset_name) if preset_name else {}
     if file:
         if not file.is_file():
             raise ConfigError(f"config: there is no file {file}")
         values = read_yaml(file.read_text(encoding="utf-8"))
-    for change in changes or []:
-        values = set_value(values, change)
     if runtime is not None:
         values = {**values, "runtime": runtime}
+    return changed(values, changes)
+
+
+def changed(values: dict[str, Any], changes: list[str] | None) -> ExperimentConfig:
+    """A config with ``key=value`` changes put in; raises ConfigError."""
+    for change in changes or []:
+        values = set_value(values, change)
     return ExperimentConfig.parse(values)

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from db import queries
 from engine import cli
 from engine.config import ExperimentConfig
 from engine.paths import ROOT
@@ -39,6 +40,13 @@ def no_picture(tmp_path_factory):
         (["run", "--frobnicate"], "frobnicate"),
         (["frobnicate"], "frobnicate"),
         (["show", "99"], "no run 99"),
+        (["clone", "99"], "no run 99"),
+        (["tradeoff", "99"], "no run 99"),
+        (["export", "99", "nowhere"], "no run 99"),
+        (["bench", "methods", "--kinds", "moon"], "heterogeneity.kind: "),
+        (["bench", "methods", "--report", "--levels", "0"], "--report writes the whole"),
+        (["run", "--set", "lora.client_ranks=8,99"], "lora.client_ranks: "),
+        (["run", "--set", "privacy.noise=1"], "privacy.noise: needs privacy.clip"),
         (["show", "first"], "first"),
         (["stop", "99"], "no run 99"),
         (["resume", "99"], "no run 99"),
@@ -51,6 +59,21 @@ def test_a_mistake_gives_one_line_and_status_2(capsys, arguments, words):
     status, out, err = call(capsys, *arguments)
     assert status == 2 and out == ""
     assert words in err and err.count("\n") == 1 and err.startswith("error: ")
+
+
+def test_a_run_can_be_cloned_with_changes(capsys, started):
+    _, out, _ = call(capsys, "submit", "--preset", "tiny", "--set", "seed=4", "--json")
+    run_id = json.loads(out)["runs"][1]
+    status, out, err = call(capsys, "clone", str(run_id), "--set", "rounds=3", "--json")
+    assert (status, err) == (0, "")
+    [clone] = json.loads(out)["runs"]
+    one, other = (queries.run(number) for number in (run_id, clone))
+    assert (other.strategy, other.rounds, other.status) == (one.strategy, 3, "queued")
+    assert other.experiment.config == {
+        **one.experiment.config,
+        "strategies": [one.strategy],
+        "rounds": 3,
+    }
 
 
 def test_an_upload_that_is_no_picture(capsys, no_picture):
