@@ -53,7 +53,7 @@ class Centralized(LoraStrategy):
             bench.initial | to_factors(self.sent),
             pool,
             -(-config.local_steps * rows // batch),
-            rng(config.seed, "batches", server_round, "pool"),
+            rng(config.seed, "batches", server_round, clients[0]),
         )
         factors, loss = train(
             bench.vlm,
