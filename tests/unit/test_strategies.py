@@ -173,7 +173,9 @@ def test_before_training_every_variant_is_the_base(key, setting):
             assert len(same) == 1
 
 
-@pytest.mark.parametrize("key", ["fedit", "fedprox", "plora", "fedsa", "fedex", "hetlora", "ditto"])
+@pytest.mark.parametrize(
+    "key", ["centralized", "fedit", "fedprox", "plora", "fedsa", "fedex", "hetlora", "ditto"]
+)
 def test_a_lone_client_trains_as_if_it_were_alone(key, setting):
     values = {"clients": 1, "fedprox": {"mu": 0.0}, "ditto": {"lam": 0.0}}
     [local] = run(with_strategy(setting, "local", **values))
