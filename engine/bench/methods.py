@@ -65,7 +65,7 @@ class Plan:
     def config(self, strategy: str, rate: float, seed: int, **values: Any) -> ExperimentConfig:
         """One run's config. Who trains two adapters takes half the steps for each."""
         rule = STRATEGIES[strategy]
-        steps = max(1, self.base.local_steps // len(rule.phases(self.base)))
+        steps = max(1, self.base.local_steps // max(1, len(rule.phases(self.base))))
         given = {"strategies": [strategy], "learning_rate": rate, "seed": seed}
         given |= {"local_steps": steps, **values}
         named = ExperimentConfig.parse(self.base.model_dump() | given)
@@ -178,38 +178,32 @@ def paired(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
 
 
 def measure(plan: Plan) -> Results:
-    """Choose learning rates, then run the grid and the headline; raises RunsFailed."""
+    """Choose learning rates, then run the headline and the grid; raises RunsFailed."""
     rates = _rates(plan)
-    cells = [(s, k, level) for k in plan.kinds for level in plan.levels for s in plan.strategies]
+
+    def over_seeds(strategy: str, **values: Any) -> list[ExperimentConfig]:
+        rate = _best(rates.get(strategy) or rates["fedit"])
+        return [plan.config(strategy, rate, seed, **values) for seed in range(plan.seeds)]
+
+    kind, level = HEADLINE["heterogeneity"].values()
+    headline = {(s, kind, level): over_seeds(s, **HEADLINE) for s in plan.strategies}
     grid = {
-        cell: [
-            plan.config(cell[0], _best(rates[cell[0]]), seed, heterogeneity=_differ(*cell[1:]))
-            for seed in range(plan.seeds)
-        ]
-        for cell in cells
-    }
-    eight = {
-        s: [plan.config(s, _best(rates[s]), seed, **HEADLINE) for seed in range(plan.seeds)]
+        (s, kind, level): over_seeds(s, heterogeneity=_differ(kind, level))
+        for kind in plan.kinds
+        for level in plan.levels
         for s in plan.strategies
     }
-    alike = {
-        s: [
-            plan.config(s, _best(rates.get(s, rates["fedit"])), seed, heterogeneity={"level": 0})
-            for seed in range(plan.seeds)
-        ]
-        for s in plan.tied
-    }
-    runs = run_grid("headline", [config for configs in eight.values() for config in configs])
-    runs |= run_grid("grid", [config for configs in grid.values() for config in configs])
-    runs |= run_grid("all alike", [config for configs in alike.values() for config in configs])
-    kind, level = HEADLINE["heterogeneity"].values()
-    return Results(
-        plan,
-        rates,
-        [Outcome.of(*cell, [runs[c] for c in configs]) for cell, configs in grid.items()],
-        [Outcome.of(s, kind, level, [runs[c] for c in configs]) for s, configs in eight.items()],
-        [Outcome.of(s, kind, 0.0, [runs[c] for c in configs]) for s, configs in alike.items()],
-    )
+    alike = {(s, kind, 0.0): over_seeds(s, heterogeneity={"level": 0}) for s in plan.tied}
+    at_headline = _outcomes("headline", headline)
+    return Results(plan, rates, _outcomes("grid", grid), at_headline, _outcomes("alike", alike))
+
+
+def _outcomes(
+    title: str, wanted: dict[tuple[str, str, float], list[ExperimentConfig]]
+) -> list[Outcome]:
+    """Run what is missing; the outcomes by strategy, kind and level."""
+    runs = run_grid(title, [config for configs in wanted.values() for config in configs])
+    return [Outcome.of(*cell, [runs[c] for c in configs]) for cell, configs in wanted.items()]
 
 
 def _rates(plan: Plan) -> dict[str, dict[float, float]]:
