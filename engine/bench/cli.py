@@ -86,7 +86,9 @@ def methods(
 
     chosen = {"strategies": strategies, "kinds": kinds, "levels": levels}
     if report and (set_ or any(chosen.values())):
-        raise ConfigError("--report writes the whole comparison: it takes no other option")
+        raise ConfigError("--report writes the whole comparison: it takes no option but --seeds")
+    if report and seeds < 2:
+        raise ConfigError("--report writes intervals: it needs --seeds 2 or more")
     lists = {key: text.split(",") for key, text in chosen.items() if text}
     plan = bench_methods.Plan.of(lists, seeds, config_of(changes=set_))
     try:

@@ -27,6 +27,11 @@ class Interval:
         half = float(t.ppf(0.975, len(values) - 1)) * stdev(values) / sqrt(len(values))
         return cls(centre, centre - half, centre + half)
 
+    def short(self) -> str:
+        """As percent, with half the interval's width: ``81.3 ±2.3``."""
+        half = "" if self.high is None else f" ±{100 * (self.high - self.mean):.1f}"
+        return f"{100 * self.mean:.1f}{half}"
+
     def points(self, *, sign: bool = False) -> str:
         """As percent or percentage points: ``81.3 [79.0, 83.6]``."""
         form = "+.1f" if sign else ".1f"

@@ -57,10 +57,11 @@ def as_dict(results: Results) -> dict[str, Any]:
 
 def table(results: Results) -> Table:
     """Own accuracies for a terminal."""
-    found = Table("kind", "level", *results.plan.strategies)
+    title = "Own accuracy, % ± half the 95 % interval over seeds"
+    found = Table("kind", "level", *results.plan.strategies, title=title)
     for kind, level in _cells(results):
         own = (results.outcome(s, kind, level).own for s in results.plan.strategies)
-        found.add_row(kind, f"{level:g}", *(Interval.of(values).points() for values in own))
+        found.add_row(kind, f"{level:g}", *(Interval.of(values).short() for values in own))
     return found
 
 
@@ -80,7 +81,8 @@ def _page(results: Results) -> list[str]:
         "in brackets the 95 % interval over seeds (Student's t), of the model that a client would "
         "use: its own, or the global one where it has none. A seed changes pictures, words, "
         "partition and A₀. All take the same number of training steps; a client with two adapters "
-        "takes half of them for each.",
+        "takes half of them for each. Intervals are not corrected for the many comparisons, and "
+        "where `fedit` is near 100 % there is no room to gain.",
         "",
         *_headline(results),
         *_share(results),
@@ -138,7 +140,7 @@ def _share(results: Results) -> list[str]:
     sides = {
         "Sharing A (`fedsa`) is better under": [k for k, i in found.items() if i.low > 0],
         "Sharing B (`plora`) is better under": [k for k, i in found.items() if i.high < 0],
-        "Undecided, the interval holds 0, is": [
+        "Neither is surely better (the interval holds 0) under": [
             k for k, i in found.items() if i.low <= 0 <= i.high
         ],
     }

@@ -45,6 +45,7 @@ def no_picture(tmp_path_factory):
         (["export", "99", "nowhere"], "no run 99"),
         (["bench", "methods", "--kinds", "moon"], "heterogeneity.kind: "),
         (["bench", "methods", "--report", "--levels", "0"], "--report writes the whole"),
+        (["bench", "methods", "--report", "--seeds", "1"], "--seeds 2 or more"),
         (["run", "--set", "lora.client_ranks=8,99"], "lora.client_ranks: "),
         (["run", "--set", "privacy.noise=1"], "privacy.noise: needs privacy.clip"),
         (["show", "first"], "first"),

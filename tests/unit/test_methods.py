@@ -45,6 +45,10 @@ def test_an_interval_is_students():
     assert (found.mean, found.low, found.high) == pytest.approx((3, 3 - half, 3 + half), rel=1e-5)
     assert Interval.of([0.5]) == Interval(0.5, None, None)
     assert paired([0.5, 0.7], [0.4, 0.6]).low == pytest.approx(0.1)
+    assert (Interval(0.123, 0.1, 0.146).short(), Interval(0.5, None, None).short()) == (
+        "12.3 ±2.3",
+        "50.0",
+    )
     assert Interval(0.123, 0.1, 0.15).points(sign=True) == "+12.3 [+10.0, +15.0]"
 
 
@@ -63,7 +67,7 @@ def test_the_report_says_what_was_found_and_nothing_else(tmp_path):
     write_report(found, tmp_path)
     page = (tmp_path / "RESULTS.md").read_text()
     assert "gains **+50.0 [+50.0, +50.0] %**" in page and "2 seeds" in page
-    assert "Undecided, the interval holds 0, is `mixed` (+12.5" in page
+    assert "Neither is surely better (the interval holds 0) under `mixed` (+12.5" in page
     assert "The 3 methods that average" in page
     assert "lie within 35.0 points, from `fedit` to `fedsa`. A client of `feddpa` trains" in page
     stored = json.loads((tmp_path / "results.json").read_text())

@@ -1,0 +1,85 @@
+"""The published figures follow from the published accuracies, and from no others."""
+
+from __future__ import annotations
+
+import json
+from statistics import mean
+
+import pytest
+
+from engine.bench.intervals import Interval
+from engine.bench.methods import COMPARED, KINDS, LEVELS, SEEDS, paired
+from engine.paths import ROOT
+
+RESULTS = json.loads((ROOT / "benchmarks" / "results.json").read_text(encoding="utf-8"))
+PAGE = (ROOT / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def cell(strategy: str, kind: str, level: float) -> dict:
+    same = (strategy, kind, level)
+    return next(c for c in RESULTS["cells"] if (c["strategy"], c["kind"], c["level"]) == same)
+
+
+def test_the_whole_grid_is_there():
+    assert len(RESULTS["cells"]) == len(COMPARED) * len(KINDS) * len(LEVELS)
+    assert all(len(c["own"]) == len(set(c["runs"])) == SEEDS for c in RESULTS["cells"])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_intervals_and_differences_follow_from_the_accuracies(kind):
+    for level in LEVELS:
+        fedit = cell("fedit", kind, level)
+        for strategy in COMPARED:
+            found = cell(strategy, kind, level)
+            for measure, interval in found["intervals"].items():
+                again = Interval.of(found[measure])
+                assert (again.mean, again.low, again.high) == pytest.approx(
+                    tuple(interval.values())
+                )
+            difference = paired(found["own"], fedit["own"])
+            assert found["against_fedit"]["mean"] == pytest.approx(difference.mean, abs=1e-12)
+            clients = [sum(values) / len(values) for values in found["clients"]]
+            assert clients == pytest.approx(found["own"])
+            if strategy != "fedit":
+                assert difference.points(sign=True) in PAGE
+
+
+def test_the_headline_follows_from_its_accuracies_and_is_what_the_readme_says():
+    found = {c["strategy"]: c for c in RESULTS["headline_cells"]}
+    ours, theirs = found["plora"], found["fedit"]
+    gain = Interval.of([a / b - 1 for a, b in zip(ours["own"], theirs["own"], strict=True)])
+    headline = RESULTS["headline"]
+    assert [headline[k] for k in ("mean", "low", "high")] == pytest.approx(
+        [gain.mean, gain.low, gain.high]
+    )
+    pairs = [
+        pair
+        for seed in zip(ours["clients"], theirs["clients"], strict=True)
+        for pair in zip(*seed, strict=True)
+    ]
+    assert headline["clients_improved"] == sum(a > b for a, b in pairs)
+    assert headline["clients"] == len(pairs) == 8 * headline["seeds"]
+    assert f"**{gain.points(sign=True)} %**" in PAGE
+    assert f"**{100 * gain.mean:+.0f} %**" in README
+    assert f"from {100 * gain.low:+.0f} to {100 * gain.high:+.0f} %" in README
+    assert f"{headline['clients_improved']} of {headline['clients']} clients" in README
+
+
+def test_what_the_readme_says_of_sharing_a_or_b_and_of_the_tie():
+    def difference(kind: str) -> Interval:
+        levels = [level for level in LEVELS if level > 0]
+        means = {
+            s: [mean(v) for v in zip(*(cell(s, kind, at)["own"] for at in levels), strict=True)]
+            for s in ("fedsa", "plora")
+        }
+        return paired(means["fedsa"], means["plora"])
+
+    shown = {kind: difference(kind) for kind in KINDS}
+    assert all(0 < shown[kind].low < shown[kind].mean < 0.03 for kind in ("concept", "mixed"))
+    assert all(-0.03 < shown[kind].mean < shown[kind].high < 0 for kind in ("domain", "task"))
+    assert all(interval.points(sign=True) in PAGE for interval in shown.values())
+    tied = [mean(c["own"]) for c in RESULTS["alike"] if c["strategy"] not in ("feddpa", "ditto")]
+    assert len(tied) == 10 and max(tied) - min(tied) < 0.01
+    assert "sharing A (`fedsa`) is better where clients *say* things differently" in README
+    assert "ten averaging methods lie within one point" in README
