@@ -52,9 +52,10 @@ def runs_of(experiment_id: int) -> list[Run]:
 
 
 def done_runs() -> list[Run]:
-    """All finished runs, oldest first, each with its experiment."""
+    """All finished runs of this database's own experiments, oldest first."""
     with reading() as session:
-        return list(session.scalars(select(Run).where(Run.status == "done").order_by(Run.id)))
+        own = select(Run).join(Run.experiment).where(Run.status == "done", ~Experiment.bundled)
+        return list(session.scalars(own.order_by(Run.id)))
 
 
 def experiment_count() -> int:

@@ -8,6 +8,7 @@ import math
 import pytest
 
 from db import queries, records
+from engine import example
 from engine.bench import grid, methods
 from engine.bench.grid import RunsFailed, run_grid
 from engine.bench.intervals import Interval
@@ -125,6 +126,11 @@ def test_a_grid_runs_once_and_is_measured_from_what_is_stored(tiny, monkeypatch)
     assert found.outcome("plora", "label", 0.0).runs == found.outcome("plora", "mixed", 0.0).runs
     monkeypatch.setattr(grid, "run_in_foreground", None)
     assert measure(plan) == found, "nothing is run twice"
+
+
+def test_the_bundled_example_stands_for_no_measurement():
+    example.install()
+    assert queries.runs() and not queries.done_runs()
 
 
 def test_runs_that_fail_are_named(tiny, monkeypatch):

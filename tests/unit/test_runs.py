@@ -111,10 +111,10 @@ def test_a_killed_run_resumes_to_the_same_numbers(tiny, monkeypatch):
 
     save_round = server_module.Recorder.save_round
 
-    def die_in_round_two(self, round_, *rest):
-        if round_ == 2:
+    def die_in_round_two(self, row, *rest):
+        if row.round == 2:
             raise Killed  # after the checkpoint, before the commit
-        save_round(self, round_, *rest)
+        save_round(self, row, *rest)
 
     monkeypatch.setattr(server_module.Recorder, "save_round", die_in_round_two)
     with registered(takes_queue=False) as worker:
@@ -138,8 +138,8 @@ def test_a_killed_run_resumes_to_the_same_numbers(tiny, monkeypatch):
 def test_a_run_that_is_asked_to_stop_keeps_its_rounds_and_is_evaluated(tiny, monkeypatch):
     save_round = server_module.Recorder.save_round
 
-    def ask_after_round_one(self, round_, *rest):
-        save_round(self, round_, *rest)
+    def ask_after_round_one(self, row, *rest):
+        save_round(self, row, *rest)
         records.request_stop(self.run.run)
 
     monkeypatch.setattr(server_module.Recorder, "save_round", ask_after_round_one)
