@@ -42,8 +42,9 @@ def variant_lines(
             lines.append(Line("global", run.strategy, list(view), list(view.values())))
         means = _means([r for r in rows if r.variant == shown and r.scope == scope], value)
         if means:
-            style = "local" if run.strategy == "local" else shown
-            lines.append(Line(style, run.strategy, list(means), list(means.values())))
+            lines.append(
+                Line(_style(run.strategy), run.strategy, list(means), list(means.values()))
+            )
         base = _means([r for r in rows if (r.variant, r.scope) == ("base", scope)], value)
         if base and not any(line.style == "base" for line in lines):
             span = sorted({row.round for row in rows})
@@ -82,7 +83,7 @@ def per_client(run: Run, rows: Sequence[Evaluation]) -> go.Figure:
     Of more than MOST_LINES clients only the lowest, the median and the highest of each round.
     """
     shown = _used_variant(run)
-    style = STYLES["local" if run.strategy == "local" else shown]
+    style = STYLES[_style(run.strategy)]
     lines: dict[str, dict[int, float]] = defaultdict(dict)
     used = [row for row in rows if row.variant == shown and row.scope == "own"]
     for row in sorted(used, key=lambda row: row.client):
@@ -106,12 +107,10 @@ def per_client(run: Run, rows: Sequence[Evaluation]) -> go.Figure:
 
 
 def _spread(rows: Sequence[Evaluation]) -> dict[str, dict[int, float]]:
-    by_round: dict[int, list[float]] = defaultdict(list)
-    for row in rows:
-        by_round[row.round].append(row.accuracy)
+    by_round = _by_round(rows, "accuracy")
     measures = {"lowest": min, "median": median, "highest": max}
     return {
-        name: {round_: measure(by_round[round_]) for round_ in sorted(by_round)}
+        name: {round_: measure(values) for round_, values in by_round.items()}
         for name, measure in measures.items()
     }
 
@@ -163,14 +162,13 @@ def epsilons(rounds: Sequence[Round]) -> go.Figure:
 
 def evenness(run: Run, rows: Sequence[Evaluation]) -> go.Figure:
     """The worst client and the standard deviation over clients, own test sets, by round."""
-    by_round: dict[int, list[float]] = defaultdict(list)
-    for row in rows:
-        if (row.variant, row.scope) == (_used_variant(run), "own"):
-            by_round[row.round].append(row.accuracy)
+    shown = _used_variant(run)
+    used = [row for row in rows if (row.variant, row.scope) == (shown, "own")]
+    by_round = _by_round(used, "accuracy")
     return small_lines(
         {
-            "worst client": [(n, min(values)) for n, values in sorted(by_round.items())],
-            "standard deviation": [(n, pstdev(values)) for n, values in sorted(by_round.items())],
+            "worst client": [(n, min(values)) for n, values in by_round.items()],
+            "standard deviation": [(n, pstdev(values)) for n, values in by_round.items()],
         },
         accuracy=True,
     )
@@ -181,7 +179,6 @@ def own_over_pooled(points: Sequence[Tradeoff]) -> go.Figure:
     figure = go.Figure()
     for place, run in enumerate(dict.fromkeys((p.run, p.strategy) for p in points)):
         mine = [p for p in points if (p.run, p.strategy) == run]
-        style = "local" if run[1] == "local" else STRATEGIES[run[1]].used_variant()
         figure.add_scatter(
             x=[p.pooled for p in mine],
             y=[p.own for p in mine],
@@ -191,7 +188,7 @@ def own_over_pooled(points: Sequence[Tradeoff]) -> go.Figure:
             marker={
                 "size": 11,
                 "opacity": 0.75,
-                "color": STYLES[style].colour,
+                "color": STYLES[_style(run[1])].colour,
                 "symbol": SYMBOLS[place % len(SYMBOLS)],
             },
             hovertemplate="%{text}<br>own %{y:.0%}, pooled %{x:.0%}<extra></extra>",
@@ -248,12 +245,22 @@ def _used_variant(run: Run) -> str:
     return STRATEGIES[run.strategy].used_variant()
 
 
+def _style(strategy: str) -> str:
+    """The style in which the model that a client uses is drawn."""
+    return "local" if strategy == "local" else STRATEGIES[strategy].used_variant()
+
+
 def _means(rows: Iterable[Evaluation | ClientRound], value: str) -> dict[int, float]:
-    by_round: dict[int, list[float]] = defaultdict(list)
+    return {round_: sum(v) / len(v) for round_, v in _by_round(rows, value).items()}
+
+
+def _by_round(rows: Iterable[Evaluation | ClientRound], value: str) -> dict[int, list[float]]:
+    """The known values of all clients by round, in order."""
+    found: dict[int, list[float]] = defaultdict(list)
     for row in rows:
-        if (found := getattr(row, value)) is not None:
-            by_round[row.round].append(found)
-    return {round_: sum(v) / len(v) for round_, v in sorted(by_round.items())}
+        if (known := getattr(row, value)) is not None:
+            found[row.round].append(known)
+    return dict(sorted(found.items()))
 
 
 def _format(accuracy: bool) -> str:

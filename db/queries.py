@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import func, select
@@ -229,9 +229,15 @@ def tradeoffs(run_id: int) -> list[Tradeoff]:
 
     After the last round in which each was tested. Raises NoSuchRun.
     """
+    siblings = runs_of(run(run_id).experiment_id)
+    return tradeoffs_in([(other, evaluations(other.id)) for other in siblings])
+
+
+def tradeoffs_in(pairs: Iterable[tuple[Run, list[Evaluation]]]) -> list[Tradeoff]:
+    """``tradeoffs`` of runs whose evaluations are at hand."""
     found: list[Tradeoff] = []
-    for other in runs_of(run(run_id).experiment_id):
-        latest = _latest(evaluations(other.id))
+    for other, rows in pairs:
+        latest = _latest(rows)
         own, pooled = _used(latest, "own"), _used(latest, "pooled")
         both = sorted(own.keys() & pooled.keys())
         found += [Tradeoff(other.id, other.strategy, k, own[k], pooled[k]) for k in both]

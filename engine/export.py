@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import tempfile
 import zipfile
-from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from db import queries
 from engine.launcher import NotPossible
@@ -17,6 +18,7 @@ from engine.strategies import STRATEGIES
 
 if TYPE_CHECKING:
     from engine.config import Lora
+    from engine.strategies.base import Arrays
     from engine.vlm.stacked import Factors
 
 _SMALL = 1e-6  # of the largest singular value: rounding, not a direction
@@ -73,7 +75,7 @@ def write_adapter(folder: Path, factors: Factors, lora: Lora) -> None:
 
     shifted = any(factor_of(name) == OFFSET for name in factors)
     if shifted:
-        factors = merged(factors, lora.alpha)
+        factors = merged(factors, lora.scale)
     name, value = next(iter(factors.items()))
     rank = value.shape[axis_of(name)]
     folder.mkdir(parents=True)
@@ -91,28 +93,20 @@ def write_adapter(folder: Path, factors: Factors, lora: Lora) -> None:
     )
 
 
-def merged(factors: Mapping[str, object], alpha: float) -> Factors:
+def merged(factors: Factors, scale: float) -> Factors:
     """One adapter of scale 1 for what factors and offsets add together, by singular values."""
     import torch
-    from torch.nn import functional as F
 
-    from engine.vlm.factors import OFFSET, A, B, factor_of
+    from engine.vlm.factors import A, B, effective, padded
 
-    parts: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
-    for layer in (n.removesuffix(f".{A}") for n in factors if factor_of(n) == A):
-        a, b = (factors[f"{layer}.{factor}"].double() for factor in (A, B))
-        whole = alpha / len(a) * b @ a
-        if (offset := factors.get(f"{layer}.{OFFSET}")) is not None:
-            whole = whole + offset.double()
-        u, s, vt = torch.linalg.svd(whole, full_matrices=False)
+    parts: dict[str, Arrays] = {}
+    for layer, whole in effective({n: v.numpy() for n, v in factors.items()}, scale).items():
+        u, s, vt = np.linalg.svd(whole, full_matrices=False)
         kept = max(1, int((s > _SMALL * s[0]).sum()))
-        parts[layer] = vt[:kept].float(), (u[:, :kept] * s[:kept]).float()
-    rank = max(len(a) for a, _ in parts.values())
-    found: Factors = {}
-    for layer, (a, b) in parts.items():
-        found[f"{layer}.{A}"] = F.pad(a, (0, 0, 0, rank - len(a)))
-        found[f"{layer}.{B}"] = F.pad(b, (0, rank - len(a)))
-    return found
+        parts[layer] = {f"{layer}.{A}": vt[:kept], f"{layer}.{B}": u[:, :kept] * s[:kept]}
+    rank = max(len(part[f"{layer}.{A}"]) for layer, part in parts.items())
+    found = {name: value for part in parts.values() for name, value in padded(part, rank).items()}
+    return {name: torch.from_numpy(value).float() for name, value in found.items()}
 
 
 def _write_metrics(path: Path, run_id: int) -> None:

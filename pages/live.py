@@ -6,13 +6,16 @@ from app import charts
 from app.look import duration, percent, size
 from app.widgets import ASK, LIVE, choose_run, status_line
 from db import queries
-from db.tables import Run, now
+from db.tables import Evaluation, Round, Run, now
 from engine import launcher
 from engine.config import ExperimentConfig
 from engine.export import zipped
 from engine.sizes import adapter_size
 
 ACTIVE = ("queued", "running")
+
+
+Pairs = list[tuple[Run, list[Evaluation]]]  # the experiment's runs with their evaluations
 
 
 def times(run: Run) -> tuple[str, str]:
@@ -82,12 +85,9 @@ def show_buttons(run: Run) -> None:
             st.page_link(LIVE, label=label, query_params={"run": str(other.id)})
 
 
-def show_charts(run: Run) -> None:
+def show_charts(run: Run, pairs: Pairs, own: list[Evaluation]) -> None:
     """Accuracy and loss by variant, over all runs of the experiment; one line per client."""
     config = ExperimentConfig.model_validate(run.experiment.config)
-    siblings = queries.runs_of(run.experiment_id)
-    rows = {other.id: queries.evaluations(other.id) for other in siblings}
-    pairs = [(other, rows[other.id]) for other in siblings]
     left, right = st.columns(2, gap="large")
     with left:
         st.markdown("**Right answers on the clients' own test sets, mean over clients**")
@@ -105,7 +105,7 @@ def show_charts(run: Run) -> None:
         clients, tested = config.clients, config.clients_tested
         lines = "One line per client" if clients <= charts.MOST_LINES else "The clients"
         st.markdown(f"**{lines} of run {run.id}, own test set**")
-        st.plotly_chart(charts.per_client(run, rows[run.id]), key="clients")
+        st.plotly_chart(charts.per_client(run, own), key="clients")
         st.caption(
             "Look for clients that stay behind the others."
             if tested == clients
@@ -117,9 +117,8 @@ def show_charts(run: Run) -> None:
         st.caption("Lower is better; a line that turns up again means over-fitting.")
 
 
-def show_averaging(run: Run) -> None:
+def show_averaging(run: Run, rounds: list[Round]) -> None:
     """What averaging gets wrong, how far the clients agree, and how far they move."""
-    rounds = queries.rounds(run.id)
     if not any(row.cosine_a is not None or row.cosine_b is not None for row in rounds):
         return
     with st.expander("What averaging does to the factors"):
@@ -144,9 +143,9 @@ def show_averaging(run: Run) -> None:
             st.caption("The length of the change. Clients that differ much pull far.")
 
 
-def show_fairness(run: Run) -> None:
+def show_fairness(run: Run, pairs: Pairs, own: list[Evaluation]) -> None:
     """How even the clients are, and what a personal model gives up elsewhere."""
-    points = queries.tradeoffs(run.id)
+    points = queries.tradeoffs_in(pairs)
     if not points:
         return
     with st.expander("Who gains, who is left behind"):
@@ -157,14 +156,13 @@ def show_fairness(run: Run) -> None:
             st.caption("Higher: better at home. Further right: better for everybody's questions.")
         with right:
             st.markdown(f"**Worst client, and spread over clients, of run {run.id}**")
-            figure = charts.evenness(run, queries.evaluations(run.id))
+            figure = charts.evenness(run, own)
             st.plotly_chart(figure, key="evenness")
             st.caption("A mean can hide a client that gains nothing.")
 
 
-def show_privacy(run: Run) -> None:
+def show_privacy(run: Run, rounds: list[Round]) -> None:
     """What has been spent of the clients' privacy."""
-    rounds = queries.rounds(run.id)
     if not rounds or rounds[-1].epsilon is None:
         return
     privacy = ExperimentConfig.model_validate(run.experiment.config).privacy
@@ -199,10 +197,13 @@ def follow(run_id: int) -> None:
     status_line(run)
     show_figures(run)
     show_buttons(run)
-    show_charts(run)
-    show_fairness(run)
-    show_averaging(run)
-    show_privacy(run)
+    pairs = [(other, queries.evaluations(other.id)) for other in queries.runs_of(run.experiment_id)]
+    own = next(rows for other, rows in pairs if other.id == run.id)
+    rounds = queries.rounds(run.id)
+    show_charts(run, pairs, own)
+    show_fairness(run, pairs, own)
+    show_averaging(run, rounds)
+    show_privacy(run, rounds)
     show_events(run)
     alive = any(r.status in ACTIVE for r in queries.runs_of(run.experiment_id))
     if experiment_alive and not alive:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.strategies.base import Arrays, LoraStrategy
-from engine.vlm.factors import OFFSET, A, B, factor_of, products
+from engine.vlm.factors import A, B, effective, factor_of
 
 _MOST = 32  # clients that are compared in pairs
 
@@ -57,17 +57,11 @@ def _update(own: Arrays, received: Arrays) -> Arrays:
 def _error(
     scale: float, received: Arrays, sent: Sequence[Arrays], weights: np.ndarray, server: Arrays
 ) -> float:
-    reached = _effective(server, scale)
+    reached = effective(server, scale)
     for own, weight in zip(sent, weights, strict=True):
-        for layer, value in _effective(received | own, scale).items():
+        for layer, value in effective(received | own, scale).items():
             reached[layer] -= weight * value
     return float(np.sqrt(sum(np.square(value).sum() for value in reached.values())))
-
-
-def _effective(arrays: Arrays, scale: float) -> Arrays:
-    """What a model adds to the frozen weights, by layer."""
-    found = {layer: scale * product for layer, product in products(arrays).items()}
-    return {layer: value + arrays.get(f"{layer}.{OFFSET}", 0) for layer, value in found.items()}
 
 
 def _mean_cosine(updates: Sequence[Arrays], factor: str) -> float | None:

@@ -68,6 +68,7 @@ class LoraStrategy(Strategy):
         self.config = config
         self.nodes = nodes
         self.sent = ArrayRecord()
+        self._took_part: list[list[int]] = []  # clients by round
 
     @classmethod
     def phases(cls, config: ExperimentConfig) -> tuple[Phase, ...]:
@@ -118,6 +119,8 @@ class LoraStrategy(Strategy):
     def participants(self, server_round: int) -> list[int]:
         """The sampled clients without those that drop out, drawn from the seed; at least one."""
         sampled = self.sampled(server_round)
+        if not self.config.dropout:
+            return sampled
         luck = {k: rng(self.config.seed, "dropout", server_round, k).random() for k in sampled}
         stay = [k for k in sampled if luck[k] >= self.config.dropout]
         return stay or [max(sampled, key=luck.__getitem__)]
@@ -126,8 +129,10 @@ class LoraStrategy(Strategy):
         """The privacy that a client has spent after a round, of the one that sent most often."""
         if not self.config.privacy.noise or not self.shared or not self.phases(self.config):
             return None
-        rounds = [self.participants(r) for r in range(1, server_round + 1)]
-        return privacy.epsilon(self.config.privacy, privacy.most_messages(rounds))
+        drawn = range(len(self._took_part) + 1, server_round + 1)  # each round is drawn once
+        self._took_part += [self.participants(round_) for round_ in drawn]
+        times = privacy.most_messages(self._took_part[:server_round])
+        return privacy.epsilon(self.config.privacy, times)
 
     def tested(self) -> list[int]:
         """The clients that are tested after the last round: all, or a draw from the seed."""

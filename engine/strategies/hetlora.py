@@ -25,13 +25,11 @@ class HetLora(LoraStrategy):
 
     def merge(self, sent: list[Arrays], weights: np.ndarray) -> Arrays:
         """The mean by the size of what each client has learned; by samples where none has."""
-        norms = {
-            layer: np.array([np.linalg.norm(products(_layer(own, layer))[layer]) for own in sent])
-            for layer in products(sent[0])
-        }
+        norms = [{n: np.linalg.norm(value) for n, value in products(own).items()} for own in sent]
         whole = [padded(own, self.config.lora.rank) for own in sent]
         merged: Arrays = {}
-        for layer, sizes in norms.items():
+        for layer in norms[0]:
+            sizes = np.array([own[layer] for own in norms])
             shares = sizes / sizes.sum() if sizes.sum() else weights
             merged |= weighted_mean([_layer(own, layer) for own in whole], shares)
         return merged

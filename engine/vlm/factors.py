@@ -47,3 +47,9 @@ def products(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         layer: arrays[f"{layer}.{B}"].astype(np.float64) @ arrays[f"{layer}.{A}"].astype(np.float64)
         for layer in layers
     }
+
+
+def effective(arrays: Mapping[str, np.ndarray], scale: float) -> dict[str, np.ndarray]:
+    """What a model adds to its frozen weights, s·B·A and its offset, by layer in float64."""
+    found = {layer: scale * product for layer, product in products(arrays).items()}
+    return {layer: value + arrays.get(f"{layer}.{OFFSET}", 0) for layer, value in found.items()}
