@@ -43,7 +43,7 @@ def ask(run_id: int, client: int, image: np.ndarray, question: str) -> list[Vari
     run = usable_run(run_id, client)
     if not question.strip():
         raise NotPossible("question: write a question first")
-    example = Example("asked", question.strip(), "", "", image)
+    example = Example("asked", question.strip(), "", "", image=image)
     found: list[VariantAnswer] = []
     for variant, (source_run, source) in sources(run).items():
         text, confidence = _answers(source_run, client, variant, [example])[0]

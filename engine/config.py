@@ -13,6 +13,7 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 HeterogeneityKind = Literal["mixed", "concept", "domain", "label", "task", "quantity", "natural"]
@@ -20,8 +21,11 @@ StrategyKey = Literal[
     "zero-shot", "local", "centralized", "fedit", "fedprox", "plora", "fedsa", "ffa", "rolora",
     "fedex", "flora", "hetlora", "flexlora", "feddpa", "ditto",
 ]  # fmt: skip
-Target = Literal["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]
+BUNDLED = "bundled"  # of model: the one that comes with the lab
+WORLD = "world"  # of dataset: the embedded one
+ALL_LINEAR = "all-linear"  # of lora.targets: every linear layer of the language model
 
+Metric = Literal["auto", "exact", "token_f1", "rouge_l", "vqa"]
 
 MOST_TESTED = 64  # clients; to test a thousand would take longer than to train them
 
@@ -40,15 +44,38 @@ class Heterogeneity(_Strict):
     kind: HeterogeneityKind = Field("mixed", title="What differs between clients")
     level: float = Field(0.8, ge=0, le=1, title="How much they differ")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _as_they_are(cls, values: Any) -> Any:
+        """Clients that differ by nature differ wholly, unless something else is asked for."""
+        if isinstance(values, dict) and values.get("kind") == "natural":
+            return {"level": 1.0, **values}
+        return values
+
+
+class Data(_Strict):
+    """How to read data that people bring; what is empty is guessed (engine/data)."""
+
+    image: str = Field("", title="Column of the picture")
+    question: str = Field("", title="Column of the question")
+    answer: str = Field("", title="Column of the answer")
+    client: str = Field("", title="Column of the client")
+    rows: int = Field(2000, ge=16, le=1_000_000, title="Rows to read, at most")
+    test_samples: int = Field(48, ge=1, le=2000, title="Test samples per client, at most")
+    metric: Metric = Field("auto", title="Metric")
+    answer_tokens: int = Field(12, ge=1, le=512, title="Longest answer, in tokens")
+
 
 class Lora(_Strict):
-    """The adapter: ΔW = (alpha / rank) · B · A on every target layer of the language model."""
+    """The adapter: ΔW = (alpha / rank) · B · A on every target layer."""
 
     rank: int = Field(8, ge=1, le=64, title="LoRA rank")
     alpha: float = Field(16.0, gt=0, le=256, title="LoRA alpha")
-    targets: tuple[Target, ...] = Field(
-        ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"), min_length=1, title="Layers"
+    # Names of linear layers, such as q_proj, or all of the language model.
+    targets: tuple[Annotated[str, Field(pattern=r"^[\w-]+$")], ...] = Field(
+        (ALL_LINEAR,), min_length=1, title="Layers"
     )
+    vision: bool = Field(False, title="LoRA on the vision tower too")
     # Only HetLoRA, FlexLoRA and FLoRA make use of it; empty: all have the same rank.
     client_ranks: tuple[Annotated[int, Field(ge=1, le=64)], ...] = Field(
         (), title="Clients' ranks, in turn"
@@ -115,8 +142,10 @@ class ExperimentConfig(_Strict):
     """One federation (clients, data, seed) and the strategies to run on it, one run each."""
 
     name: Annotated[str, Field(min_length=1, max_length=80, title="Name")] = "My experiment"
-    model: Literal["bundled"] = Field("bundled", title="Model")
-    dataset: Literal["world"] = Field("world", title="Data")
+    model: str = Field(BUNDLED, min_length=1, max_length=500, title="Model")
+    start: str = Field("", max_length=500, title="Adapter to start from")
+    dataset: str = Field(WORLD, pattern=r"^(world|(folder|hub):.+)$", title="Data")
+    data: Data = Data()
     clients: int = Field(4, ge=1, le=1000, title="Clients")
     samples_per_client: int = Field(256, ge=8, le=4096, title="Training samples per client")
     heterogeneity: Heterogeneity = Heterogeneity()
@@ -137,7 +166,20 @@ class ExperimentConfig(_Strict):
     tested_on: Literal["test", "validation"] = Field("test", title="Tested on")
     seed: int = Field(0, ge=0, le=2**31 - 1, title="Seed")
     runtime: Literal["local"] = Field("local", title="Runtime")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", title="Device")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", title="Device")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", title="Number format")
+    micro_batch: int = Field(0, ge=0, le=256, title="Rows per pass (0: what fits)")
+    checkpointing: bool = Field(False, title="Gradient checkpointing: less memory, slower")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_nature(cls, values: Any) -> Any:
+        """Clients of data that people bring are those of its ``client`` column, if not said."""
+        if isinstance(values, dict) and values.get("dataset", WORLD) != WORLD:
+            given = values.get("heterogeneity", {})
+            if isinstance(given, dict):
+                return {**values, "heterogeneity": {"kind": "natural", **given}}
+        return values
 
     @field_validator("strategies", "lora", mode="after")
     @classmethod
@@ -157,8 +199,9 @@ class ExperimentConfig(_Strict):
 
     def without_training(self) -> Self:
         """The same model, data and seed with everything else at its default, to compare by."""
-        keys = ("model", "device", "dataset", "clients", "samples_per_client", "heterogeneity")
-        keys += ("tested_on", "lora", "seed")
+        keys = ("model", "start", "device", "dtype", "dataset", "data", "clients")
+        keys += ("samples_per_client", "heterogeneity", "tested_on", "lora", "seed")
+        keys += ("micro_batch", "checkpointing")
         return type(self)(**{key: getattr(self, key) for key in keys})
 
     def for_one(self, strategy: StrategyKey) -> Self:

@@ -72,6 +72,7 @@ def write_adapter(folder: Path, factors: Factors, lora: Lora) -> None:
     from safetensors.torch import save_file
 
     from engine.vlm.factors import OFFSET, axis_of, factor_of, language_layers
+    from engine.vlm.families import FAMILIES, target_layers
 
     shifted = any(factor_of(name) == OFFSET for name in factors)
     if shifted:
@@ -82,7 +83,7 @@ def write_adapter(folder: Path, factors: Factors, lora: Lora) -> None:
     LoraConfig(
         r=rank,
         lora_alpha=rank if shifted else lora.alpha,
-        target_modules=language_layers(lora.targets),
+        target_modules=language_layers(target_layers(lora, FAMILIES["florence2"])),
         base_model_name_or_path=str(BUNDLED_MODEL),
         inference_mode=True,
     ).save_pretrained(folder)

@@ -12,7 +12,7 @@ from app.widgets import choose_client, choose_item, choose_run
 from db import queries
 from db.tables import Run
 from engine.config import ExperimentConfig
-from engine.federation.federation import Example, Federation
+from engine.federation.federation import Example, Federation, new_federation
 from engine.launcher import NotPossible
 from engine.pictures import MAX_BYTES, BadPicture, read_picture
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @st.cache_resource(max_entries=8, show_spinner=False)
 def federation_of(config: str) -> Federation:
     """The clients' data of an experiment (config as JSON)."""
-    return Federation(ExperimentConfig.model_validate_json(config))
+    return new_federation(ExperimentConfig.model_validate_json(config))
 
 
 @st.cache_data(max_entries=256, show_spinner="The models are thinking …")

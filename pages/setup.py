@@ -10,7 +10,7 @@ from app.widgets import start_experiment
 from engine import launcher
 from engine.config import PRESETS, ConfigError, ExperimentConfig, field, preset
 from engine.federation.distance import distances_without_pictures
-from engine.federation.federation import ClientProfile, Example, Federation
+from engine.federation.federation import ClientProfile, Example, new_federation
 from engine.federation.heterogeneity import MEANINGS
 from engine.federation.words import CIRCLES
 from engine.sizes import adapter_size
@@ -30,7 +30,7 @@ def preview(
     config: ExperimentConfig,
 ) -> tuple[list[tuple[ClientProfile, tuple[Example, ...]]], dict[str, float]]:
     """Profiles and sample pictures of the first clients, and distances; nothing else is painted."""
-    federation = Federation(config)
+    federation = new_federation(config)
     shown = range(min(config.clients, PREVIEWED))
     clients = [(federation.profile(k), federation.examples(k, "train", SAMPLES)) for k in shown]
     return clients, distances_without_pictures(federation)

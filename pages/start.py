@@ -11,7 +11,7 @@ from db import queries
 from db.tables import Prediction
 from engine import launcher
 from engine.config import ExperimentConfig, preset
-from engine.federation.federation import Federation
+from engine.federation.federation import new_federation
 
 
 @st.cache_data(max_entries=4, show_spinner=False)
@@ -21,7 +21,7 @@ def disagreements(fedit: int, plora: int) -> list[tuple[np.ndarray, str, str]]:
     Kept: it paints the clients' pictures anew, and a finished example does not change.
     """
     config = ExperimentConfig.model_validate(queries.run(plora).experiment.config)
-    federation = Federation(config)
+    federation = new_federation(config)
     found = []
     for client in range(config.clients):
         ours = {p.item: p for p in queries.predictions(plora, client) if p.variant == "personal"}

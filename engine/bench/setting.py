@@ -10,18 +10,20 @@ import numpy as np
 
 from engine import checkpoints
 from engine.config import ExperimentConfig
-from engine.federation.federation import Example, Federation
+from engine.federation.federation import Example
+from engine.federation.world import World
 from engine.machine import cores
 from engine.paths import BUNDLED_MODEL
 from engine.randomness import rng
 from engine.training import batches
 from engine.vlm.factors import language_layers
+from engine.vlm.families import FAMILIES, target_layers
 from engine.workbench import workbench
 
 
 def write_setting(config: ExperimentConfig, folder: Path) -> None:
     """Write the clients' pictures and questions, the common start and the order of the batches."""
-    federation = Federation(config)
+    federation = World(config)
     order: dict[str, np.ndarray] = {}
     _write_set(folder / "0-pooled.npz", federation.pooled_test())
     for k in range(config.clients):
@@ -38,7 +40,7 @@ def write_setting(config: ExperimentConfig, folder: Path) -> None:
         "model": str(BUNDLED_MODEL),
         "rank": config.lora.rank,
         "alpha": config.lora.alpha,
-        "targets": language_layers(config.lora.targets),
+        "targets": language_layers(target_layers(config.lora, FAMILIES["florence2"])),
         "strategies": config.strategies,
         "clients": config.clients,
         "rounds": config.rounds,

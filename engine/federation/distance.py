@@ -14,7 +14,7 @@ import numpy as np
 
 from engine.config import ExperimentConfig, HeterogeneityKind
 from engine.federation import heterogeneity
-from engine.federation.federation import Federation
+from engine.federation.world import World
 from engine.randomness import rng
 
 _CLIENTS = 8
@@ -23,7 +23,7 @@ _SHUFFLES = 5
 
 def distance(config: ExperimentConfig) -> float:
     """The distance between clients by the config's kind; of ``mixed``, the mean of its three."""
-    federation = Federation(config)
+    federation = World(config)
     measures: dict[HeterogeneityKind, Callable[[], float]] = {
         "label": lambda: topic_distance(federation),
         "natural": lambda: topic_distance(federation),
@@ -37,7 +37,7 @@ def distance(config: ExperimentConfig) -> float:
     return float(np.mean([measures[part]() for part in parts]))
 
 
-def distances_without_pictures(federation: Federation) -> dict[str, float]:
+def distances_without_pictures(federation: World) -> dict[str, float]:
     """Distances by what is compared, without painting a picture: at once, for a preview."""
     return {
         "answers": topic_distance(federation),
@@ -47,12 +47,12 @@ def distances_without_pictures(federation: Federation) -> dict[str, float]:
     }
 
 
-def topic_distance(federation: Federation) -> float:
+def topic_distance(federation: World) -> float:
     """Jensen–Shannon divergence of the right answers, in neutral words."""
     return _divergence([[q.topic for q in questions] for questions in _questions(federation)])
 
 
-def family_distance(federation: Federation) -> float:
+def family_distance(federation: World) -> float:
     """Jensen–Shannon divergence of the question families."""
     return _divergence([[q.family for q in questions] for questions in _questions(federation)])
 
@@ -75,7 +75,7 @@ def size_distance(config: ExperimentConfig) -> float:
     return float(np.abs(sizes / sizes.sum() - 1 / len(sizes)).sum() / 2)
 
 
-def camera_distance(federation: Federation, pictures: int = 64) -> float:
+def camera_distance(federation: World, pictures: int = 64) -> float:
     """Root mean square difference of the clients' mean picture features, in full brightness."""
     found = [
         picture_features(np.stack([e.image for e in federation.examples(k, "train", pictures)]))
@@ -133,6 +133,6 @@ def _over_pairs(items: Sequence, apart: Callable) -> float:
     return float(np.mean(found)) if found else 0.0
 
 
-def _questions(federation: Federation) -> list[list]:
+def _questions(federation: World) -> list[list]:
     first = range(min(len(federation), _CLIENTS))
     return [federation.outline(k, "train").questions for k in first]

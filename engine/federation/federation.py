@@ -1,44 +1,34 @@
-"""Every client's pictures, questions and answers, made from the config and the seed alone."""
+"""The clients' data of an experiment: what every source of data offers."""
 
 from __future__ import annotations
 
-from collections import Counter
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from hashlib import blake2b
-from pathlib import Path
 
 import numpy as np
 
 from engine.config import ExperimentConfig
-from engine.federation import heterogeneity
-from engine.federation.cameras import look_through
-from engine.federation.painter import Painter
-from engine.federation.questions import FAMILIES, Question, ask
-from engine.federation.scenes import Scenes, render, sample_scenes
-from engine.federation.words import HOUSE, say
-from engine.randomness import rng
 
-TEST_SAMPLES = 48  # per client
 POOLED_SAMPLES = 64  # of the pooled test set, about the same number from every client
-# The keys of a config that the data are made from.
-MADE_FROM = ("dataset", "clients", "samples_per_client", "heterogeneity", "seed")
-_CANDIDATES = 6  # per sample, so that a skewed answer mix can be drawn without repeats
 
 
 @dataclass(frozen=True)
 class Item:
-    """One question with its right answer at one site."""
+    """One question with its right answer at one site; ``references`` are all that count as right.
+
+    ``family`` is the kind of question.
+    """
 
     item: str
     question: str
     answer: str
     family: str
+    references: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Example(Item):
     """An item with its picture."""
 
@@ -47,7 +37,7 @@ class Example(Item):
 
 @dataclass(frozen=True)
 class ClientProfile:
-    """What sets one client apart: its camera, its words, the answers it sees."""
+    """What sets one client apart: its name and camera, its words, the answers it sees."""
 
     client: int
     camera: str
@@ -56,27 +46,15 @@ class ClientProfile:
     test_samples: int
     answers: dict[str, int]
     families: dict[str, int]
+    name: str = ""
 
 
-@dataclass(frozen=True)
-class Outline:
-    """Scenes and questions of one split, not painted yet: all that tables and previews need."""
-
-    scenes: Scenes
-    questions: list[Question]
-
-
-class Federation:
-    """The clients of one experiment (heterogeneity.py says how they differ).
-
-    Data are made on demand, pictures only where somebody looks at them; a few clients stay in
-    memory.
-    """
+class Federation(ABC):
+    """The clients of one experiment; data are made or read on demand."""
 
     def __init__(self, config: ExperimentConfig) -> None:
         self.config = config
         self._examples = lru_cache(maxsize=8)(self.paint)  # up to 10 MB each
-        self._ahead: dict[tuple[int, str], Future[tuple[Example, ...]]] = {}
 
     def __len__(self) -> int:
         return self.config.clients
@@ -88,20 +66,26 @@ class Federation:
         """
         return self._examples(k, split, n)
 
-    def items(self, k: int, split: str) -> list[Item]:
-        """What ``examples`` has, without painting the pictures."""
-        questions = self.outline(k, split).questions
-        words = heterogeneity.words_of(self.config, k)
-        return [
-            Item(f"{k}-{split}-{i}", q.text, say(q.answer, words), q.family)
-            for i, q in enumerate(questions)
-        ]
+    @abstractmethod
+    def paint(self, k: int, split: str, n: int | None = None) -> tuple[Example, ...]:
+        """As ``examples``, but not kept."""
 
+    @abstractmethod
+    def items(self, k: int, split: str) -> list[Item]:
+        """What ``examples`` has, without the pictures."""
+
+    @abstractmethod
     def key(self, k: int, split: str) -> str:
         """A name for the content: what is the same under another config has the same key."""
-        made_from = self.config.model_dump_json(include=set(MADE_FROM))
-        words = f"{_sources()} {made_from} {k} {self._drawn(split)}"
-        return blake2b(words.encode(), digest_size=16).hexdigest()
+
+    @abstractmethod
+    def profile(self, k: int) -> ClientProfile:
+        """A summary of client k for tables and previews, without the pictures."""
+
+    @property
+    def metric(self) -> str:
+        """How answers are judged: a key of engine.metrics.METRICS."""
+        return "exact"
 
     @property
     def pooled_each(self) -> int:
@@ -113,126 +97,34 @@ class Federation:
         chosen, each = range(min(len(self), POOLED_SAMPLES)), self.pooled_each
         return tuple(example for k in chosen for example in self.examples(k, "test", each))
 
-    def profile(self, k: int) -> ClientProfile:
-        """A summary of client k for tables and previews; paints nothing."""
-        self._check(k)
-        words = heterogeneity.words_of(self.config, k)
-        questions = self.outline(k, "train").questions
-        answers = Counter(say(question.answer, words) for question in questions)
-        return ClientProfile(
-            client=k,
-            camera=heterogeneity.camera_of(self.config, k)[0],
-            words={n: word for n, word in words.items() if HOUSE.get(n, n) != word},
-            train_samples=len(questions),
-            test_samples=TEST_SAMPLES,
-            answers=dict(answers.most_common()),
-            families=dict(Counter(question.family for question in questions)),
-        )
+    def paint_ahead(self, wanted: Iterable[tuple[int, str]]) -> None:
+        """Start to make these sets in the background, where that helps; ``painted`` fetches them.
 
-    def outline(self, k: int, split: str) -> Outline:
-        """Scenes and questions of client k's ``train`` or ``test`` set; raises IndexError."""
-        self._check(k)
-        config, n = self.config, TEST_SAMPLES
-        if split == "train":
-            n = int(heterogeneity.train_sizes(config)[k])
-        odds = heterogeneity.answer_odds(config, k)
-        pool = _candidates(
-            (config.seed, k, self._drawn(split)),
-            n * (_CANDIDATES if odds else 1),
-            heterogeneity.level_of(config, "task"),
-            heterogeneity.level_of(config, "natural"),
-        )
-        if not odds:
-            return pool
-        # The floor keeps enough candidates possible when one answer has all the weight.
-        weights = 1e-4 + np.array([odds[question.topic] for question in pool.questions])
-        generator = rng(config.seed, "skew", self._drawn(split), k)
-        rows = generator.choice(len(weights), n, replace=False, p=weights / weights.sum())
-        return Outline(pool.scenes.take(rows), [pool.questions[row] for row in rows])
+        Here it does not: what is read from disk needs no head start.
+        """
+        return
 
-    def _drawn(self, split: str) -> str:
-        """What is drawn as this split: a validation set may stand in for the test set."""
-        if split == "train" or self.config.tested_on == "test":
-            return split
-        return f"{self.config.tested_on} {split}"
+    def painted(self, k: int, split: str) -> tuple[Example, ...]:
+        """A set that was made ahead, or is made now; not kept."""
+        return self.paint(k, split)
+
+    def is_painting(self) -> bool:
+        """Whether the background is at work."""
+        return False
 
     def _check(self, k: int) -> None:
         if not 0 <= k < len(self):
             raise IndexError(f"client {k} does not exist: clients are 0 to {len(self) - 1}")
 
-    def paint(self, k: int, split: str, n: int | None = None) -> tuple[Example, ...]:
-        """As ``examples``, but not kept."""
-        return self._with_items(k, split, self.pictures(k, split, n))
 
-    def pictures(self, k: int, split: str, n: int | None = None) -> np.ndarray:
-        """The pictures of ``examples``, (n, height, width, 3) uint8."""
-        scenes = self.outline(k, split).scenes
-        camera, strength = heterogeneity.camera_of(self.config, k)
-        noise = rng(self.config.seed, "camera", self._drawn(split), k)
-        clean = render(scenes.take(np.arange(len(scenes))[:n]))
-        return look_through(camera, clean, strength, noise)
+def new_federation(config: ExperimentConfig) -> Federation:
+    """The clients of a config. Raises ConfigError where its data cannot be used."""
+    from engine.federation.world import World
 
-    def paint_ahead(self, wanted: Iterable[tuple[int, str]]) -> None:
-        """Start to paint these sets in another process; ``painted`` fetches them."""
-        for key in wanted:
-            if key not in self._ahead:
-                self._ahead[key] = _waiting_room().submit(self._paint_elsewhere, *key)
-
-    def painted(self, k: int, split: str) -> tuple[Example, ...]:
-        """A set that was painted ahead, or is painted now; not kept."""
-        ahead = self._ahead.pop((k, split), None)
-        return ahead.result() if ahead else self.paint(k, split)
-
-    def _paint_elsewhere(self, k: int, split: str) -> tuple[Example, ...]:
-        images = _painter.paint(self.config, k, split)
-        return self.paint(k, split) if images is None else self._with_items(k, split, images)
-
-    def _with_items(self, k: int, split: str, images: np.ndarray) -> tuple[Example, ...]:
-        items = self.items(k, split)
-        pairs = zip(items[: len(images)], images, strict=True)
-        return tuple(Example(**vars(item), image=image) for item, image in pairs)
-
-    def is_painting(self) -> bool:
-        """Whether the background is at work."""
-        return not all(future.done() for future in self._ahead.values())
-
-
-_painter = Painter()
-
-
-@lru_cache(maxsize=1)
-def _waiting_room() -> ThreadPoolExecutor:
-    """The thread that waits for the painter."""
-    return ThreadPoolExecutor(1, thread_name_prefix="painter")
+    return World(config)
 
 
 @lru_cache(maxsize=2)
 def federation_of(config: ExperimentConfig) -> Federation:
     """The process's federation for a config; what is painted ahead is found through it."""
-    return Federation(config)
-
-
-@lru_cache(maxsize=1)
-def _sources() -> str:
-    """A digest of the code that makes the data: other code, other keys."""
-    digest = blake2b(digest_size=16)
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-@lru_cache(maxsize=64)
-def _candidates(
-    scope: tuple[int, int, str], n: int, task_level: float, stock_level: float
-) -> Outline:
-    """``n`` scenes with a question each, for (seed, client, split); kept, for the dial moves on."""
-    seed, client, split = scope
-    generator = rng(seed, "client", split, client)
-    scenes = sample_scenes(n, generator)
-    if stock_level:
-        kinds, colours = heterogeneity.stock_of(seed, client)
-        generator_own = rng(seed, "stock scenes", split, client)
-        own = sample_scenes(n, generator_own, kinds=kinds, colours=colours)
-        scenes = scenes.replaced(generator_own.random(n) < stock_level, own)
-    mine = rng(seed, "task", split, client).random(n) < task_level
-    return Outline(scenes, ask(scenes, generator, np.where(mine, client % len(FAMILIES), -1)))
+    return new_federation(config)

@@ -55,11 +55,11 @@ def _start() -> subprocess.Popen[bytes]:
 
 def serve() -> None:
     """Answer requests until the input ends."""
-    from engine.federation.federation import Federation
+    from engine.federation.world import World
 
     for line in sys.stdin:
         asked = json.loads(line)
-        federation = Federation(ExperimentConfig.model_validate(asked["config"]))
+        federation = World(ExperimentConfig.model_validate(asked["config"]))
         images = federation.pictures(asked["client"], asked["split"])
         sys.stdout.buffer.write(json.dumps(images.shape).encode() + b"\n")
         sys.stdout.buffer.write(images.tobytes())

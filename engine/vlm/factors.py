@@ -14,9 +14,9 @@ def factor_of(name: str) -> str:
     return name.rpartition(".")[2]
 
 
-def language_layers(targets: Sequence[str]) -> str:
-    """A regular expression for the target layers of a VLM's language model."""
-    return rf".*language_model.*\.({'|'.join(targets)})"
+def language_layers(names: Sequence[str]) -> str:
+    """A regular expression for layers of these names in a VLM's language model."""
+    return rf"(.*\.)?(language_model|text_model)\..*\.({'|'.join(names)})"
 
 
 def axis_of(name: str) -> int:

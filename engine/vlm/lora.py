@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from engine.config import Lora
 from engine.randomness import torch_generator
 from engine.vlm.factors import OFFSET, A, B, axis_of, cut, factor_of, language_layers
+from engine.vlm.families import FAMILIES, target_layers
 
 _SUFFIX = ".default.weight"
 
@@ -23,7 +24,7 @@ def attach_lora(model: nn.Module, lora: Lora) -> dict[str, nn.Parameter]:
     ΔW = (alpha / rank) · B · A. Returns the factors by name, ``<layer>.lora_A`` (rank, d_in) and
     ``<layer>.lora_B`` (d_out, rank), in a fixed order.
     """
-    layers = language_layers(lora.targets)
+    layers = language_layers(target_layers(lora, FAMILIES["florence2"]))
     config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=layers)
     inject_adapter_in_model(config, model)
     return {

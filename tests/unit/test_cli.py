@@ -111,10 +111,10 @@ def test_run_show_predict_ask_through_the_command_line(capsys, tmp_path, tiny):
 
     from PIL import Image
 
-    from engine.federation.federation import Federation
+    from engine.federation.world import World
 
     config = ExperimentConfig.parse({**tiny.model_dump(), "seed": 4})
-    item = Federation(config).examples(0, "test")[0]
+    item = World(config).examples(0, "test")[0]
     picture = tmp_path / "item.png"
     Image.fromarray(item.image).save(picture)
     arguments = ("--image", str(picture), "--question", item.question, "--json")

@@ -69,7 +69,9 @@ def test_every_contract_key_exists():
         "learning_rate participation seed runtime device"
     )
     options = "fedprox.mu plora.start ditto.lam lora.client_ranks dropout tested_on "
-    options += "privacy.clip privacy.noise privacy.delta"
+    options += " privacy.clip privacy.noise privacy.delta lora.vision start dtype micro_batch "
+    options += "checkpointing data.image data.question data.answer data.client data.rows "
+    options += "data.test_samples data.metric data.answer_tokens"
     assert sorted(known_keys()) == sorted(f"{contract} {options}".split())
 
 

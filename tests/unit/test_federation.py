@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 
 from engine.config import ExperimentConfig, HeterogeneityKind
-from engine.federation import federation as federation_module
 from engine.federation import heterogeneity
+from engine.federation import world as federation_module
 from engine.federation.distance import distance
-from engine.federation.federation import Example, Federation
+from engine.federation.federation import Example
 from engine.federation.words import HOUSE
+from engine.federation.world import World
 
 KINDS = get_args(HeterogeneityKind)
 
@@ -18,8 +19,8 @@ def config(kind="mixed", level=0.8, **values) -> ExperimentConfig:
     return ExperimentConfig.parse({"heterogeneity": {"kind": kind, "level": level}, **values})
 
 
-def federation(kind="mixed", level=0.8, **values) -> Federation:
-    return Federation(config(kind, level, **values))
+def federation(kind="mixed", level=0.8, **values) -> World:
+    return World(config(kind, level, **values))
 
 
 def fingerprints(examples: tuple[Example, ...]) -> set[str]:
@@ -119,7 +120,7 @@ def test_a_client_that_does_not_exist_is_refused():
 
 def test_what_another_process_paints_is_what_this_one_paints(tiny, monkeypatch):
     config = tiny.model_copy(update={"seed": 5})
-    one_federation, same = Federation(config), Federation(config)
+    one_federation, same = World(config), World(config)
     one_federation.paint_ahead([(0, "test"), (1, "train")])
     painted = [one_federation.painted(0, "test"), one_federation.painted(1, "train")]
     assert federation_module._painter._process.poll() is None
@@ -135,7 +136,7 @@ def test_what_another_process_paints_is_what_this_one_paints(tiny, monkeypatch):
 
 
 def test_a_painter_that_dies_costs_nothing_but_time(tiny):
-    one_federation = Federation(tiny.model_copy(update={"seed": 6}))
+    one_federation = World(tiny.model_copy(update={"seed": 6}))
     one_federation.paint_ahead([(0, "test")])
     one_federation.painted(0, "test")
     process = federation_module._painter._process

@@ -15,7 +15,7 @@ from engine.bench.intervals import Interval
 from engine.bench.methods import HEADLINE, Outcome, Plan, Results, measure, paired
 from engine.bench.methods_report import as_dict, share_differences, write_report
 from engine.config import ConfigError, ExperimentConfig
-from engine.federation.federation import Federation
+from engine.federation.world import World
 from engine.strategies import STRATEGIES as RULES
 
 STRATEGIES = ("fedit", "plora", "fedsa", "local", "feddpa")
@@ -148,7 +148,7 @@ def test_runs_that_fail_are_named(tiny, monkeypatch):
 
 def test_validation_sets_are_of_the_same_kind_but_share_nothing(tiny):
     one, other = (
-        Federation(tiny.model_copy(update={"tested_on": split})) for split in ("test", "validation")
+        World(tiny.model_copy(update={"tested_on": split})) for split in ("test", "validation")
     )
     assert one.key(0, "train") == other.key(0, "train")
     assert one.items(0, "train") == other.items(0, "train")

@@ -7,9 +7,9 @@ from engine.config import Lora
 from engine.encoded_files import encoded_path
 from engine.encoded_sets import EncodedSets
 from engine.evaluation import Task, answer, generate, mark
-from engine.federation.federation import Federation
 from engine.federation.questions import FAMILIES
 from engine.federation.scenes import render, sample_scenes
+from engine.federation.world import World
 from engine.paths import BUNDLED_MODEL
 from engine.pretraining.pretrain import pretrain
 from engine.pretraining.recipe import Recipe, pixel_values, shrink
@@ -35,25 +35,23 @@ def test_cached_features_give_the_same_logits_as_pixels(tiny):
 
 
 def test_a_picture_goes_through_the_tower_once_in_the_life_of_a_home(tiny, monkeypatch):
-    made = EncodedSets(workbench(tiny).vlm, Federation(tiny))
+    made = EncodedSets(workbench(tiny).vlm, World(tiny))
     first, pooled = made.get(1, "train"), made.pooled()
     assert made.get(1, "train") is first
 
     def fail(*_):
         raise AssertionError("painted or encoded again")
 
-    again = EncodedSets(
-        made.vlm, Federation(tiny.model_copy(update={"name": "other", "rounds": 9}))
-    )
+    again = EncodedSets(made.vlm, World(tiny.model_copy(update={"name": "other", "rounds": 9})))
     monkeypatch.setattr(again, "encode", fail)
     for one, two in ((first, again.get(1, "train")), (pooled, again.pooled())):
         assert all(torch.equal(tensor, vars(two)[name]) for name, tensor in vars(one).items())
-    other = EncodedSets(made.vlm, Federation(tiny.model_copy(update={"seed": 7})))
+    other = EncodedSets(made.vlm, World(tiny.model_copy(update={"seed": 7})))
     assert not torch.equal(other.get(1, "train").features, first.features)
 
 
 def test_the_pooled_set_is_the_same_cut_from_few_clients_or_made(tiny, monkeypatch):
-    made = EncodedSets(workbench(tiny).vlm, Federation(tiny))
+    made = EncodedSets(workbench(tiny).vlm, World(tiny))
     cut = made.pooled()
     monkeypatch.setattr(encoded_sets, "_FEW", 0)
     whole = made.pooled()
@@ -65,16 +63,16 @@ def test_the_pooled_set_is_the_same_cut_from_few_clients_or_made(tiny, monkeypat
 
 
 def test_memory_and_disk_of_the_encoded_sets_are_bounded(tiny, monkeypatch):
-    made = EncodedSets(workbench(tiny).vlm, Federation(tiny))
+    made = EncodedSets(workbench(tiny).vlm, World(tiny))
     size = made.get(0, "train").bytes
     monkeypatch.setattr(encoded_sets, "_IN_MEMORY", int(2.5 * size))
     monkeypatch.setattr(encoded_files, "_ON_DISK", int(2.5 * size))
     many = tiny.model_copy(update={"clients": 6})
-    bounded = EncodedSets(made.vlm, Federation(many))
+    bounded = EncodedSets(made.vlm, World(many))
     assert [key for key in bounded.make_ready([(k, "train") for k in range(6)])]
     assert len(bounded._memory) == 2
     assert not list(bounded.make_ready([(5, "train")])), "nothing is missing"
-    EncodedSets(made.vlm, Federation(many))
+    EncodedSets(made.vlm, World(many))
     latest = [encoded_path(bounded.federation, k, "train") for k in (4, 5)]
     assert set(latest[0].parent.iterdir()) == set(latest), "the latest stay"
 

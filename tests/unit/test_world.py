@@ -8,7 +8,6 @@ import pytest
 
 from engine.config import ExperimentConfig
 from engine.federation.cameras import CAMERAS, look_through
-from engine.federation.federation import Federation
 from engine.federation.questions import FAMILIES, NUMBERS, PLACES, SIDES, ask, plural, topics
 from engine.federation.scenes import (
     COLOUR_NAMES,
@@ -22,6 +21,7 @@ from engine.federation.scenes import (
     sample_scenes,
 )
 from engine.federation.words import CIRCLES, say, site_words
+from engine.federation.world import World
 from engine.pretraining.recipe import Recipe
 from engine.randomness import rng
 from engine.vlm.miniature import vocabulary
@@ -130,7 +130,7 @@ def test_no_pretraining_or_held_out_picture_is_a_clients():
     recipe = Recipe(scenes=2000)
     sets = [render(sample_scenes(recipe.scenes, rng(recipe.seed, "pretrain", "scenes")))]
     sets.append(render(sample_scenes(500, rng(0, "held out"))))
-    data = Federation(ExperimentConfig.parse({"heterogeneity": {"level": 0}}))
+    data = World(ExperimentConfig.parse({"heterogeneity": {"level": 0}}))
     sets += [
         np.stack([e.image for e in data.examples(k, split)])
         for k in range(4)
