@@ -98,6 +98,7 @@ class Client(Base):
 
     experiment_id: Mapped[int] = mapped_column(ForeignKey("experiments.id"), primary_key=True)
     client: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    name: Mapped[str] = mapped_column(String(80), default="", server_default="")
     camera: Mapped[str] = mapped_column(String(40))
     words: Mapped[dict[str, str]]
     train_samples: Mapped[int]
