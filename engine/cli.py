@@ -157,11 +157,11 @@ def pretrain(
     from engine.config import Lora
     from engine.pretraining.pretrain import pretrain as train
     from engine.pretraining.recipe import Recipe
-    from engine.vlm.model import load_from
+    from engine.vlm.loading import load_from
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     train(out, home() / f"pretrain-{seed}", Recipe(seed=seed))
-    typer.echo(json.dumps(neutral_accuracy(load_from(out, Lora(), "cpu"), seed)))
+    typer.echo(json.dumps(neutral_accuracy(load_from(str(out), Lora(), "cpu"), seed)))
 
 
 @app.command(name="bundle-example", hidden=True)

@@ -70,15 +70,17 @@ class EncodedSets:
         if not path.exists():
             return None
         os.utime(path)  # read lately, so pruned late
-        return self._keep(path.name, Encoded(**checkpoints.read(path)).to(self.vlm.device))
+        return self._keep(path.name, Encoded(**checkpoints.read(path), causal=self.vlm.causal))
 
     def _make(self, client: int, split: str, examples: Iterable[Example]) -> Encoded:
         made = self.encode(examples)
         path = encoded_path(self.federation, client, split)
-        checkpoints.write(path, vars(made.to("cpu")))
+        if not made.images:  # where the tower is trained, there are no features to store
+            checkpoints.write(path, made.tensors())
         return self._keep(path.name, made)
 
     def _keep(self, name: str, encoded: Encoded) -> Encoded:
-        if encoded.bytes <= _IN_MEMORY:
-            self._memory[name] = encoded
-        return encoded
+        if encoded.bytes > _IN_MEMORY:
+            return encoded  # read from disk as it is used
+        self._memory[name] = encoded.to(self.vlm.device)
+        return self._memory[name]

@@ -17,7 +17,6 @@ from engine.vlm.model import Vlm, offsets_of
 from engine.vlm.stacked import Factors, Stacked, active, can_stack, rank_of
 
 _ROWS = 256  # of one pass
-_ANSWER_TOKENS = 12
 Found = TypeVar("Found")
 
 
@@ -101,12 +100,9 @@ def answer(vlm: Vlm, tasks: Sequence[Task], marks: Sequence[Marks]) -> list[list
     """
     found: list[list[Answer]] = []
     for task, known in zip(tasks, marks, strict=True):
-        references = task.samples.labels.masked_fill(
-            task.samples.labels == IGNORED, vlm.processor.tokenizer.pad_token_id
-        )
-        texts = vlm.processor.batch_decode(references, skip_special_tokens=True)
-        pairs = zip(texts, known.confidence.tolist(), strict=True)
-        found.append([Answer(text.strip(), confidence) for text, confidence in pairs])
+        references = task.samples.labels.masked_fill(task.samples.labels == IGNORED, vlm.pad)
+        pairs = zip(vlm.texts(references), known.confidence.tolist(), strict=True)
+        found.append([Answer(text, confidence) for text, confidence in pairs])
     wrong = [(~known.right).nonzero().flatten() for known in marks]
     at = [k for k, rows in enumerate(wrong) if len(rows)]
     open_ = [Task(tasks[k].factors, tasks[k].samples.take(wrong[k])) for k in at]
@@ -184,7 +180,8 @@ def _adapters(vlm: Vlm, adapters: Sequence[Factors]) -> Iterator[None]:
 
 
 def _mark(vlm: Vlm, batch: Encoded) -> Marks:
-    logits = vlm.model(**batch.inputs(), labels=batch.labels).logits
+    batch = batch.to(vlm.device)
+    logits = vlm.answer_logits(batch)
     kept = batch.labels != IGNORED
     labels = batch.labels.masked_fill(~kept, 0)
     log_p = logits.log_softmax(-1).gather(-1, labels.unsqueeze(-1)).squeeze(-1)
@@ -198,18 +195,5 @@ def _mark(vlm: Vlm, batch: Encoded) -> Marks:
 
 
 def _generate(vlm: Vlm, batch: Encoded) -> list[Answer]:
-    out = vlm.model.generate(
-        **batch.inputs(),
-        max_new_tokens=_ANSWER_TOKENS,
-        do_sample=False,
-        num_beams=1,
-        output_scores=True,
-        return_dict_in_generate=True,
-    )
-    steps = torch.stack(out.scores, 1).log_softmax(-1)  # (n, new tokens, vocabulary)
-    new = out.sequences[:, -steps.shape[1] :]
-    log_p = steps.gather(-1, new.unsqueeze(-1)).squeeze(-1)
-    pad = vlm.processor.tokenizer.pad_token_id
-    confidence = log_p.masked_fill(new == pad, 0).sum(-1).exp()
-    texts = vlm.processor.batch_decode(new, skip_special_tokens=True)
-    return [Answer(text.strip(), p) for text, p in zip(texts, confidence.tolist(), strict=True)]
+    texts, confidence = vlm.generate(batch)
+    return [Answer(text, p) for text, p in zip(texts, confidence.tolist(), strict=True)]

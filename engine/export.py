@@ -13,12 +13,14 @@ import numpy as np
 
 from db import queries
 from engine.launcher import NotPossible
-from engine.paths import BUNDLED_MODEL
 from engine.strategies import STRATEGIES
+from engine.vlm.sources import source_of
 
 if TYPE_CHECKING:
-    from engine.config import Lora
+    from db.tables import Run
+    from engine.config import ExperimentConfig
     from engine.strategies.base import Arrays
+    from engine.vlm.model import Vlm
     from engine.vlm.stacked import Factors
 
 _SMALL = 1e-6  # of the largest singular value: rounding, not a direction
@@ -34,6 +36,7 @@ def export(run_id: int, folder: Path) -> None:
     from engine import checkpoints
     from engine.answers import run_config, usable_run
     from engine.flower.site import Site
+    from engine.workbench import workbench
 
     run = usable_run(run_id, 0)
     rule = STRATEGIES[run.strategy]
@@ -43,14 +46,17 @@ def export(run_id: int, folder: Path) -> None:
         raise NotPossible(f"{folder} is not empty; name a new folder")
     stored = run_config(run)
     config, shared = stored.config, checkpoints.read_shared(stored.folder, run.rounds_done)
+    bench = workbench(config)
     for k in range(config.clients):
         factors = Site(stored, k).factors(rule.used_variant(), shared, run.rounds_done)
-        write_adapter(folder / "clients" / str(k), factors, config.lora)
+        write_adapter(folder / "clients" / str(k), factors, config, bench.vlm.layers)
     if "global" in rule.variants:
-        write_adapter(folder / "global", Site(stored, 0).bench.initial | shared, config.lora)
+        write_adapter(folder / "global", bench.initial | shared, config, bench.vlm.layers)
     (folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
     _write_metrics(folder / "metrics.csv", run_id)
-    (folder / "README.md").write_text(_readme(run_id, run.strategy), encoding="utf-8")
+    (folder / "README.md").write_text(
+        _readme(run, bench.vlm, source_of(config.model)), encoding="utf-8"
+    )
 
 
 def zipped(run_id: int) -> bytes:
@@ -63,28 +69,27 @@ def zipped(run_id: int) -> bytes:
     return buffer.getvalue()
 
 
-def write_adapter(folder: Path, factors: Factors, lora: Lora) -> None:
-    """Write factors as an adapter folder that ``PeftModel.from_pretrained`` loads.
+def write_adapter(folder: Path, factors: Factors, config: ExperimentConfig, layers: str) -> None:
+    """Write factors of ``layers`` (a pattern) as a folder that ``PeftModel.from_pretrained`` loads.
 
     Offsets of the frozen weights become part of the adapter, at the rank that this takes.
     """
     from peft import LoraConfig
     from safetensors.torch import save_file
 
-    from engine.vlm.factors import OFFSET, axis_of, factor_of, language_layers
-    from engine.vlm.families import FAMILIES, target_layers
+    from engine.vlm.factors import OFFSET, axis_of, factor_of
 
     shifted = any(factor_of(name) == OFFSET for name in factors)
     if shifted:
-        factors = merged(factors, lora.scale)
+        factors = merged(factors, config.lora.scale)
     name, value = next(iter(factors.items()))
     rank = value.shape[axis_of(name)]
     folder.mkdir(parents=True)
     LoraConfig(
         r=rank,
-        lora_alpha=rank if shifted else lora.alpha,
-        target_modules=language_layers(target_layers(lora, FAMILIES["florence2"])),
-        base_model_name_or_path=str(BUNDLED_MODEL),
+        lora_alpha=rank if shifted else config.lora.alpha,
+        target_modules=layers,
+        base_model_name_or_path=source_of(config.model),
         inference_mode=True,
     ).save_pretrained(folder)
     save_file(
@@ -118,14 +123,16 @@ def _write_metrics(path: Path, run_id: int) -> None:
         writer.writerows(rows)
 
 
-def _readme(run_id: int, strategy: str) -> str:
-    rule = STRATEGIES[strategy]
+def _readme(run: Run, vlm: Vlm, base: str) -> str:
+    rule = STRATEGIES[run.strategy]
+    prompt = vlm.prompter.prompt("How many things are there?")
+    answer = "[:, inputs['input_ids'].shape[1] :]" if vlm.causal else ""
     has_global = (
         "`global/` is the server's model."
         if "global" in rule.variants
         else "There is no `global/`: with this strategy no model is common to all clients."
     )
-    return f"""# Run {run_id}: {rule.title}
+    return f"""# Run {run.id}: {rule.title}
 
 `clients/<k>/` is the model that client k uses. {has_global} All are plain PEFT adapters of the base
 model that `adapter_config.json` names. `config.yaml` runs the experiment again
@@ -136,10 +143,11 @@ from peft import PeftModel
 from PIL import Image
 from transformers import AutoModelForImageTextToText as Base, AutoProcessor
 
-base, picture = "{BUNDLED_MODEL}", Image.open("picture.png").convert("RGB")
+base, picture = "{base}", Image.open("picture.png").convert("RGB")
 processor = AutoProcessor.from_pretrained(base)
 model = PeftModel.from_pretrained(Base.from_pretrained(base), "clients/0").eval()
-inputs = processor(text=["How many things are there?"], images=[picture], return_tensors="pt")
-print(processor.batch_decode(model.generate(**inputs, num_beams=1), skip_special_tokens=True)[0])
+inputs = processor(text=[{prompt!r}], images=[picture], return_tensors="pt")
+tokens = model.generate(**inputs, num_beams=1, do_sample=False){answer}
+print(processor.tokenizer.batch_decode(tokens, skip_special_tokens=True)[0])
 ```
 """

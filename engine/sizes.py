@@ -11,8 +11,8 @@ from safetensors import safe_open
 from engine.config import ExperimentConfig
 from engine.paths import BUNDLED_MODEL
 from engine.strategies import STRATEGIES
-from engine.vlm.factors import A, B, language_layers
-from engine.vlm.families import FAMILIES, target_layers
+from engine.vlm.factors import A, B
+from engine.vlm.families import FAMILIES, LANGUAGE, layers_of, target_layers
 
 _BYTES = 4  # factors travel as float32
 
@@ -46,7 +46,7 @@ class AdapterSize:
 def adapter_size(config: ExperimentConfig) -> AdapterSize:
     """The size of a config's adapter: r·d_in for A and d_out·r for B, summed over layers."""
     pattern = re.compile(
-        language_layers(target_layers(config.lora, FAMILIES["florence2"])) + r"\.weight"
+        layers_of(LANGUAGE, target_layers(config.lora, FAMILIES["florence2"])) + r"\.weight"
     )
     a = b = 0
     with safe_open(BUNDLED_MODEL / "model.safetensors", framework="numpy") as weights:

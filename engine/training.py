@@ -49,18 +49,32 @@ def train(
     try:
         with vlm.threads_for(batch_size), vlm.shifted(job.factors):
             for rows in batches(len(job.samples), job.steps, batch_size, job.generator):
-                batch = job.samples.take(rows.to(vlm.device))
-                loss = vlm.model(**batch.inputs(), labels=batch.labels).loss
-                loss.backward()
+                loss = _step(vlm, job.samples.take(rows))
                 for parameter, anchor in zip(trainable, anchors, strict=False):
                     parameter.grad.add_(parameter.detach() - anchor, alpha=job.pull)
                 optimiser.step()
                 optimiser.zero_grad(set_to_none=True)
-                total += loss.detach()
+                total += loss
     finally:
         for parameter in trainable:
             parameter.requires_grad_(False)
     return vlm.read_factors(names), _finite((total / job.steps).item())
+
+
+def _step(vlm: Vlm, batch: Encoded) -> torch.Tensor:
+    """The mean loss per answer token; adds its gradient, in as many passes as memory asks for."""
+    total = torch.zeros((), device=vlm.device)
+    tokens = (batch.labels != IGNORED).sum()
+    for start in range(0, len(batch), vlm.rows_per_pass):
+        part = batch.take(slice(start, start + vlm.rows_per_pass)).to(vlm.device)
+        logits = vlm.answer_logits(part)
+        summed = F.cross_entropy(
+            logits.flatten(0, 1), part.labels.flatten(), ignore_index=IGNORED, reduction="sum"
+        )
+        loss = summed / tokens.to(vlm.device)
+        loss.backward()
+        total += loss.detach()
+    return total
 
 
 def train_together(
@@ -105,7 +119,7 @@ def _train_cohort(
                 results |= {k: stacked.adapter(k) for k in range(at_work, len(stacked))}
                 _keep_first(at_work, stacked, optimiser)
             rows, counted = plan.rows(step, at_work)
-            batch = pool.take(rows.flatten().to(vlm.device))
+            batch = pool.take(rows.flatten())
             with active(vlm, stacked):
                 loss = _losses(vlm, batch, counted.to(vlm.device))
                 loss.sum().backward()
@@ -146,8 +160,8 @@ class _Plan:
 
 def _losses(vlm: Vlm, batch: Encoded, counted: torch.Tensor) -> torch.Tensor:
     """Each client's mean loss per answer token, (clients,): as the model's own loss, but apart."""
-    logits = vlm.model(**batch.inputs(), labels=batch.labels).logits
-    labels = batch.labels.masked_fill(~counted.flatten().unsqueeze(1), IGNORED)
+    logits = vlm.answer_logits(batch)
+    labels = batch.labels.to(vlm.device).masked_fill(~counted.flatten().unsqueeze(1), IGNORED)
     each = F.cross_entropy(
         logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none"
     )

@@ -10,7 +10,7 @@ from engine.config import ExperimentConfig
 from engine.encoded_sets import EncodedSets
 from engine.evaluation import Answer, Examined
 from engine.federation.federation import federation_of
-from engine.vlm import model as vlm_model
+from engine.vlm import loading
 from engine.vlm.lora import initial_factors
 from engine.vlm.model import Vlm
 
@@ -20,7 +20,7 @@ class Workbench:
 
     def __init__(self, config: ExperimentConfig) -> None:
         self.config = config
-        self.vlm: Vlm = vlm_model.load(config)
+        self.vlm: Vlm = loading.load(config)
         self.federation = federation_of(config)
         self.sets = EncodedSets(self.vlm, self.federation)
         # What the untouched base makes of each client's tests: the same for all strategies.

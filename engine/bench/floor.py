@@ -69,7 +69,8 @@ def _train(
     total = 0.0
     for rows in batches(len(data), config.local_steps, config.batch_size, order):
         batch = data.take(rows)
-        loss = bench.vlm.model(**batch.inputs(), labels=batch.labels).loss
+        with bench.vlm.vision.showing(batch):
+            loss = bench.vlm.model(**bench.vlm.inputs(batch), labels=batch.labels).loss
         loss.backward()
         optimiser.step()
         optimiser.zero_grad()
@@ -80,11 +81,14 @@ def _train(
 @torch.inference_mode()
 def _test(bench: Workbench, factors: Factors, data: Encoded) -> float:
     bench.vlm.load_factors(factors)
-    logits = bench.vlm.model(**data.inputs(), labels=data.labels).logits
+    with bench.vlm.vision.showing(data):
+        logits = bench.vlm.model(**bench.vlm.inputs(data), labels=data.labels).logits
     return ((logits.argmax(-1) == data.labels) | (data.labels == IGNORED)).all(-1).float().mean()
 
 
 @torch.inference_mode()
 def _answer(bench: Workbench, factors: Factors, data: Encoded) -> torch.Tensor:
     bench.vlm.load_factors(factors)
-    return bench.vlm.model.generate(**data.inputs(), max_new_tokens=12, do_sample=False)
+    inputs = bench.vlm.inputs(data)
+    with bench.vlm.vision.showing(data):
+        return bench.vlm.model.generate(**inputs, max_new_tokens=12, do_sample=False)

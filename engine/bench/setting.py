@@ -16,8 +16,7 @@ from engine.machine import cores
 from engine.paths import BUNDLED_MODEL
 from engine.randomness import rng
 from engine.training import batches
-from engine.vlm.factors import language_layers
-from engine.vlm.families import FAMILIES, target_layers
+from engine.vlm.families import FAMILIES, LANGUAGE, layers_of, target_layers
 from engine.workbench import workbench
 
 
@@ -40,7 +39,7 @@ def write_setting(config: ExperimentConfig, folder: Path) -> None:
         "model": str(BUNDLED_MODEL),
         "rank": config.lora.rank,
         "alpha": config.lora.alpha,
-        "targets": language_layers(target_layers(config.lora, FAMILIES["florence2"])),
+        "targets": layers_of(LANGUAGE, target_layers(config.lora, FAMILIES["florence2"])),
         "strategies": config.strategies,
         "clients": config.clients,
         "rounds": config.rounds,

@@ -23,7 +23,7 @@ from engine.federation.scenes import SIZE, Scenes, render, sample_scenes
 from engine.paths import BUNDLED_MODEL
 from engine.randomness import rng
 from engine.training import Job, train_together
-from engine.vlm import model as vlm_model
+from engine.vlm import loading
 from engine.vlm.model import Vlm
 from engine.vlm.stacked import Factors
 from engine.workbench import workbench
@@ -53,7 +53,7 @@ class WorldReport:
 
 def measure(seed: int) -> WorldReport:
     """Run all parts, several minutes on 2 CPU cores."""
-    vlm = vlm_model.load(ExperimentConfig())
+    vlm = loading.load(ExperimentConfig())
     vlm.load_factors(workbench(ExperimentConfig()).initial)
     seeing = neutral_accuracy(vlm, seed)
     return WorldReport(

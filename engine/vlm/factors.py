@@ -1,6 +1,6 @@
 """Names of LoRA factors and of the layers that carry them, without importing torch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,6 @@ OFFSET = "offset"  # of a layer: what some strategies add to its frozen weight, 
 def factor_of(name: str) -> str:
     """``lora_A`` or ``lora_B``: which factor a name like ``….q_proj.lora_A`` stands for."""
     return name.rpartition(".")[2]
-
-
-def language_layers(names: Sequence[str]) -> str:
-    """A regular expression for layers of these names in a VLM's language model."""
-    return rf"(.*\.)?(language_model|text_model)\..*\.({'|'.join(names)})"
 
 
 def axis_of(name: str) -> int:

@@ -3,35 +3,68 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 
 import torch
 from peft import LoraConfig, inject_adapter_in_model
 from torch import nn
 from torch.nn import functional as F
 
-from engine.config import Lora
+from engine.config import ConfigError, Lora
 from engine.randomness import torch_generator
-from engine.vlm.factors import OFFSET, A, B, axis_of, cut, factor_of, language_layers
-from engine.vlm.families import FAMILIES, target_layers
+from engine.vlm.factors import OFFSET, A, B, axis_of, cut, factor_of
+from engine.vlm.families import LANGUAGE, VISION, Family, layers_of, target_layers
 
 _SUFFIX = ".default.weight"
 
 
-def attach_lora(model: nn.Module, lora: Lora) -> dict[str, nn.Parameter]:
-    """Add an adapter to the target layers of the language model, in place.
+def attach_lora(
+    model: nn.Module, lora: Lora, family: Family
+) -> tuple[str, dict[str, nn.Parameter]]:
+    """Add an adapter to the target layers, in place; ΔW = (alpha / rank) · B · A.
 
-    ΔW = (alpha / rank) · B · A. Returns the factors by name, ``<layer>.lora_A`` (rank, d_in) and
-    ``<layer>.lora_B`` (d_out, rank), in a fixed order.
+    Returns a regular expression for the layers, as PEFT takes it, and the factors by name,
+    ``<layer>.lora_A`` (rank, d_in) and ``<layer>.lora_B`` (d_out, rank), in float32 and in a fixed
+    order. Raises ConfigError when no layer of the model has such a name.
     """
-    layers = language_layers(target_layers(lora, FAMILIES["florence2"]))
-    config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=layers)
+    pattern = layer_pattern(model, lora, family)
+    config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=pattern)
     inject_adapter_in_model(config, model)
-    return {
-        name.removesuffix(_SUFFIX): parameter
-        for name, parameter in sorted(model.named_parameters())
-        if name.endswith(_SUFFIX)
-    }
+    found: dict[str, nn.Parameter] = {}
+    for name, parameter in sorted(model.named_parameters()):
+        if name.endswith(_SUFFIX):
+            parameter.data = parameter.data.float()
+            found[name.removesuffix(_SUFFIX)] = parameter
+    return pattern, found
+
+
+def layer_pattern(model: nn.Module, lora: Lora, family: Family) -> str:
+    """A regular expression for the layers that carry an adapter. Raises ConfigError if none do."""
+    parts = [LANGUAGE, VISION] if lora.vision else [LANGUAGE]
+    patterns = []
+    for part in parts:
+        there = _linear_names(model, part)
+        wanted = target_layers(lora, family) if part == LANGUAGE else ()
+        names = [name for name in there if name in wanted] if wanted else there
+        if not names:
+            raise ConfigError(
+                f"lora.targets: no linear layer of this model's {part[0].replace('_', ' ')} is "
+                f"called {' or '.join(wanted) or 'so'}; there are: {', '.join(there) or 'none'}"
+            )
+        patterns.append(layers_of(part, names))
+    return "|".join(patterns)
+
+
+def _linear_names(model: nn.Module, part: Sequence[str]) -> list[str]:
+    """How the linear layers of a part of the model are called, without repeats.
+
+    Without those that have a number for a name: blocks have such names too.
+    """
+    inside = re.compile(layers_of(part, [r"[\w-]+"]))
+    layers = (name for name, module in model.named_modules() if type(module) is nn.Linear)
+    found = {name.rpartition(".")[2] for name in layers if inside.fullmatch(name)}
+    return sorted(name for name in found if not name.isdecimal())
 
 
 def initial_factors(shapes: dict[str, torch.Size], seed: int) -> dict[str, torch.Tensor]:

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import logging
+import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import nn
-from transformers import AutoModelForImageTextToText, AutoProcessor
-from transformers.utils import logging as transformers_logging
+from transformers.processing_utils import ProcessorMixin
 
-from engine.config import ConfigError, ExperimentConfig, Lora
+from engine.config import Lora
 from engine.machine import cores
-from engine.paths import BUNDLED_MODEL
-from engine.vlm.encoded import IGNORED, Encoded
+from engine.vlm.encoded import IGNORED, Encoded, padded
 from engine.vlm.factors import OFFSET, factor_of
+from engine.vlm.families import clean, family_of
 from engine.vlm.lora import attach_lora
-from engine.vlm.vision_cache import VisionCache
+from engine.vlm.prompts import Prompter
+from engine.vlm.vision_cache import Pixels, VisionCache
 
-log = logging.getLogger(__name__)
 _SMALL = 20_000_000  # parameters
 # On a CPU a small model gains nothing from more threads on so few rows, and beside another busy
 # process they cost most there (benchmarks/threads.py).
@@ -30,33 +28,136 @@ _ONE_THREAD_BELOW = 16  # rows
 
 
 class Vlm:
-    """A frozen model, its processor, and the LoRA factors by name (``….q_proj.lora_A``)."""
+    """A frozen model, its processor, and the LoRA factors by name (``….q_proj.lora_A``).
 
-    def __init__(self, model: nn.Module, processor: object, lora: Lora, device: str) -> None:
+    ``answer_tokens`` is the length at which answers are cut, trained and generated ones;
+    ``rows_per_pass`` how many rows may be trained in one pass, for want of memory.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        processor: ProcessorMixin,
+        lora: Lora,
+        device: str,
+        answer_tokens: int = 12,
+        rows_per_pass: int = 256,
+    ) -> None:
         self.model = model.to(device).eval().requires_grad_(False)
         self.processor = processor
         self.device = device
-        self.small = device == "cpu" and model.num_parameters() < _SMALL
+        self.rows_per_pass = rows_per_pass
+        self.family = family_of(model.config.model_type)
+        self.light = model.num_parameters() < _SMALL
+        self.small = device == "cpu" and self.light
         if self.small:  # over some 20 tokens plain products are twice as fast as SDPA's kernel
             self.model.set_attn_implementation("eager")
-        self.factors = attach_lora(self.model, lora)
-        self.vision = VisionCache(self.model.model)
+        self.tunes_vision = lora.vision
+        self.layers, self.factors = attach_lora(self.model, lora, self.family)
+        self.causal = not model.config.is_encoder_decoder
+        self.prompter = Prompter(processor, self.family, _end(model), self.causal, answer_tokens)
+        self.pad = processor.tokenizer.pad_token_id
+        self.pad = _end(model) if self.pad is None else self.pad
+        self._takes = set(inspect.signature(model.forward).parameters)
+        self.vision = VisionCache(model.model, self._read)
+        self.vision.features([self._read(np.zeros((32, 32, 3), np.uint8))])
 
     def encode(
         self, images: Sequence[np.ndarray], questions: Sequence[str], answers: Sequence[str]
     ) -> Encoded:
-        """Pictures (height, width, 3) uint8, questions and answers as tensors on the device."""
-        inputs = self.processor(
-            text=list(questions), images=list(images), padding=True, return_tensors="pt"
-        ).to(self.device)
-        labels = self.processor.tokenizer(list(answers), padding=True, return_tensors="pt")
-        labels = labels["input_ids"].masked_fill(labels["attention_mask"] == 0, IGNORED)
+        """Pictures (height, width, 3) uint8, questions and answers as tensors, on the CPU."""
+        each = self.prompter.inputs(images, questions)
+        features = [torch.zeros(0, 0)] * len(each)
+        if not self.tunes_vision:
+            features = self.vision.features([self._pixels(one) for one in each])
+        grids = [one.get("image_grid_thw", torch.zeros(1, 0, dtype=torch.long)) for one in each]
         return Encoded(
-            inputs["input_ids"],
-            inputs["attention_mask"],
-            labels.to(self.device),
-            self.vision.features(inputs["pixel_values"]),
+            *(
+                torch.cat(padded([one[name] for one in each], left=self.causal))
+                for name in ("input_ids", "attention_mask")
+            ),
+            self.prompter.labels(answers),
+            torch.cat(padded([one.unsqueeze(0) for one in features])),
+            torch.tensor([len(one) for one in features]),
+            torch.cat(grids),
+            tuple(images) if self.tunes_vision else (),
+            self.causal,
         )
+
+    def answer_logits(self, batch: Encoded) -> torch.Tensor:
+        """Logits (n, answer tokens, vocabulary) of every token of the references, in float32.
+
+        Each is what the model expects after the prompt and the tokens before it.
+        """
+        batch = batch.to(self.device)
+        if not self.causal:
+            with self.vision.showing(batch):
+                return self.model(**self.inputs(batch), labels=batch.labels).logits.float()
+        kept = batch.labels != IGNORED
+        ids = batch.labels.masked_fill(~kept, self.pad)
+        whole = replace(
+            batch,
+            input_ids=torch.cat([batch.input_ids, ids], 1),
+            attention_mask=torch.cat([batch.attention_mask, kept.long()], 1),
+        )
+        inputs = self.inputs(whole, answered=ids.shape[1])
+        with self.vision.showing(batch):
+            out = self.model(**inputs, use_cache=False, logits_to_keep=ids.shape[1] + 1)
+        return out.logits[:, :-1].float()
+
+    def generate(self, batch: Encoded) -> tuple[list[str], torch.Tensor]:
+        """Greedy answers, and the probability (n,) that the model gives each, token by token."""
+        batch = batch.to(self.device)
+        with self.vision.showing(batch):
+            out = self.model.generate(
+                **self.inputs(batch),
+                max_new_tokens=self.prompter.longest,
+                do_sample=False,
+                num_beams=1,
+                pad_token_id=self.pad,
+                output_scores=True,
+                return_dict_in_generate=True,
+            )
+        steps = torch.stack(out.scores, 1).float().log_softmax(-1)  # (n, new tokens, vocabulary)
+        new = out.sequences[:, -steps.shape[1] :]
+        log_p = steps.gather(-1, new.unsqueeze(-1)).squeeze(-1)
+        confidence = log_p.masked_fill(new == self.pad, 0).sum(-1).exp()
+        return self.texts(new), confidence
+
+    def texts(self, tokens: torch.Tensor) -> list[str]:
+        """Answers (n, tokens) as people read them."""
+        found = self.processor.tokenizer.batch_decode(tokens, skip_special_tokens=True)
+        return [clean(text, self.family) for text in found]
+
+    def inputs(self, batch: Encoded, answered: int = 0) -> dict[str, torch.Tensor]:
+        """The model's arguments for sequences that end with so many answer tokens.
+
+        Its pictures are those of the batch that ``vision`` shows.
+        """
+        inputs = {
+            "input_ids": batch.input_ids,
+            "attention_mask": batch.attention_mask,
+            "pixel_values": batch.features,  # they say that there are pictures; see VisionCache
+        }
+        if batch.grid.shape[1]:
+            inputs["image_grid_thw"] = batch.grid
+        if "mm_token_type_ids" in self._takes:
+            image = self.model.config.image_token_id
+            inputs["mm_token_type_ids"] = (batch.input_ids == image).int()
+        elif answered:  # as generation counts them: padding on the left has no position
+            positions = batch.attention_mask.cumsum(-1) - 1 + self.family.prefix
+            inputs["position_ids"] = positions.clamp(min=0)
+        if self.family.prefix:
+            inputs["token_type_ids"] = torch.zeros_like(batch.input_ids)
+            inputs["token_type_ids"][:, batch.input_ids.shape[1] - answered :] = 1
+        return inputs
+
+    def _read(self, image: np.ndarray) -> Pixels:
+        return self._pixels(self.prompter.inputs([image], ["?"])[0])
+
+    def _pixels(self, inputs: dict[str, torch.Tensor]) -> Pixels:
+        pixels = self.vision.pixels(inputs)
+        return {name: value.to(self.device) for name, value in pixels.items()}
 
     @contextmanager
     def threads_for(self, rows: int) -> Iterator[None]:
@@ -102,25 +203,9 @@ def offsets_of(factors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: value for name, value in factors.items() if factor_of(name) == OFFSET}
 
 
-@lru_cache(maxsize=2)
-def load_from(folder: Path, lora: Lora, device: str) -> Vlm:
-    """The model in a folder, with an adapter attached; kept in the process."""
-    transformers_logging.disable_progress_bar()
-    transformers_logging.set_verbosity_error()
-    model = AutoModelForImageTextToText.from_pretrained(folder, use_safetensors=True)
-    processor = AutoProcessor.from_pretrained(folder)
-    log.info("loaded %s on %s", folder, device)
-    return Vlm(model, processor, lora, device)
-
-
-def load(config: ExperimentConfig) -> Vlm:
-    """The model of an experiment; kept in the process, so a second call costs nothing.
-
-    Raises ConfigError when the machine lacks the device.
-    """
-    device = config.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    elif device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device: there is no CUDA device on this machine; allowed: auto, cpu")
-    return load_from(BUNDLED_MODEL, config.lora, device)
+def _end(model: nn.Module) -> int:
+    """The token at which the model stops to generate."""
+    end = model.generation_config.eos_token_id
+    if end is None:
+        end = model.config.get_text_config().eos_token_id
+    return end[0] if isinstance(end, list) else end

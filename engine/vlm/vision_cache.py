@@ -1,36 +1,102 @@
 """Image features, computed once per picture.
 
-LoRA sits on the language model only, so what the vision tower makes of a picture never changes.
-Most transformers VLMs fetch image features through ``get_image_features(pixel_values)``: that
-method is replaced by one that takes ready features in place of pixels. The features travel with
-the encoded questions; engine/encoded_sets.py keeps those in memory and on disk.
+With LoRA on the language model only, what the vision tower makes of a picture never changes. All
+transformers VLMs fetch image features through ``get_image_features``: that method is replaced by
+one that gives ready features while some are shown. They travel with the encoded questions;
+engine/encoded_sets.py keeps those, and single pictures' features, on disk.
 """
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial, wraps
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from engine.vlm.encoded import Encoded
+
+Pixels = dict[str, torch.Tensor]  # a preprocessed picture, as the tower takes it
 _CHUNK = 32  # pictures per pass: activations of 128 leave the CPU's caches, twice as slow
 
 
-class VisionCache:
-    """The tower of a model that takes features as well as pixels."""
+@dataclass
+class Features(BaseModelOutputWithPooling):
+    """What models read of their vision tower; Qwen3-VL adds features of inner layers."""
 
-    def __init__(self, inner: nn.Module) -> None:
-        """``inner`` owns ``get_image_features``."""
+    deepstack_features: Any = None
+
+
+class VisionCache:
+    """The tower of a model that takes features as well as pixels.
+
+    It must have seen a picture before it shows features: then it knows how the model wants them.
+    """
+
+    def __init__(self, inner: nn.Module, read: Callable[[np.ndarray], Pixels]) -> None:
+        """``inner`` owns ``get_image_features``; ``read`` preprocesses a picture for it."""
+        self._read = read
         self._compute = inner.get_image_features
-        inner.get_image_features = self._given_or_computed
+        self._takes = set(inspect.signature(self._compute).parameters)
+        self._listed = False  # whether the model wants one tensor per picture, not one for all
+        self._width = 0  # of the last layer; features of inner layers follow it
+        self._shown: Encoded | None = None
+        # With the old signature: generation looks at it to see what it may pass.
+        inner.get_image_features = wraps(self._compute)(partial(self._shown_or_computed))
+
+    def pixels(self, inputs: Mapping[str, torch.Tensor]) -> Pixels:
+        """What the tower takes of a processor's output."""
+        return {name: value for name, value in inputs.items() if name in self._takes}
 
     @torch.no_grad()
-    def features(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        """Features (n, image tokens, width) of preprocessed pictures (n, channels, h, w)."""
-        return torch.cat([self._compute(some).pooler_output for some in pixel_values.split(_CHUNK)])
+    def features(self, pixels: Sequence[Pixels]) -> list[torch.Tensor]:
+        """Features (image tokens, width) of preprocessed pictures, one by one or in chunks."""
+        if self._alike(pixels):  # a stack goes through the tower at once
+            stack = torch.cat([one["pixel_values"] for one in pixels])
+            pixels = [{"pixel_values": some} for some in stack.split(_CHUNK)]
+        return [one.cpu() for picture in pixels for one in self._of(picture)]
 
-    def _given_or_computed(self, pixel_values: torch.Tensor, **kwargs: Any) -> Any:
-        if pixel_values.dim() == 3:  # pixels would have channels, height and width
-            return BaseModelOutputWithPooling(pooler_output=pixel_values)
-        return self._compute(pixel_values, **kwargs)
+    @contextmanager
+    def showing(self, batch: Encoded) -> Iterator[None]:
+        """Inside, the model sees the pictures of this batch."""
+        self._shown = batch
+        try:
+            yield
+        finally:
+            self._shown = None
+
+    def _alike(self, pixels: Sequence[Pixels]) -> bool:
+        shapes = {tuple(one["pixel_values"].shape) for one in pixels}
+        return len(shapes) == 1 and all(len(one) == 1 for one in pixels) and len(shapes.pop()) == 4
+
+    def _of(self, pixels: Pixels) -> list[torch.Tensor]:
+        """Features of one picture, or of a stack of like ones; layer by layer side by side."""
+        out = self._compute(**pixels)
+        self._listed = not isinstance(out.pooler_output, torch.Tensor)
+        self._width = out.pooler_output[0].shape[-1]
+        layers = [out.pooler_output, *(getattr(out, "deepstack_features", None) or ())]
+        return [torch.cat(parts, -1) for parts in zip(*layers, strict=True)]
+
+    def _shown_or_computed(self, *args: Any, **kwargs: Any) -> Any:
+        if self._shown is None:
+            return self._compute(*args, **kwargs)
+        shown = self._shown
+        if shown.images:  # the tower is trained too
+            rows = [one for image in shown.images for one in self._of(self._read(image))]
+        else:
+            counts = shown.counts.tolist()
+            rows = [row[:count] for row, count in zip(shown.features, counts, strict=True)]
+        return self._output(rows)
+
+    def _output(self, rows: list[torch.Tensor]) -> Features:
+        width = self._width
+        layers = [[row[..., start : start + width] for row in rows]
+                  for start in range(0, rows[0].shape[-1], width)]  # fmt: skip
+        first = layers[0] if self._listed else torch.stack(layers[0])
+        return Features(pooler_output=first, deepstack_features=layers[1:] or None)

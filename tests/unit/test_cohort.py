@@ -13,7 +13,7 @@ from engine.flower.local_grid import LocalGrid
 from engine.paths import run_folder
 from engine.randomness import rng
 from engine.training import Job, train, train_together
-from engine.vlm import model as vlm_model
+from engine.vlm import loading
 from engine.vlm.factors import A
 from engine.vlm.lora import initial_factors
 from engine.workbench import workbench
@@ -63,12 +63,12 @@ def test_clients_of_different_ranks_train_together(tiny):
     samples = workbench(tiny).sets.get(0, "train")
     for rank in ranks:
         config = tiny.model_copy(update={"lora": Lora(rank=rank)})
-        vlm = vlm_model.load(config)
+        vlm = loading.load(config)
         start = initial_factors({n: p.shape for n, p in vlm.factors.items()}, rank)
         own.append(Job(start, samples, 4, rng(0, "ranks", rank)))
         job = Job(start, samples, 4, rng(0, "ranks", rank))
         apart.append(train(vlm, job, list(start), **how))
-    vlm = vlm_model.load(tiny)  # of rank 8
+    vlm = loading.load(tiny)  # of rank 8
     together = train_together(vlm, own, list(vlm.factors), **how)
     for rank, (one, loss), (other, same_loss) in zip(ranks, apart, together, strict=True):
         assert loss == pytest.approx(same_loss, rel=1e-4)

@@ -63,12 +63,12 @@ def test_before_training_all_variants_are_the_base_bit_for_bit(tiny):
         assert found.score() == untouched.score()
     # Without any adapter the model computes the same numbers: B = 0 adds exactly nothing.
     with torch.no_grad():
-        adapted = site.bench.vlm.model(**data.inputs(), labels=data.labels).logits
+        adapted = site.bench.vlm.answer_logits(data)
         layers = [m for m in site.bench.vlm.model.modules() if isinstance(m, BaseTunerLayer)]
         assert layers
         for layer in layers:
             layer.enable_adapters(False)
-        bare = site.bench.vlm.model(**data.inputs(), labels=data.labels).logits
+        bare = site.bench.vlm.answer_logits(data)
         for layer in layers:
             layer.enable_adapters(True)
     assert torch.equal(adapted, bare)

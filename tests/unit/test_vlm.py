@@ -16,9 +16,9 @@ from engine.pretraining.recipe import Recipe, pixel_values, shrink
 from engine.randomness import rng
 from engine.sizes import adapter_size
 from engine.strategies import STRATEGIES
+from engine.vlm.loading import load_from
 from engine.vlm.lora import initial_factors
 from engine.vlm.miniature import build_processor
-from engine.vlm.model import load_from
 from engine.workbench import workbench
 
 
@@ -26,10 +26,10 @@ def test_cached_features_give_the_same_logits_as_pixels(tiny):
     bench = workbench(tiny)
     examples = bench.federation.examples(0, "test")[:6]
     encoded = bench.sets.encode(examples)
-    inputs = {**encoded.inputs(), "labels": encoded.labels}
+    inputs = {**bench.vlm.inputs(encoded), "labels": encoded.labels}
     pixels = bench.vlm.processor.image_processor([e.image for e in examples], return_tensors="pt")
     with torch.no_grad():
-        cached = bench.vlm.model(**inputs).logits
+        cached = bench.vlm.answer_logits(encoded)
         plain = bench.vlm.model(**{**inputs, "pixel_values": pixels["pixel_values"]}).logits
     torch.testing.assert_close(cached, plain, atol=1e-5, rtol=1e-4)
 
@@ -45,7 +45,7 @@ def test_a_picture_goes_through_the_tower_once_in_the_life_of_a_home(tiny, monke
     again = EncodedSets(made.vlm, World(tiny.model_copy(update={"name": "other", "rounds": 9})))
     monkeypatch.setattr(again, "encode", fail)
     for one, two in ((first, again.get(1, "train")), (pooled, again.pooled())):
-        assert all(torch.equal(tensor, vars(two)[name]) for name, tensor in vars(one).items())
+        assert all(torch.equal(t, two.tensors()[name]) for name, t in one.tensors().items())
     other = EncodedSets(made.vlm, World(tiny.model_copy(update={"seed": 7})))
     assert not torch.equal(other.get(1, "train").features, first.features)
 
@@ -100,7 +100,7 @@ def test_confidence_is_the_probability_of_the_whole_answer(tiny):
     [[found]] = generate(bench.vlm, [Task(bench.initial, bench.sets.encode([example]))])
     encoded = bench.vlm.encode([example.image], [example.question], [found.text])
     with torch.no_grad():
-        logits = bench.vlm.model(**encoded.inputs(), labels=encoded.labels).logits
+        logits = bench.vlm.answer_logits(encoded)
     steps = logits.log_softmax(-1).gather(-1, encoded.labels.unsqueeze(-1)).squeeze(-1)
     # The first token is forced, so it is certain; rounding apart the rest must agree.
     assert abs(steps[0, 1:].sum().exp().item() - found.confidence) < 1e-4
@@ -145,7 +145,7 @@ def test_pretraining_runs_through_and_resumes_after_the_vision_stage(tmp_path):
     stamp = (tmp_path / "work" / "vision.safetensors").stat().st_mtime_ns
     pretrain(tmp_path / "model", tmp_path / "work", recipe)
     assert (tmp_path / "work" / "vision.safetensors").stat().st_mtime_ns == stamp
-    vlm = load_from(tmp_path / "model", Lora(), "cpu")
+    vlm = load_from(str(tmp_path / "model"), Lora(), "cpu")
     found = neutral_accuracy(vlm, seed=0, n=36)
     assert found.keys() == {"overall", *FAMILIES}
 

@@ -1,0 +1,70 @@
+"""Loading a model from the lab, a folder or the hub: device, number format, what can go wrong."""
+
+from __future__ import annotations
+
+import logging
+from functools import lru_cache
+
+import torch
+from transformers import AutoModelForImageTextToText
+from transformers.utils import logging as transformers_logging
+
+from engine.config import BUNDLED, ConfigError, ExperimentConfig, Lora
+from engine.vlm.model import Vlm
+from engine.vlm.processors import load_processor
+from engine.vlm.sources import source_of
+
+log = logging.getLogger(__name__)
+
+
+def device_of(config: ExperimentConfig) -> str:
+    """The device to work on. Raises ConfigError when the machine lacks it."""
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if config.device == "auto":
+        return next(device for device, found in there.items() if found)
+    if not there[config.device]:
+        allowed = ", ".join(["auto", *(device for device, found in there.items() if found)])
+        name = config.device.upper()
+        raise ConfigError(f"device: there is no {name} device on this machine; allowed: {allowed}")
+    return config.device
+
+
+def dtype_of(config: ExperimentConfig, device: str) -> torch.dtype:
+    """The number format of the frozen weights; adapters are always float32."""
+    if config.dtype == "auto":
+        half = device == "cuda" and config.model != BUNDLED
+        return torch.bfloat16 if half else torch.float32
+    return getattr(torch, config.dtype)
+
+
+@lru_cache(maxsize=2)
+def load_from(
+    source: str,
+    lora: Lora,
+    device: str,
+    dtype: torch.dtype = torch.float32,
+    answer_tokens: int = 12,
+) -> Vlm:
+    """The model in a folder or on the hub, with an adapter attached; kept in the process."""
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    model = AutoModelForImageTextToText.from_pretrained(
+        source, use_safetensors=True, trust_remote_code=False, dtype=dtype
+    )
+    log.info("loaded %s on %s", source, device)
+    return Vlm(model, load_processor(source), lora, device, answer_tokens)
+
+
+def load(config: ExperimentConfig) -> Vlm:
+    """The model of an experiment; kept in the process, so a second call costs nothing.
+
+    Raises ConfigError when the machine lacks the device.
+    """
+    device = device_of(config)
+    dtype = dtype_of(config, device)
+    tokens = config.data.answer_tokens
+    return load_from(source_of(config.model), config.lora, device, dtype, tokens)
