@@ -14,6 +14,9 @@ FORMATS = ("PNG", "JPEG", "WEBP")
 MAX_BYTES = 10 * 2**20
 MAX_PIXELS = 25_000_000
 
+_ALLOWED = "allowed are PNG, JPEG and WebP files"
+_DAMAGED = f"This file is cut off or damaged, so it is not a picture; {_ALLOWED}."
+_STARTS = (b"\x89PNG", b"\xff\xd8", b"RIFF")  # of the formats that are allowed
 _DEEP = ("I", "I;16", "I;16B", "F")  # modes with more than 8 bits, which Pillow would clip at 255
 
 
@@ -45,9 +48,6 @@ def check_size(size: int) -> None:
         )
 
 
-_ALLOWED = "allowed are PNG, JPEG and WebP files"
-
-
 @contextmanager
 def _opened(data: bytes) -> Iterator[Image.Image]:
     """The picture, its header read; what goes wrong until the end of the block is BadPicture."""
@@ -61,6 +61,8 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
             f"This picture has too many pixels; at most {MAX_PIXELS // 10**6} million are allowed."
         ) from None
     except Exception:  # decoders raise errors of any kind on bytes that are not theirs
+        if data.startswith(_STARTS):
+            raise BadPicture(_DAMAGED) from None
         kind = "a GIF" if data.startswith(b"GIF8") else "not a picture"
         raise BadPicture(f"This is {kind}; {_ALLOWED}.") from None
     if image.width * image.height > MAX_PIXELS:
@@ -71,9 +73,7 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
     try:
         yield image
     except Exception:
-        raise BadPicture(
-            f"This file is cut off or damaged, so it is not a picture; {_ALLOWED}."
-        ) from None
+        raise BadPicture(_DAMAGED) from None
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

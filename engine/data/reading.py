@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from engine.config import Data
 from engine.data import columns as column_names
@@ -17,6 +16,7 @@ from engine.data.values import as_answers, as_split, as_text
 from engine.randomness import rng
 
 SPLIT_COLUMN = "split"
+_ODD_SPLIT = "split that is none of train, validation, test: ignored"
 _LEAST_TEST = 4  # of the rows that are read, one in four is for testing, if there are as many
 
 
@@ -89,28 +89,20 @@ def _candidates(
         elif picture is None:
             problems.add("picture outside of the folder", f"{name} ({where})")
         else:
-            split = _split(folder, found, picture, record.values, problems, where)
+            said = as_text(record.values.get(SPLIT_COLUMN))
+            if said and not as_split(said):
+                problems.add(_ODD_SPLIT, f"{said} ({where})")
+            split = _split(folder, found, picture, said)
             row = Row(picture, question, answers, as_text(cell.get("client")), split)
             yield Candidate(row, where, name)
 
 
-def _split(
-    folder: Path,
-    found: Found,
-    picture: Path,
-    values: dict[str, Any],
-    problems: Problems,
-    where: str,
-) -> str:
+def _split(folder: Path, found: Found, picture: Path, said: str) -> str:
     """By the folder of the table, else by the split column, else by the folder of the picture."""
-    if found.place:
-        return as_split(found.place)
-    said = as_text(values.get(SPLIT_COLUMN))
-    split = as_split(said)
-    if said and not split:
-        problems.add("split that is none of train, validation, test: ignored", f"{said} ({where})")
-    top = picture.relative_to(folder).parts[0]
-    return split or (as_split(top) if top in SPLIT_FOLDERS and not said else "")
+    if found.place or said:
+        return as_split(found.place or said)
+    top, *_ = picture.relative_to(folder).parts or [""]
+    return as_split(top) if top in SPLIT_FOLDERS else ""
 
 
 def _settle_splits(candidates: list[Candidate]) -> list[Candidate]:
