@@ -14,6 +14,9 @@ FORMATS = ("PNG", "JPEG", "WEBP")
 MAX_BYTES = 10 * 2**20
 MAX_PIXELS = 25_000_000
 
+# Pillow warns of sizes that are refused here anyway; said once, as pictures are read in threads.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
 _ALLOWED = "allowed are PNG, JPEG and WebP files"
 _DAMAGED = f"This file is cut off or damaged, so it is not a picture; {_ALLOWED}."
 _STARTS = (b"\x89PNG", b"\xff\xd8", b"RIFF")  # of the formats that are allowed
@@ -27,8 +30,8 @@ class BadPicture(ValueError):
 def read_picture(data: bytes) -> np.ndarray:
     """The picture as (height, width, 3) uint8, upright; raises BadPicture."""
     with _opened(data) as image:
-        upright = ImageOps.exif_transpose(image)
-        return np.asarray(_eight_bits(upright).convert("RGB"))
+        image.load()
+        return np.asarray(_eight_bits(_upright(image)).convert("RGB"))
 
 
 def check_picture(data: bytes) -> None:
@@ -53,9 +56,7 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
     """The picture, its header read; what goes wrong until the end of the block is BadPicture."""
     check_size(len(data))
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our limit is lower
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError:
         raise BadPicture(
             f"This picture has too many pixels; at most {MAX_PIXELS // 10**6} million are allowed."
@@ -74,6 +75,14 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
         yield image
     except Exception:
         raise BadPicture(_DAMAGED) from None
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turned as its EXIF notes say; as it is where they are broken, which the pixels are not."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:
+        return image
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

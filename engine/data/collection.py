@@ -18,7 +18,7 @@ from engine.config import ConfigError, Data
 from engine.data import hub, known
 from engine.data.folder import PLACES, file_state
 from engine.data.reading import read_folder
-from engine.data.rows import Problem, Problems, Row
+from engine.data.rows import Problem, Problems, Row, shorten
 from engine.data.tables import TABLES
 
 _SHORT = ((3, "exact"), (10, "token_f1"))  # words in the median answer, at most -> metric
@@ -61,13 +61,22 @@ def collect(dataset: str, data: Data) -> Collection:
         origin = hub.origin(folder)
         data = Data(rows=data.rows, metric=data.metric)  # its columns have our names by now
     else:
-        folder = Path(name).expanduser().resolve()
+        folder = _local(name)
     key = (folder, data.image, data.question, data.answer, data.client, data.rows, data.metric)
     with _lock:
         recent = _recent.get(key)
         if recent is None or _digest(folder, recent.files) != recent.digest:
             recent = _recent[key] = _read(folder, data, origin)
     return recent
+
+
+def _local(name: str) -> Path:
+    try:
+        folder = Path(name).expanduser().resolve()
+        folder.exists()
+    except (OSError, RuntimeError, ValueError):  # too long, a user who is none, characters
+        raise ConfigError(f"dataset: '{shorten(name)}' is not a path that can be opened") from None
+    return folder
 
 
 def _read(folder: Path, data: Data, origin: hub.Origin | None) -> Collection:

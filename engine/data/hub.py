@@ -78,11 +78,13 @@ def _write(folder: Path, name: str, data: Data) -> None:
     splits = _open(name)
     any_split = next(iter(splits.values()))
     columns = any_split.column_names or list(next(iter(any_split), {}))
+    if not columns:
+        raise ConfigError(f"dataset: {name} has no rows")
     used = choose(columns, data)
     preset = known.KNOWN.get(name)
     choices = preset.choices if preset and used["answer"] == preset.answer else ""
     (folder / "pictures").mkdir(parents=True)
-    convert = Converter(folder, used, choices, any_split.features or {})
+    convert = Converter(folder, used, choices, any_split.features or {}, _local(name))
     problems = Problems()
     raw = {split: _undecoded(rows, used["image"]) for split, rows in splits.items()}
     with (folder / "metadata.jsonl").open("w", encoding="utf-8") as table:
@@ -95,20 +97,21 @@ def _write(folder: Path, name: str, data: Data) -> None:
 
 
 def _open(name: str) -> dict[str, IterableDataset]:
-    """The splits of a data set that the lab uses; one without names is taken as undivided."""
+    """The splits of a data set that are to train or test on; all, if none is called so."""
     from datasets import load_dataset
 
     part = None
-    if not os.path.isdir(os.path.expanduser(name)) and name.count("/") == 2:
+    local = _local(name)
+    if local is None and name.count("/") == 2:
         name, _, part = name.rpartition("/")
-    splits = load_dataset(os.path.expanduser(name), part, streaming=True)
-    usable = {split: rows for split, rows in splits.items() if split in SPLIT_FOLDERS}
-    if not usable:
-        raise ConfigError(
-            f"dataset: {name} has no split called train, validation or test; "
-            f"there are: {', '.join(splits)}"
-        )
-    return usable
+    splits = load_dataset(str(local or name), part, streaming=True)
+    return {split: rows for split, rows in splits.items() if split in SPLIT_FOLDERS} or splits
+
+
+def _local(name: str) -> Path | None:
+    """The folder that a name is; None when it is one of the hub."""
+    path = Path(os.path.expanduser(name))
+    return path.resolve() if path.is_dir() else None
 
 
 def _undecoded(rows: IterableDataset, column: str) -> IterableDataset:
@@ -141,9 +144,8 @@ def _in_turn(
 
 def _key(name: str, data: Data) -> str:
     """Of all that decides what is written; of a folder also which files are in it."""
-    local = Path(name).expanduser()
     files = []
-    if local.is_dir():
+    if local := _local(name):
         states = [(path, path.stat()) for path in sorted(local.rglob("*"))]
         files = [(str(path), state.st_size, state.st_mtime_ns) for path, state in states]
     said = (name, data.image, data.question, data.answer, data.client, data.rows, files)

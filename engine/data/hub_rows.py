@@ -23,10 +23,17 @@ class Converter:
     """Turns rows of a data set into lines of ``metadata.jsonl``."""
 
     def __init__(
-        self, folder: Path, used: dict[str, str], choices: str, features: Mapping[str, Any]
+        self,
+        folder: Path,
+        used: dict[str, str],
+        choices: str,
+        features: Mapping[str, Any],
+        local: Path | None,
     ) -> None:
-        """``used`` has the columns; ``choices`` is the one that numeric answers point into."""
+        """``used`` has the columns; ``choices`` is the one that numeric answers point into;
+        ``local`` is the folder of the data set, if it is not on the hub."""
         self._folder = folder
+        self._local = local
         self._used = used
         self._choices = choices
         self._names = getattr(features.get(used["answer"]), "names", None)  # of numbered labels
@@ -72,10 +79,16 @@ class Converter:
         if isinstance(value, Mapping):
             if value.get("bytes"):
                 return value["bytes"]
-            if value.get("path"):
+            if value.get("path") and self._is_within(value["path"]):
                 with fsspec.open(value["path"], "rb") as file:
                     return file.read(MAX_BYTES + 1)  # one more: seen to be too large later
         return value if isinstance(value, bytes) else None
+
+    def _is_within(self, path: str) -> bool:
+        """Whether a file belongs to the data set: a stranger's rows may name any file."""
+        if self._local is None:
+            return path.rpartition("::")[2].startswith("hf://")
+        return "://" not in path and Path(path).resolve().is_relative_to(self._local)
 
     def _keep(self, picture: bytes) -> str:
         """Write a picture, once however many questions there are about it; returns its name."""

@@ -10,7 +10,7 @@ from engine.config import Data
 from engine.data import columns as column_names
 from engine.data.checking import Verdict, check
 from engine.data.folder import SPLIT_FOLDERS, Found, find_tables, picture_path
-from engine.data.rows import Problems, Row
+from engine.data.rows import Problems, Row, shorten
 from engine.data.tables import Table, read_table
 from engine.data.values import as_answers, as_split, as_text
 from engine.randomness import rng
@@ -31,7 +31,7 @@ class Candidate:
     @property
     def name(self) -> str:
         """The row as messages call it."""
-        return f"{self.picture} ({self.where})"
+        return f"{shorten(self.picture)} ({self.where})"
 
 
 @dataclass(frozen=True)
@@ -87,11 +87,11 @@ def _candidates(
         elif not name:
             problems.add("no picture named", where)
         elif picture is None:
-            problems.add("picture outside of the folder", f"{name} ({where})")
+            problems.add("picture outside of the folder", f"{shorten(name)} ({where})")
         else:
             said = as_text(record.values.get(SPLIT_COLUMN))
             if said and not as_split(said):
-                problems.add(_ODD_SPLIT, f"{said} ({where})")
+                problems.add(_ODD_SPLIT, f"{shorten(said)} ({where})")
             split = _split(folder, found, picture, said)
             row = Row(picture, question, answers, as_text(cell.get("client")), split)
             yield Candidate(row, where, name)
@@ -182,7 +182,7 @@ def _tell_of_clients(candidates: list[Candidate], rows: list[Row], problems: Pro
     present = {row.client for row in rows}
     for client in dict.fromkeys(c.row.client for c in candidates):
         if client and client not in present:
-            problems.add("client without a usable row", client)
+            problems.add("client without a usable row", shorten(client))
     for candidate in candidates:
         if not candidate.row.client:
             problems.add("row without a client", candidate.name)

@@ -30,6 +30,12 @@ class Problem:
         return f"{self.kind} ({self.count}; first: {self.first})"
 
 
+def shorten(text: str, longest: int = 120) -> str:
+    """A line of at most so many characters: what a message quotes may be of any length."""
+    text = " ".join(text.split())
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
 class Problems:
     """Counts problems by kind while data are read."""
 

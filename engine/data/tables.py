@@ -38,9 +38,13 @@ class Table:
 def read_table(path: Path, name: str) -> Table:
     """A CSV or JSON lines file; ``name`` is what messages call it.
 
-    Raises ConfigError when it is empty, not text, or names a column twice.
+    Raises ConfigError when it cannot be opened, is empty, not text, or names a column twice.
     """
-    text = _decode(path.read_bytes(), name)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"dataset: {name} cannot be opened ({error.strerror})") from None
+    text = _decode(data, name)
     if not text.strip():
         raise ConfigError(f"dataset: {name} is empty")
     return _read_jsonl(text) if path.suffix == ".jsonl" else _read_csv(text, name)

@@ -51,6 +51,8 @@ def from_table(name: str, table: bytes, pictures: Mapping[str, bytes]) -> Path:
     if f"metadata{suffix}" not in TABLES:
         raise ConfigError(f"dataset: the table is a .csv or .jsonl file (got '{name}')")
     files = {check_name(picture, "the upload"): content for picture, content in pictures.items()}
+    if len(files) < len(pictures):
+        raise ConfigError("dataset: two pictures of the upload have the same name")
     _check_sizes(name, table, files)
     parts = [suffix.encode(), table]
     parts += [part for file in sorted(files) for part in (file.encode(), files[file])]

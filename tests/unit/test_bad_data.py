@@ -68,6 +68,11 @@ def test_an_empty_folder_a_file_and_other_data_are_refused(tmp_path):
         collect("world", Data())
 
 
+@pytest.mark.parametrize("path", ["x" * 5000, "a\0b", "~nobody-of-that-name/x"])
+def test_a_path_that_no_system_takes_is_refused(path):
+    assert "is not a path that can be opened" in refusal(path)
+
+
 @pytest.mark.parametrize("role", ["image", "question", "answer", "client"])
 def test_a_column_that_is_not_there_is_named_with_those_that_are(tmp_path, role):
     sentence = refusal(plain(tmp_path), **{role: "nope"})
@@ -171,6 +176,11 @@ def test_cmyk_has_the_right_colours_and_exif_turns_the_picture():
     upright = read_picture(encoded(halves, "JPEG", exif=exif))
     assert upright.shape == (16, 8, 3)
     assert upright[:7].min() > 240 and upright[9:].max() < 15
+
+
+def test_broken_notes_about_a_whole_picture_do_not_matter():
+    notes = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x09\0\xff\xff\xff\x7f\x06\0\0\0"
+    assert read_picture(encoded(Image.new("RGB", (4, 2)), "JPEG", exif=notes)).shape[2] == 3
 
 
 def test_a_scan_with_16_bits_keeps_its_shades():

@@ -29,7 +29,7 @@ def test_jsonl_becomes_rows_in_order(tmp_path):
 
 @pytest.mark.parametrize("mark", [",", ";", "\t"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
 def test_csv_as_spreadsheets_write_it(tmp_path, mark, encoding, newline):
     lines = [["file_name", "question", "answer"], ["0.png", '"Où, ""ici""; là?"', "été"]]
     table = newline.join(mark.join(line) for line in lines) + newline

@@ -104,6 +104,23 @@ def test_columns_that_are_missing_are_named_with_those_that_are(tmp_path):
         collect(f"hub:{source}", Data(image="x", question="x", answer="x"))
 
 
+def test_rows_cannot_name_files_that_are_not_of_the_data_set(tmp_path):
+    write(tmp_path, {"private.png": picture(9)})
+    private = {**asked(1), "image": {"bytes": None, "path": str(tmp_path / "private.png")}}
+    plain = Features({**FEATURES, "image": {"bytes": Value("binary"), "path": Value("string")}})
+    found = collect(f"hub:{parquet(tmp_path / 'd', {'train': [asked(0), private]}, plain)}", Data())
+    assert [r.question for r in found.rows] == ["q0"]
+    assert found.problems[0].kind == "row without a picture"
+
+
+def test_splits_of_other_names_are_taken_as_undivided(tmp_path):
+    write(tmp_path / "d", {"README.md": "---\nconfigs:\n- config_name: default\n  data_files:\n"
+          "  - split: mini\n    path: data/train-*.parquet\n---\n"})  # fmt: skip
+    found = collect(f"hub:{parquet(tmp_path / 'd', {'train': [asked(0)]})}", Data())
+    assert [r.split for r in found.rows] == [""]
+    assert "split that is none" in found.problems[0].kind and "mini" in found.problems[0].first
+
+
 def test_a_known_data_set_fills_in_what_is_left_open(tmp_path, monkeypatch):
     features = Features({
         "image": Image(), "question": Value("string"), "choices": datasets.List(Value("string")),

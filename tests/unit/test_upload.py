@@ -158,6 +158,8 @@ def test_a_table_and_pictures_become_a_folder(home):
         ("t.csv", {"../x.png": b"x"}, "leads out of the folder"),
         ("t.csv", {"/x.png": b"x"}, "leads out of the folder"),
         ("t.csv", {"metadata.jsonl": b"{}"}, "not named as a picture"),
+        ("t.csv", {"a.png": b"", "./a.png": b""}, "the same name"),
+        ("t.csv", {"x" * 300 + ".png": b""}, "cannot be stored (File name too long)"),
         ("t.csv", {"big.png": b"x" * (11 * 2**20)}, "big.png is too large"),
     ],
 )
