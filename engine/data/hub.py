@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
@@ -23,12 +27,13 @@ from engine.data.columns import choose
 from engine.data.folder import SPLIT_FOLDERS
 from engine.data.hub_errors import is_transient, sentence
 from engine.data.hub_rows import Converter
-from engine.data.rows import Problem, Problems
+from engine.data.rows import Problem, Problems, shorten
 from engine.paths import home
 
 if TYPE_CHECKING:
     from datasets import IterableDataset
 
+_NAME = re.compile(r"[\w.-]+/[\w.-]+(/[^/]+)?")
 _ORIGIN = "origin.json"
 _RETRY = {"stop": stop_after_attempt(3), "wait": wait_exponential(multiplier=0.5, max=4)}
 _TRAIN_SHARE = 3  # rows of train for each row of another split
@@ -48,6 +53,8 @@ def fetch(name: str, data: Data) -> Path:
     ``name`` is OWNER/NAME, OWNER/NAME/PART where there are parts, or a folder that the ``datasets``
     library reads. Raises ConfigError when it cannot be read, or columns are missing.
     """
+    if not _local(name) and not _NAME.fullmatch(name):  # `datasets` takes other words for formats
+        raise ConfigError(f"dataset: '{shorten(name)}' is no data set of the hub; it is OWNER/NAME")
     data = known.fill(name, data)
     folder = home() / "datasets" / f"hub-{_key(name, data)}"
     if folder.is_dir():
@@ -101,11 +108,23 @@ def _open(name: str) -> dict[str, IterableDataset]:
     from datasets import load_dataset
 
     part = None
-    local = _local(name)
-    if local is None and name.count("/") == 2:
-        name, _, part = name.rpartition("/")
+    if not (local := _local(name)):
+        _refuse_without_network()
+        if name.count("/") == 2:
+            name, _, part = name.rpartition("/")
     splits = load_dataset(str(local or name), part, streaming=True)
     return {split: rows for split, rows in splits.items() if split in SPLIT_FOLDERS} or splits
+
+
+def _refuse_without_network() -> None:
+    """Raise ConnectionError at once, where the hub's own client would try for half a minute."""
+    from huggingface_hub.constants import ENDPOINT
+
+    if not getproxies():  # a proxy looks names up itself
+        try:
+            socket.getaddrinfo(urlsplit(ENDPOINT).hostname, None)
+        except OSError as error:
+            raise ConnectionError(str(error)) from None
 
 
 def _local(name: str) -> Path | None:

@@ -25,7 +25,7 @@ def sentence(name: str, error: BaseException) -> str:
         parts = ", ".join(re.findall(r"'([^']+)'", text.partition("vailable")[2])) or "see its page"
         return f"dataset: {name} has several parts; name one as NAME/PART ({parts})"
     if isinstance(error, HFValidationError):
-        return f"dataset: '{name}' is no name of a data set; it is OWNER/NAME"
+        return f"dataset: '{name}' is no data set of the hub; it is OWNER/NAME"
     if isinstance(error, DataFilesNotFoundError) or type(error).__name__ == "EmptyDatasetError":
         return f"dataset: {name} has no files that can be read as rows"
     if isinstance(error, ConnectionError | OfflineModeIsEnabled | httpx.TransportError):

@@ -1,5 +1,7 @@
 """Data sets of the hub, by way of local ones: the same library reads both."""
 
+import socket
+
 import datasets
 import httpx
 import pytest
@@ -168,6 +170,7 @@ def test_what_goes_wrong_is_told_apart_in_one_sentence(home, monkeypatch, error,
     def fail(*_, **__):
         raise error
 
+    monkeypatch.setattr(hub, "_refuse_without_network", lambda: None)
     monkeypatch.setattr(datasets, "load_dataset", fail)
     monkeypatch.setitem(hub._RETRY, "wait", wait_none())
     with pytest.raises(ConfigError) as caught:
@@ -177,9 +180,34 @@ def test_what_goes_wrong_is_told_apart_in_one_sentence(home, monkeypatch, error,
     assert not any((home / "datasets").iterdir())
 
 
-def test_a_name_that_is_none_and_parts_that_are_none_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match="OWNER/NAME"):
-        collect("hub:a b/c", Data())
+@pytest.mark.parametrize("name", ["imagefolder", "a b/c", "a/b/c/d", "hf://x/y", "a--b/c"])
+def test_what_is_no_name_is_refused(monkeypatch, name):
+    monkeypatch.setattr(hub, "_refuse_without_network", lambda: None)
+    with pytest.raises(ConfigError, match=f"^dataset: '{name}' is no data set .* OWNER/NAME$"):
+        collect(f"hub:{name}", Data())
+
+
+def test_without_a_network_the_answer_is_quick(monkeypatch):
+    def no_address(*_):
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(hub, "getproxies", dict)
+    monkeypatch.setattr(socket, "getaddrinfo", no_address)
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: pytest.fail("was tried"))
+    with pytest.raises(ConfigError, match="the hub cannot be reached to read a/b"):
+        collect("hub:a/b", Data())
+
+
+def test_a_part_is_named_after_the_data_set(monkeypatch):
+    asked_for = []
+    monkeypatch.setattr(hub, "_refuse_without_network", lambda: None)
+    monkeypatch.setattr(datasets, "load_dataset", lambda *args, **_: asked_for.append(args) or {})
+    with pytest.raises(ConfigError):
+        collect("hub:a/b/c", Data())
+    assert asked_for == [("a/b", "c")]
+
+
+def test_a_folder_without_data_is_refused(tmp_path):
     (tmp_path / "d").mkdir()
     with pytest.raises(ConfigError, match="no files that can be read"):
         collect(f"hub:{tmp_path / 'd'}", Data())
