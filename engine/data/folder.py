@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,8 +41,11 @@ def find_tables(folder: Path, called: str = "") -> list[Found]:
         raise ConfigError(f"dataset: there is no folder {called}")
     if not folder.is_dir():
         raise ConfigError(f"dataset: {called} is a file; name the folder that holds the table")
-    if not any(folder.iterdir()):
-        raise ConfigError(f"dataset: the folder {called} is empty")
+    try:
+        if not any(folder.iterdir()):
+            raise ConfigError(f"dataset: the folder {called} is empty")
+    except OSError as error:
+        raise ConfigError(f"dataset: {called} cannot be opened ({error.strerror})") from None
     found = [
         Found(folder / place / table, place)
         for place in PLACES
@@ -72,8 +76,14 @@ def picture_path(folder: Path, table: Path, name: str) -> Path | None:
 
     Links are not followed here: who puts one into a folder means what it points to.
     """
-    path = Path(os.path.normpath(table.parent / name.replace("\\", "/")))
-    return path if path.is_relative_to(folder) else None
+    spellings = (name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))
+    for spelling in spellings[:1] if name.isascii() else spellings:  # macOS writes é as two
+        path = Path(os.path.normpath(table.parent / spelling.replace("\\", "/")))
+        if not path.is_relative_to(folder):
+            return None
+        if file_state(path):
+            break
+    return path
 
 
 def file_state(path: Path) -> tuple[int, int] | None:

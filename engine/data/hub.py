@@ -95,7 +95,10 @@ def _write(folder: Path, name: str, data: Data) -> None:
     problems = Problems()
     raw = {split: _undecoded(rows, used["image"]) for split, rows in splits.items()}
     with (folder / "metadata.jsonl").open("w", encoding="utf-8") as table:
-        for where, split, values in _in_turn(raw, data.rows):
+        for number, (where, split, values) in enumerate(_in_turn(raw)):
+            if number == data.rows:
+                problems.add("more rows than data.rows", where, _rows_after(number, splits))
+                break
             line = convert(values, split, where, problems)
             if line:
                 table.write(json.dumps(line, ensure_ascii=True) + "\n")
@@ -129,8 +132,8 @@ def _refuse_without_network() -> None:
 
 def _local(name: str) -> Path | None:
     """The folder that a name is; None when it is one of the hub."""
-    path = Path(os.path.expanduser(name))
-    return path.resolve() if path.is_dir() else None
+    path = os.path.expanduser(name)
+    return Path(path).resolve() if os.path.isdir(path) else None
 
 
 def _undecoded(rows: IterableDataset, column: str) -> IterableDataset:
@@ -141,23 +144,27 @@ def _undecoded(rows: IterableDataset, column: str) -> IterableDataset:
     return rows.cast_column(column, Image(decode=False)) if is_picture else rows
 
 
-def _in_turn(
-    splits: dict[str, Iterable[dict[str, Any]]], limit: int
-) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """At most ``limit`` rows as (place, split, values), from all splits in turn, most from train.
+def _rows_after(read: int, splits: dict[str, IterableDataset]) -> int:
+    """How many rows were not read, as the data set itself says; one where it does not say."""
+    infos = [(rows.info.splits or {}).get(split) for split, rows in splits.items()]
+    return max(1, sum(info.num_examples or 0 for info in infos if info) - read)
 
-    How long a split is shows only at its end: taken in turn, no split can use up the limit.
+
+def _in_turn(
+    splits: dict[str, Iterable[dict[str, Any]]],
+) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Rows as (place, split, values), from all splits in turn, most from train.
+
+    How long a split is shows only at its end: taken in turn, none can use up what may be read.
     """
     turns = {split: enumerate(rows, 1) for split, rows in splits.items()}
-    left = limit
-    while turns and left:
+    while turns:
         for split in list(turns):
-            for _ in range(min(left, _TRAIN_SHARE if split == "train" else 1)):
+            for _ in range(_TRAIN_SHARE if split == "train" else 1):
                 number, values = next(turns[split], (0, None))
                 if values is None:
                     del turns[split]
                     break
-                left -= 1
                 yield f"{split}, row {number}", split, values
 
 

@@ -89,20 +89,18 @@ def _candidates(
         elif picture is None:
             problems.add("picture outside of the folder", f"{shorten(name)} ({where})")
         else:
-            said = as_text(record.values.get(SPLIT_COLUMN))
+            said = found.place or as_text(record.values.get(SPLIT_COLUMN))
             if said and not as_split(said):
                 problems.add(_ODD_SPLIT, f"{shorten(said)} ({where})")
-            split = _split(folder, found, picture, said)
+            split = as_split(said or _split_folder(picture.relative_to(folder)))
             row = Row(picture, question, answers, as_text(cell.get("client")), split)
             yield Candidate(row, where, name)
 
 
-def _split(folder: Path, found: Found, picture: Path, said: str) -> str:
-    """By the folder of the table, else by the split column, else by the folder of the picture."""
-    if found.place or said:
-        return as_split(found.place or said)
-    top, *_ = picture.relative_to(folder).parts or [""]
-    return as_split(top) if top in SPLIT_FOLDERS else ""
+def _split_folder(picture: Path) -> str:
+    """The split's folder that a picture is in; "" if it is in another."""
+    top = picture.parts[0] if picture.parts else ""
+    return top if top in SPLIT_FOLDERS else ""
 
 
 def _settle_splits(candidates: list[Candidate]) -> list[Candidate]:

@@ -1,6 +1,7 @@
 """Data that are as they should be, and how they are read."""
 
 import os
+import unicodedata
 
 import pytest
 
@@ -161,6 +162,14 @@ def test_a_picture_that_appears_later_is_seen(tmp_path):
     assert problems(read(folder)) == {"missing picture": 1}
     write(folder, {"1.png": picture(1)})
     assert read(folder).problems == ()
+
+
+def test_a_name_with_an_accent_is_found_as_macos_and_as_others_write_it(tmp_path):
+    for form, other in (("NFC", "NFD"), ("NFD", "NFC")):
+        folder = tmp_path / form
+        name, stored = (unicodedata.normalize(f, "été.png") for f in (form, other))
+        write(folder, {"metadata.jsonl": jsonl({**row(0), "file_name": name}), stored: picture()})
+        assert read(folder).rows[0].picture == folder / stored
 
 
 def test_home_is_understood(tmp_path, monkeypatch):

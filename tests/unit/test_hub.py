@@ -58,9 +58,19 @@ def test_a_folder_with_a_table_can_be_read_as_the_hub_does(tmp_path):
 def test_no_more_rows_are_read_than_asked_for_and_every_split_has_some(tmp_path):
     many = {"train": range(40), "validation": range(40, 80), "test": range(80, 82)}
     source = parquet(tmp_path / "d", {s: [asked(n) for n in ns] for s, ns in many.items()})
-    rows = collect(f"hub:{source}", Data(rows=20)).rows
-    assert len(rows) == 20
-    assert sum(r.split == "test" for r in rows) == 2
+    found = collect(f"hub:{source}", Data(rows=20))
+    assert len(found.rows) == 20
+    assert sum(r.split == "test" for r in found.rows) == 2
+    assert [problem.kind for problem in found.problems] == ["more rows than data.rows"]
+
+
+def test_how_many_rows_are_left_is_said_where_it_is_known(tmp_path):
+    source = parquet(tmp_path / "d", {"train": [asked(n) for n in range(50)]})
+    write(source, {"README.md": "---\ndataset_info:\n  splits:\n  - name: train\n"
+                   "    num_examples: 50\n    num_bytes: 1\n---\n"})  # fmt: skip
+    (problem,) = collect(f"hub:{source}", Data(rows=16)).problems
+    assert (problem.kind, problem.count) == ("more rows than data.rows", 34)
+    assert collect(f"hub:{source}", Data(rows=50)).problems == ()
 
 
 def test_pictures_stay_as_they_are_or_become_png_and_are_kept_once(tmp_path):
@@ -180,10 +190,14 @@ def test_what_goes_wrong_is_told_apart_in_one_sentence(home, monkeypatch, error,
     assert not any((home / "datasets").iterdir())
 
 
-@pytest.mark.parametrize("name", ["imagefolder", "a b/c", "a/b/c/d", "hf://x/y", "a--b/c"])
+@pytest.mark.parametrize(
+    "name", ["imagefolder", "a b/c", "a/b/c/d", "hf://x/y", "a--b/c", "x" * 300]
+)
 def test_what_is_no_name_is_refused(monkeypatch, name):
     monkeypatch.setattr(hub, "_refuse_without_network", lambda: None)
-    with pytest.raises(ConfigError, match=f"^dataset: '{name}' is no data set .* OWNER/NAME$"):
+    with pytest.raises(
+        ConfigError, match=f"^dataset: '{name[:100]}.* is no data set .* OWNER/NAME$"
+    ):
         collect(f"hub:{name}", Data())
 
 
