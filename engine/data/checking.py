@@ -18,6 +18,9 @@ from engine import pictures
 from engine.data.folder import file_state
 from engine.paths import home
 
+# Decoders run outside of Python's lock. Each holds a whole picture: no more than a few at a time.
+_THREADS = min(8, os.cpu_count() or 1)
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -33,9 +36,7 @@ def check(folder: Path, paths: Iterable[Path]) -> dict[Path, Verdict]:
     known = _load(memory)
     states = {path: state for path in set(paths) if (state := file_state(path))}
     fresh = [p for p, state in states.items() if known.get(str(p), [])[:2] != list(state)]
-    with ThreadPoolExecutor(
-        min(8, os.cpu_count() or 1)
-    ) as pool:  # decoders run outside of Python's lock
+    with ThreadPoolExecutor(_THREADS) as pool:
         looked = dict(zip(fresh, pool.map(_look, fresh), strict=True))
     for path, verdict in looked.items():
         if verdict.content:  # without it nothing was read: next time it may be possible
