@@ -1,0 +1,53 @@
+"""Which column is the picture, the question, the answer, the client: said, or guessed by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from engine.config import ConfigError, Data
+
+NAMES = {  # the likeliest first
+    "image": ("file_name", "image", "img", "picture", "photo", "image_path", "img_path",
+              "image_file", "filename", "file", "path"),
+    "question": ("question", "prompt", "query", "instruction"),
+    "answer": ("answer", "answers", "multiple_choice_answer", "label", "chosen", "response",
+               "caption"),
+    "client": ("client", "client_id", "site", "hospital", "origin_dataset", "source", "user",
+               "user_id"),
+}  # fmt: skip
+_WORDS = {"image": "picture", "question": "question", "answer": "answer"}
+_LISTED = 30  # columns that a message names
+
+
+def choose(columns: Sequence[str], data: Data) -> dict[str, str]:
+    """The columns to use as image, question, answer and, if there is one, client.
+
+    Raises ConfigError with the columns there are: when ``data`` names one that is absent, or when
+    none has a name to guess by.
+    """
+    chosen: dict[str, str] = {}
+    for role, names in NAMES.items():
+        said = getattr(data, role)
+        if said and said not in columns:
+            raise ConfigError(f"data.{role}: there is no column '{said}'; {_there_are(columns)}")
+        found = said or _guess(columns, names)
+        if found:
+            chosen[role] = found
+    missing = [role for role in _WORDS if role not in chosen]
+    if missing:
+        words = " or ".join(f"the {_WORDS[role]}" for role in missing)
+        keys = ", ".join(f"data.{role}" for role in missing)
+        raise ConfigError(
+            f"dataset: no column looks like {words} (say which in {keys}); {_there_are(columns)}"
+        )
+    return chosen
+
+
+def _guess(columns: Sequence[str], names: Sequence[str]) -> str:
+    by_name = {column.strip().lower().replace(" ", "_"): column for column in reversed(columns)}
+    return next((by_name[name] for name in names if name in by_name), "")
+
+
+def _there_are(columns: Sequence[str]) -> str:
+    more = f" and {len(columns) - _LISTED} more" if len(columns) > _LISTED else ""
+    return f"there are: {', '.join(columns[:_LISTED])}{more}"
