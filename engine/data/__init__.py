@@ -1,0 +1,1 @@
+"""Data that people bring: found, read and checked."""
