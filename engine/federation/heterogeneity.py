@@ -15,6 +15,8 @@ mixed      domain and concept at L, label at L/2, so that no client loses a whol
 =========  ===========================================================================
 
 Dirichlet mixes after Hsu et al., arXiv 1909.06335.
+
+This is how the embedded world does it; partition.py deals data that people bring by the same dial.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ _NAMED = 8  # clients that a message lists
 
 @dataclass(frozen=True)
 class Share:
-    """One client: its name, and its rows as numbers in ``Collection.rows``."""
+    """One client: its name, if the data has one, and its rows, numbers in ``Collection.rows``."""
 
     name: str
     train: tuple[int, ...]
@@ -67,8 +67,8 @@ def partition(collection: Collection, config: ExperimentConfig) -> list[Share]:
         Share(name, tuple(train[:most]), tuple(test[: config.data.test_samples]))
         for name, (train, test) in zip(names, sets, strict=True)
     ]
-    for share in shares:
-        _check(share)
+    for k, share in enumerate(shares):
+        _check(share, share.name or str(k))
     return shares
 
 
@@ -98,7 +98,7 @@ def _names(collection: Collection, config: ExperimentConfig) -> list[str]:
             f"clients: this data has {held if tests else f'{len(rows)} usable questions'}, and "
             f"every client needs one of each; allowed: 1 to {most} (got {n})"
         )
-    return [f"client {k}" for k in range(n)]
+    return [""] * n
 
 
 def _deal(collection: Collection, config: ExperimentConfig, names: list[str]) -> list[list[int]]:
@@ -210,10 +210,10 @@ def _dealt(rows: list[int], keys: list[int], partitioner: Partitioner) -> list[l
     return [partitioner.load_partition(k)["row"][:] for k in range(partitioner.num_partitions)]
 
 
-def _check(share: Share) -> None:
+def _check(share: Share, name: str) -> None:
     for count, purpose in ((len(share.train), "training"), (len(share.test), "test")):
         if not count:
             raise ConfigError(
-                f"clients: client '{share.name}' would have no {purpose} question; take fewer "
+                f"clients: client '{name}' would have no {purpose} question; take fewer "
                 "clients, more rows (data.rows) or a lower heterogeneity.level"
             )
