@@ -8,7 +8,9 @@ natural   own: the rows that the ``client`` column gives it (without such a colu
 label     own: Dirichlet(0.1) over clients for every answer; rare answers go in groups
 quantity  own: Dirichlet(0.5) over sizes, beyond a floor that every client keeps
 task      own: rows sorted by the question's first word and cut into equal shares
-others    iid: what differs is what clients see and say (collected.py), or all of it is even
+domain    nothing: what differs is the camera through which a client sees (collected.py)
+concept   nothing: what differs is what a client says (collected.py)
+mixed     as label, at L/2
 ========  ==================================================================================
 
 What is one's own is dealt for training and testing at once, so a client is tested on the mix that
