@@ -18,7 +18,7 @@ from engine.federation.distance import distances_without_pictures
 from engine.federation.federation import new_federation
 from engine.federation.settle import settled
 from engine.metrics import normalised
-from tests.unit.collections import SITES, collection, config
+from tests.unit.made_up import SITES, collection, config
 
 SIZES = ((40, 30), (30, 50), (64, 64))
 

@@ -13,7 +13,7 @@ from engine.config import ConfigError, HeterogeneityKind
 from engine.data.collection import Row
 from engine.federation.heterogeneity import SMALLEST
 from engine.federation.partition import answer_groups, kind_of, partition
-from tests.unit.collections import SITES, collection, config
+from tests.unit.made_up import SITES, collection, config
 
 KINDS = get_args(HeterogeneityKind)
 DEALT = ("natural", "label", "task", "quantity", "mixed")
