@@ -1,1 +1,1 @@
-"""The clients' data: the embedded world of parts bins, and how clients differ from each other."""
+"""The clients' data, of the embedded world or brought by people, and how clients differ."""

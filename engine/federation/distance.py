@@ -14,7 +14,7 @@ import numpy as np
 
 from engine.config import ExperimentConfig, HeterogeneityKind
 from engine.federation import heterogeneity
-from engine.federation.world import World
+from engine.federation.federation import Federation, new_federation
 from engine.randomness import rng
 
 _CLIENTS = 8
@@ -23,13 +23,13 @@ _SHUFFLES = 5
 
 def distance(config: ExperimentConfig) -> float:
     """The distance between clients by the config's kind; of ``mixed``, the mean of its three."""
-    federation = World(config)
+    federation = new_federation(config)
     measures: dict[HeterogeneityKind, Callable[[], float]] = {
         "label": lambda: topic_distance(federation),
         "natural": lambda: topic_distance(federation),
         "task": lambda: family_distance(federation),
-        "concept": lambda: word_distance(config),
-        "quantity": lambda: size_distance(config),
+        "concept": lambda: word_distance(federation),
+        "quantity": lambda: size_distance(federation),
         "domain": lambda: camera_distance(federation),
     }
     kind = config.heterogeneity.kind
@@ -37,49 +37,51 @@ def distance(config: ExperimentConfig) -> float:
     return float(np.mean([measures[part]() for part in parts]))
 
 
-def distances_without_pictures(federation: World) -> dict[str, float]:
+def distances_without_pictures(federation: Federation) -> dict[str, float]:
     """Distances by what is compared, without painting a picture: at once, for a preview."""
     return {
         "answers": topic_distance(federation),
-        "words": word_distance(federation.config),
+        "words": word_distance(federation),
         "questions": family_distance(federation),
-        "amounts": size_distance(federation.config),
+        "amounts": size_distance(federation),
     }
 
 
-def topic_distance(federation: World) -> float:
+def topic_distance(federation: Federation) -> float:
     """Jensen–Shannon divergence of the right answers, in neutral words."""
-    return _divergence([[q.topic for q in questions] for questions in _questions(federation)])
+    return _divergence([federation.topics(k) for k in _first(federation)])
 
 
-def family_distance(federation: World) -> float:
+def family_distance(federation: Federation) -> float:
     """Jensen–Shannon divergence of the question families."""
-    return _divergence([[q.family for q in questions] for questions in _questions(federation)])
+    return _divergence(
+        [[item.family for item in federation.items(k, "train")] for k in _first(federation)]
+    )
 
 
-def word_distance(config: ExperimentConfig) -> float:
+def word_distance(federation: Federation) -> float:
     """Jensen–Shannon divergence of the words for a thing, averaged over things as often as met.
 
     A client always says the same, so it is the share of answers for which two clients differ.
     """
-    shares = heterogeneity.natural_shares()
-    spoken = [heterogeneity.words_of(config, k) for k in range(min(config.clients, _CLIENTS))]
+    shares = federation.topic_shares()
+    spoken = [federation.words(k) for k in _first(federation)]
     return _over_pairs(
         spoken, lambda a, b: sum(p for topic, p in shares.items() if a.get(topic) != b.get(topic))
     )
 
 
-def size_distance(config: ExperimentConfig) -> float:
+def size_distance(federation: Federation) -> float:
     """Half the summed difference between the clients' shares of all samples and equal shares."""
-    sizes = heterogeneity.train_sizes(config)
+    sizes = federation.train_sizes()
     return float(np.abs(sizes / sizes.sum() - 1 / len(sizes)).sum() / 2)
 
 
-def camera_distance(federation: World, pictures: int = 64) -> float:
+def camera_distance(federation: Federation, pictures: int = 64) -> float:
     """Root mean square difference of the clients' mean picture features, in full brightness."""
     found = [
         picture_features(np.stack([e.image for e in federation.examples(k, "train", pictures)]))
-        for k in range(min(len(federation), _CLIENTS))
+        for k in _first(federation)
     ]
 
     def apart(groups: Sequence[np.ndarray]) -> float:
@@ -133,6 +135,5 @@ def _over_pairs(items: Sequence, apart: Callable) -> float:
     return float(np.mean(found)) if found else 0.0
 
 
-def _questions(federation: World) -> list[list]:
-    first = range(min(len(federation), _CLIENTS))
-    return [federation.outline(k, "train").questions for k in first]
+def _first(federation: Federation) -> range:
+    return range(min(len(federation), _CLIENTS))

@@ -6,10 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import blake2b
+from pathlib import Path
 
 import numpy as np
 
-from engine.config import ExperimentConfig
+from engine.config import WORLD, ExperimentConfig
 
 POOLED_SAMPLES = 64  # of the pooled test set, about the same number from every client
 
@@ -82,6 +84,22 @@ class Federation(ABC):
     def profile(self, k: int) -> ClientProfile:
         """A summary of client k for tables and previews, without the pictures."""
 
+    @abstractmethod
+    def topics(self, k: int) -> list[str]:
+        """The right answers of client k's training set, in words that are the same for all."""
+
+    @abstractmethod
+    def words(self, k: int) -> dict[str, str]:
+        """What client k says for a topic, where it has words of its own."""
+
+    @abstractmethod
+    def topic_shares(self) -> dict[str, float]:
+        """How often each topic is met, whoever the client is."""
+
+    @abstractmethod
+    def train_sizes(self) -> np.ndarray:
+        """Training samples of every client, (clients,)."""
+
     @property
     def metric(self) -> str:
         """How answers are judged: a key of engine.metrics.METRICS."""
@@ -119,9 +137,23 @@ class Federation(ABC):
 
 def new_federation(config: ExperimentConfig) -> Federation:
     """The clients of a config. Raises ConfigError where its data cannot be used."""
-    from engine.federation.world import World
+    if config.dataset == WORLD:
+        from engine.federation.world import World
 
-    return World(config)
+        return World(config)
+    from engine.data.collection import collect
+    from engine.federation.collected import Collected
+
+    return Collected(collect(config.dataset, config.data), config)
+
+
+@lru_cache(maxsize=1)
+def code_version() -> str:
+    """A digest of the code that makes the data: other code, other keys."""
+    digest = blake2b(digest_size=16)
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 @lru_cache(maxsize=2)

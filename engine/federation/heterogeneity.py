@@ -15,6 +15,8 @@ mixed      domain and concept at L, label at L/2, so that no client loses a whol
 =========  ===========================================================================
 
 Dirichlet mixes after Hsu et al., arXiv 1909.06335.
+
+This is how the embedded world does it; partition.py deals data that people bring by the same dial.
 """
 
 from __future__ import annotations
@@ -41,8 +43,8 @@ MEANINGS: dict[HeterogeneityKind, tuple[str, str]] = {
     "natural": ("stock", "Each site's bins hold its own stock: a few kinds and colours."),
 }
 MIXED = {"domain": 1.0, "concept": 1.0, "label": 0.5}  # what acts in ``mixed``, how strongly
-_LABEL_ALPHA = 0.1
-_QUANTITY_ALPHA = 0.5
+LABEL_ALPHA = 0.1
+QUANTITY_ALPHA = 0.5
 _STOCK = 3  # kinds, and as many colours, that a client has in its own stock
 SMALLEST = 8  # training samples that every client has at least
 
@@ -80,7 +82,7 @@ def train_sizes(config: ExperimentConfig) -> np.ndarray:
     n, level = config.clients, level_of(config, "quantity")
     if level == 0:
         return np.full(n, config.samples_per_client)
-    own = rng(config.seed, "sizes").dirichlet(np.full(n, _QUANTITY_ALPHA))
+    own = rng(config.seed, "sizes").dirichlet(np.full(n, QUANTITY_ALPHA))
     shares = (1 - level) / n + level * own
     spare = max(config.samples_per_client - SMALLEST, 0) * n
     return SMALLEST + np.round(spare * shares).astype(int)
@@ -92,7 +94,7 @@ def answer_odds(config: ExperimentConfig, client: int) -> dict[str, float] | Non
     if level == 0:
         return None
     natural = np.array(list(natural_shares().values()))
-    alpha = _LABEL_ALPHA * len(natural) * natural
+    alpha = LABEL_ALPHA * len(natural) * natural
     own = rng(config.seed, "labels", client).dirichlet(alpha)
     shares = (1 - level) * natural + level * own
     return dict(zip(topics(), shares / natural, strict=True))

@@ -9,6 +9,8 @@ thing: one says *teal* where its neighbour says *green*, one calls a *drum* what
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from engine.federation.questions import NUMBERS, PLACES
 from engine.federation.scenes import COLOUR_NAMES, KINDS, MATERIALS
 from engine.randomness import rng
@@ -38,13 +40,25 @@ def site_words(seed: int, client: int, level: float) -> dict[str, str]:
     """
     words = dict(HOUSE)
     for name, circle in CIRCLES.items():
-        length = round(level * len(circle))
-        start = int(rng(seed, "words", name).integers(len(circle)))
-        arc = [circle[(start + step) % len(circle)] for step in range(length)]
-        for step, neutral in enumerate(arc):
-            other = arc[(step + client) % length]
-            words[neutral] = HOUSE.get(other, other)
+        others = passed_round(name, circle, seed, client, level)
+        words |= {neutral: HOUSE.get(other, other) for neutral, other in others.items()}
     return words
+
+
+def passed_round(
+    name: str, circle: Sequence[str], seed: int, client: int, level: float
+) -> dict[str, str]:
+    """The word whose place each word of an arc takes: the one that is ``client`` steps further.
+
+    The arc has ``round(level · length)`` neighbours and starts where the seed and the circle's name
+    say.
+    """
+    length = round(level * len(circle))
+    if length == 0:
+        return {}
+    start = int(rng(seed, "words", name).integers(len(circle)))
+    arc = [circle[(start + step) % len(circle)] for step in range(length)]
+    return {word: arc[(step + client) % length] for step, word in enumerate(arc)}
 
 
 def say(answer: str, words: dict[str, str]) -> str:

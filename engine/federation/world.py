@@ -8,14 +8,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
-from pathlib import Path
 
 import numpy as np
 
 from engine.config import ExperimentConfig
 from engine.federation import heterogeneity
 from engine.federation.cameras import look_through
-from engine.federation.federation import ClientProfile, Example, Federation, Item
+from engine.federation.federation import ClientProfile, Example, Federation, Item, code_version
 from engine.federation.painter import Painter
 from engine.federation.questions import FAMILIES, Question, ask
 from engine.federation.scenes import Scenes, render, sample_scenes
@@ -49,7 +48,7 @@ class World(Federation):
     def items(self, k: int, split: str) -> list[Item]:
         """What ``examples`` has, without painting the pictures."""
         questions = self.outline(k, split).questions
-        words = heterogeneity.words_of(self.config, k)
+        words = self.words(k)
         return [
             Item(f"{k}-{split}-{i}", q.text, say(q.answer, words), q.family)
             for i, q in enumerate(questions)
@@ -58,13 +57,15 @@ class World(Federation):
     def key(self, k: int, split: str) -> str:
         """A name for the content: what is the same under another config has the same key."""
         made_from = self.config.model_dump_json(include=set(MADE_FROM))
-        words = f"{_sources()} {made_from} {self.config.data.test_samples} {k} {self._drawn(split)}"
+        words = (
+            f"{code_version()} {made_from} {self.config.data.test_samples} {k} {self._drawn(split)}"
+        )
         return blake2b(words.encode(), digest_size=16).hexdigest()
 
     def profile(self, k: int) -> ClientProfile:
         """A summary of client k for tables and previews; paints nothing."""
         self._check(k)
-        words = heterogeneity.words_of(self.config, k)
+        words = self.words(k)
         questions = self.outline(k, "train").questions
         answers = Counter(say(question.answer, words) for question in questions)
         return ClientProfile(
@@ -77,13 +78,29 @@ class World(Federation):
             families=dict(Counter(question.family for question in questions)),
         )
 
+    def topics(self, k: int) -> list[str]:
+        """The right answers of client k's training set, in neutral words."""
+        return [question.topic for question in self.outline(k, "train").questions]
+
+    def words(self, k: int) -> dict[str, str]:
+        """Neutral answer -> the word that client k uses."""
+        return heterogeneity.words_of(self.config, k)
+
+    def topic_shares(self) -> dict[str, float]:
+        """How often each topic is met in the world without skew."""
+        return heterogeneity.natural_shares()
+
+    def train_sizes(self) -> np.ndarray:
+        """Training samples of every client, (clients,)."""
+        return heterogeneity.train_sizes(self.config)
+
     def outline(self, k: int, split: str) -> Outline:
         """Scenes and questions of client k's ``train`` or ``test`` set; raises IndexError."""
         self._check(k)
         config = self.config
         n = config.data.test_samples
         if split == "train":
-            n = int(heterogeneity.train_sizes(config)[k])
+            n = int(self.train_sizes()[k])
         odds = heterogeneity.answer_odds(config, k)
         pool = _candidates(
             (config.seed, k, self._drawn(split)),
@@ -149,15 +166,6 @@ _painter = Painter()
 def _waiting_room() -> ThreadPoolExecutor:
     """The thread that waits for the painter."""
     return ThreadPoolExecutor(1, thread_name_prefix="painter")
-
-
-@lru_cache(maxsize=1)
-def _sources() -> str:
-    """A digest of the code that makes the data: other code, other keys."""
-    digest = blake2b(digest_size=16)
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 @lru_cache(maxsize=64)
