@@ -11,6 +11,7 @@ from db import queries, records
 from db.tables import Run, Worker
 from engine.config import ExperimentConfig
 from engine.paths import ROOT, home
+from engine.ready import ready
 
 
 class NotPossible(ValueError):
@@ -18,9 +19,10 @@ class NotPossible(ValueError):
 
 
 def create(config: ExperimentConfig, worker_id: int | None = None) -> tuple[int, list[int]]:
-    """Insert an experiment and its runs; returns their ids."""
+    """Insert an experiment and its runs; returns their ids. Raises ConfigError (engine/ready.py)."""
     from engine.strategies import STRATEGIES
 
+    config = ready(config)
     rounds = {key: config.rounds * STRATEGIES[key].trained for key in config.strategies}
     return records.create_experiment(config.model_dump(mode="json"), rounds, worker_id)
 
