@@ -39,11 +39,6 @@ class Collected(Federation):
         self.shares = partition(collection, config)
         self._circle = circle_of(collection.rows)
 
-    @property
-    def metric(self) -> str:
-        """How answers are judged: what was asked for, or what suits the answers."""
-        return self.collection.metric
-
     def examples(self, k: int, split: str, n: int | None = None) -> tuple[Example, ...]:
         """As in the base class, but not kept: photos are large, and quickly read again."""
         return self.paint(k, split, n)

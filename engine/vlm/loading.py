@@ -13,6 +13,7 @@ from engine.config import BUNDLED, ConfigError, ExperimentConfig, Lora
 from engine.vlm.model import Vlm
 from engine.vlm.processors import load_processor
 from engine.vlm.sources import source_of
+from engine.vlm.vocabulary import extend, words_of
 
 log = logging.getLogger(__name__)
 
@@ -48,15 +49,21 @@ def load_from(
     device: str,
     dtype: torch.dtype = torch.float32,
     answer_tokens: int = 12,
+    words: tuple[str, ...] = (),
 ) -> Vlm:
-    """The model in a folder or on the hub, with an adapter attached; kept in the process."""
+    """The model in a folder or on the hub, with an adapter attached; kept in the process.
+
+    ``words`` that its tokenizer is to know, see engine/vlm/vocabulary.py.
+    """
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
     model = AutoModelForImageTextToText.from_pretrained(
         source, use_safetensors=True, trust_remote_code=False, dtype=dtype
     )
     log.info("loaded %s on %s", source, device)
-    return Vlm(model, load_processor(source), lora, device, answer_tokens)
+    processor = load_processor(source)
+    extend(model, processor, words)
+    return Vlm(model, processor, lora, device, answer_tokens)
 
 
 def load(config: ExperimentConfig) -> Vlm:
@@ -66,5 +73,5 @@ def load(config: ExperimentConfig) -> Vlm:
     """
     device = device_of(config)
     dtype = dtype_of(config, device)
-    tokens = config.data.answer_tokens
-    return load_from(source_of(config.model), config.lora, device, dtype, tokens)
+    tokens, words = config.data.answer_tokens, words_of(config)
+    return load_from(source_of(config.model), config.lora, device, dtype, tokens, words)
