@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from engine.config import ExperimentConfig
+from pathlib import Path
+
+from engine.config import BUNDLED, ExperimentConfig
 from engine.federation.federation import new_federation
 from engine.federation.settle import settled
+from engine.vlm.sources import source_of
 from engine.vlm.start import keep_start
 
 
@@ -14,8 +17,17 @@ def ready(config: ExperimentConfig, given: set[str] | None = None) -> Experiment
     Raises ConfigError when data cannot be read or dealt out, or the adapter to start from does not
     fit.
     """
-    config = settled(config, config.model_fields_set if given is None else given)
+    given = config.model_fields_set if given is None else given
+    config = settled(_placed(config), given)
     new_federation(config)
     if config.start:
         config = config.model_copy(update={"start": keep_start(config.start, config.model)})
     return config
+
+
+def _placed(config: ExperimentConfig) -> ExperimentConfig:
+    """The config with whole paths: a worker runs it from another folder."""
+    kind, _, name = config.dataset.partition(":")
+    dataset = f"folder:{Path(name).expanduser().resolve()}" if kind == "folder" else config.dataset
+    model = config.model if config.model == BUNDLED else source_of(config.model)
+    return config.model_copy(update={"dataset": dataset, "model": model})
