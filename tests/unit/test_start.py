@@ -7,6 +7,7 @@ import json
 import pytest
 import torch
 
+from db import queries
 from engine import answers
 from engine.config import ConfigError, ExperimentConfig
 from engine.export import export
@@ -94,3 +95,15 @@ def test_an_adapter_of_another_model_is_refused(exported, tiny):
     save_file({name.replace("fc1", "up_proj"): t for name, t in load_file(file).items()}, file)
     with pytest.raises(ConfigError, match="for another model: here is no layer"):
         ready(config(tiny, start=str(folder / "global")))
+
+
+def test_import_on_the_command_line_queues_the_exported_experiment(exported, capsys, started):
+    from engine.cli import app
+
+    _, folder = exported
+    app(["import", str(folder / "clients" / "1"), "--set", "rounds=1", "--json"],
+        standalone_mode=False)  # fmt: skip
+    queued = json.loads(capsys.readouterr().out.splitlines()[-1])
+    config = queries.run(queued["runs"][0]).experiment.config
+    assert config["rounds"] == 1 and config["samples_per_client"] == 32
+    assert read_start(config["start"]).factors() and started == ["worker"]
