@@ -19,7 +19,7 @@ class NotPossible(ValueError):
 
 
 def create(config: ExperimentConfig, worker_id: int | None = None) -> tuple[int, list[int]]:
-    """Insert an experiment and its runs; returns their ids. Raises ConfigError (engine/ready.py)."""
+    """Insert an experiment and its runs; returns their ids. Raises ConfigError (engine/ready)."""
     from engine.strategies import STRATEGIES
 
     config = ready(config)
