@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import logging
 from functools import lru_cache
+from weakref import WeakValueDictionary
 
 import torch
 from transformers import AutoModelForImageTextToText
 from transformers.utils import logging as transformers_logging
 
 from engine.config import BUNDLED, ConfigError, ExperimentConfig, Lora
+from engine.vlm.files import sentence
 from engine.vlm.model import Vlm
 from engine.vlm.processors import load_processor
-from engine.vlm.sources import source_of
+from engine.vlm.sources import place_of
 
 log = logging.getLogger(__name__)
+_alive: WeakValueDictionary[str, Vlm] = WeakValueDictionary()  # by where they were loaded from
 
 
 def device_of(config: ExperimentConfig) -> str:
@@ -56,15 +59,27 @@ def load_from(
         source, use_safetensors=True, trust_remote_code=False, dtype=dtype
     )
     log.info("loaded %s on %s", source, device)
-    return Vlm(model, load_processor(source), lora, device, answer_tokens)
+    vlm = Vlm(model, load_processor(source), lora, device, answer_tokens)
+    _alive[source] = vlm
+    return vlm
+
+
+def is_loaded(config: ExperimentConfig) -> bool:
+    """Whether this process holds the model of a config, with this adapter or another."""
+    return place_of(config.model) in _alive
 
 
 def load(config: ExperimentConfig) -> Vlm:
     """The model of an experiment; kept in the process, so a second call costs nothing.
 
-    Raises ConfigError when the machine lacks the device.
+    Raises ConfigError when the machine lacks the device, or the hub does not give the model.
     """
     device = device_of(config)
     dtype = dtype_of(config, device)
     tokens = config.data.answer_tokens
-    return load_from(source_of(config.model), config.lora, device, dtype, tokens)
+    try:
+        return load_from(place_of(config.model), config.lora, device, dtype, tokens)
+    except OSError as error:  # as transformers and the hub's client raise
+        if config.model == BUNDLED:
+            raise
+        raise ConfigError(sentence(config.model, error)) from error
