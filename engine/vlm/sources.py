@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from huggingface_hub import try_to_load_from_cache
+from huggingface_hub.errors import HFValidationError
 
 from engine.config import BUNDLED
 from engine.paths import BUNDLED_MODEL
@@ -25,7 +26,10 @@ def folder_of(model: str) -> Path | None:
     source = source_of(model)
     if Path(source).is_dir():
         return Path(source)
-    found = try_to_load_from_cache(source, "config.json")
+    try:
+        found = try_to_load_from_cache(source, "config.json")
+    except HFValidationError:  # it could not be a name on the hub
+        return None
     return Path(found).parent if isinstance(found, str) else None
 
 
