@@ -99,7 +99,7 @@ def test_architectures_that_are_not_supported(folder):
 
 
 def test_a_model_without_picture_features(folder):
-    (folder / "config.json").write_text(json.dumps({"model_type": "git", "hidden_size": 16}))
+    (folder / "config.json").write_text(json.dumps({"model_type": "git"}))
     assert "whose picture features the lab cannot read" in refusal(folder)
 
 
