@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate, pairwise, starmap
 
 from engine import checkpoints
 from engine.answers import run_config, usable_run
-from engine.evaluation import Task, mark
+from engine.config import WORLD
+from engine.evaluation import Task, judge, mark
 from engine.flower.site import Site
 from engine.launcher import NotPossible
 from engine.randomness import rng
@@ -46,9 +48,16 @@ def cross_matrix(run_id: int) -> tuple[list[int], list[list[float]]]:
     tests = [bench.sets.get(k, "test") for k in clients]
     everyone = concatenate(tests)
     ends = [Site(config, k).factors(variant, shared, run.rounds_done) for k in clients]
-    marks = mark(bench.vlm, [Task(factors, everyone) for factors in ends])
-    n = len(tests[0])
-    spans = [slice(j * n, (j + 1) * n) for j in range(len(tests))]
+    tasks = [Task(factors, everyone) for factors in ends]
+    if bench.federation.free_form:
+        items = [item for k in clients for item in bench.federation.items(k, "test")]
+        accepted = [[item.accepted for item in items]] * len(tasks)
+        judged = judge(bench.vlm, tasks, accepted, config.config.data.metric)
+        marks = [found for found, _ in judged]
+    else:
+        marks = mark(bench.vlm, tasks)
+    ends = accumulate(map(len, tests), initial=0)
+    spans = list(starmap(slice, pairwise(ends)))
     return clients, [[row.cut(span).score().accuracy for span in spans] for row in marks]
 
 
@@ -61,6 +70,8 @@ def newcomer(run_id: int) -> Newcomer:
     run = usable_run(run_id, 0)
     stored = run_config(run)
     config = stored.config
+    if config.dataset != WORLD:
+        raise NotPossible(f"run {run_id} has only the clients of its data; nobody new can join")
     if config.heterogeneity.kind == "quantity":
         raise NotPossible(
             f"run {run_id} differs in amounts: one more client would change those of the others"

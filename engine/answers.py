@@ -17,6 +17,7 @@ from engine.federation.federation import Example
 from engine.flower.run_config import RunConfig
 from engine.flower.site import Site
 from engine.launcher import NotPossible
+from engine.metrics import METRICS, is_right
 from engine.paths import run_folder
 from engine.strategies import STRATEGIES
 
@@ -64,6 +65,7 @@ def predict(run_id: int, client: int, variant: str) -> list[dict[str, object]]:
             f"allowed: {', '.join(allowed)}"
         )
     items = Site(run_config(run), client).bench.federation.examples(client, "test")
+    judge = METRICS[run.experiment.config.get("data", {}).get("metric", "exact")]
     return [
         {
             "item": item.item,
@@ -71,7 +73,8 @@ def predict(run_id: int, client: int, variant: str) -> list[dict[str, object]]:
             "reference": item.answer,
             "answer": text,
             "confidence": round(confidence, 4),
-            "correct": text == item.answer,
+            "score": judge.score(text, item.accepted),
+            "correct": is_right(text, item.accepted),
         }
         for item, (text, confidence) in zip(
             items, _answers(run, client, variant, items), strict=True

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
 import torch
 
+from engine.metrics import METRICS
 from engine.vlm.encoded import IGNORED, Encoded, concatenate
 from engine.vlm.model import Vlm, offsets_of
 from engine.vlm.stacked import Factors, Stacked, active, can_stack, rank_of
@@ -29,7 +30,7 @@ class Task(NamedTuple):
 
 @dataclass(frozen=True)
 class Score:
-    """Mean loss per answer token and share of answers that are right, over ``samples`` items."""
+    """Mean loss per answer token and mean points of the answers, over ``samples`` items."""
 
     loss: float
     accuracy: float
@@ -46,17 +47,19 @@ class Answer:
 
 @dataclass(frozen=True)
 class Marks:
-    """Per question, all (n,): summed loss, number of answer tokens, right or not, confidence.
+    """Per question, all (n,): summed loss, answer tokens, right or not, confidence, points.
 
     An answer is right when every token of the reference is the likeliest one after the tokens
     before it: just then greedy generation writes the reference. So one forward pass is enough, and
-    ``confidence`` is what generation would give to the reference.
+    ``confidence`` is what generation would give to the reference. ``points`` from 0 to 1 are what
+    the answer is worth: as right, until somebody has read it.
     """
 
     loss: torch.Tensor
     tokens: torch.Tensor
     right: torch.Tensor
     confidence: torch.Tensor
+    points: torch.Tensor
 
     def cut(self, some: slice) -> Marks:
         """The marks of some of the questions."""
@@ -65,7 +68,7 @@ class Marks:
     def score(self) -> Score:
         """The score over all questions."""
         n = len(self.right)
-        return Score((self.loss.sum() / self.tokens.sum()).item(), self.right.sum().item() / n, n)
+        return Score((self.loss.sum() / self.tokens.sum()).item(), self.points.sum().item() / n, n)
 
 
 def joined(parts: Sequence[Marks]) -> Marks:
@@ -76,10 +79,14 @@ def joined(parts: Sequence[Marks]) -> Marks:
 
 @dataclass(frozen=True)
 class Examined:
-    """What an adapter makes of a client's own and of the pooled test set."""
+    """What an adapter makes of a client's own and of the pooled test set.
+
+    ``answers`` to the own test set, where they were written to be judged.
+    """
 
     own: Marks
     pooled: Score
+    answers: tuple[Answer, ...] = ()
 
 
 @torch.inference_mode()
@@ -109,6 +116,22 @@ def answer(vlm: Vlm, tasks: Sequence[Task], marks: Sequence[Marks]) -> list[list
     for k, answers in zip(at, generate(vlm, open_), strict=True):
         for row, text in zip(wrong[k].tolist(), answers, strict=True):
             found[k][row] = text
+    return found
+
+
+def judge(
+    vlm: Vlm, tasks: Sequence[Task], accepted: Sequence[Sequence[tuple[str, ...]]], metric: str
+) -> list[tuple[Marks, list[Answer]]]:
+    """Marks and written answers of every task, with the points that a metric gives the answers.
+
+    ``accepted``: for every question of every task all that counts as right.
+    """
+    marks = mark(vlm, tasks)
+    found = []
+    for own, answers, references in zip(marks, answer(vlm, tasks, marks), accepted, strict=True):
+        pairs = zip(answers, references, strict=True)
+        points = [METRICS[metric].score(one.text, right) for one, right in pairs]
+        found.append((replace(own, points=torch.tensor(points)), answers))
     return found
 
 
@@ -192,7 +215,8 @@ def _mark(vlm: Vlm, batch: Encoded) -> Marks:
     if vlm.model.generation_config.forced_bos_token_id is not None:
         hits[:, 0] = True  # generation is made to start with it
         free = log_p[:, 1:]
-    return Marks(-log_p.sum(-1), kept.sum(-1), (hits | ~kept).all(-1), free.sum(-1).exp())
+    right = (hits | ~kept).all(-1)
+    return Marks(-log_p.sum(-1), kept.sum(-1), right, free.sum(-1).exp(), right.float())
 
 
 def _generate(vlm: Vlm, batch: Encoded) -> list[Answer]:

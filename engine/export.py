@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 import csv
+import shutil
 import tempfile
 import zipfile
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from db import queries
+from engine.adapters import write_adapter
+from engine.config import BUNDLED
 from engine.launcher import NotPossible
+from engine.paths import BUNDLED_MODEL
 from engine.strategies import STRATEGIES
 from engine.vlm.sources import source_of
 
 if TYPE_CHECKING:
     from db.tables import Run
     from engine.config import ExperimentConfig
-    from engine.strategies.base import Arrays
     from engine.vlm.model import Vlm
-    from engine.vlm.stacked import Factors
-
-_SMALL = 1e-6  # of the largest singular value: rounding, not a direction
 
 
-def export(run_id: int, folder: Path) -> None:
+def export(run_id: int, folder: Path, *, moves: bool = False) -> None:
     """Write ``clients/<k>/``, ``global/``, ``config.yaml``, ``metrics.csv`` and ``README.md``.
 
     ``clients/<k>/`` is the model that client k uses; ``global/`` is there where the strategy has a
-    global model. Raises NoSuchRun, and NotPossible where there is nothing to export or the folder
-    holds something already.
+    global model. A folder that ``moves`` names its own files from inside. Raises NoSuchRun, and
+    NotPossible where there is nothing to export or the folder holds something already.
     """
     from engine import checkpoints
     from engine.answers import run_config, usable_run
@@ -47,15 +45,17 @@ def export(run_id: int, folder: Path) -> None:
     stored = run_config(run)
     config, shared = stored.config, checkpoints.read_shared(stored.folder, run.rounds_done)
     bench = workbench(config)
+    base = _write_base(folder, config, moves)
+    models = {"global": bench.initial | shared} if "global" in rule.variants else {}
     for k in range(config.clients):
         factors = Site(stored, k).factors(rule.used_variant(), shared, run.rounds_done)
-        write_adapter(folder / "clients" / str(k), factors, config, bench.vlm.layers)
-    if "global" in rule.variants:
-        write_adapter(folder / "global", bench.initial | shared, config, bench.vlm.layers)
+        write_adapter(folder / "clients" / str(k), factors, config, bench.vlm.layers, base)
+    for name, factors in models.items():
+        write_adapter(folder / name, factors, config, bench.vlm.layers, base)
     (folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
     _write_metrics(folder / "metrics.csv", run_id)
     (folder / "README.md").write_text(
-        _readme(run, bench.vlm, source_of(config.model)), encoding="utf-8"
+        _readme(run, bench.vlm, "model" if config.model == BUNDLED else base), encoding="utf-8"
     )
 
 
@@ -63,56 +63,30 @@ def zipped(run_id: int) -> bytes:
     """What ``export`` writes, as a zip file. Raises NoSuchRun, NotPossible."""
     buffer = BytesIO()
     with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(buffer, "w") as archive:
-        export(run_id, Path(folder))
+        export(run_id, Path(folder), moves=True)
         for path in sorted(Path(folder).rglob("*")):
             archive.write(path, Path(f"run-{run_id}") / path.relative_to(folder))
     return buffer.getvalue()
 
 
-def write_adapter(folder: Path, factors: Factors, config: ExperimentConfig, layers: str) -> None:
-    """Write factors of ``layers`` (a pattern) as a folder that ``PeftModel.from_pretrained`` loads.
+def _write_base(folder: Path, config: ExperimentConfig, moves: bool) -> str:
+    """What adapters name as their base; the bundled model, which is nowhere else, goes along."""
+    if config.model != BUNDLED:
+        return source_of(config.model)
+    from transformers import AutoModelForImageTextToText
 
-    Offsets of the frozen weights become part of the adapter, at the rank that this takes.
-    """
-    from peft import LoraConfig
-    from safetensors.torch import save_file
+    from engine.vlm.processors import load_processor
+    from engine.vlm.vocabulary import extend, words_of
 
-    from engine.vlm.factors import OFFSET, axis_of, factor_of
-
-    shifted = any(factor_of(name) == OFFSET for name in factors)
-    if shifted:
-        factors = merged(factors, config.lora.scale)
-    name, value = next(iter(factors.items()))
-    rank = value.shape[axis_of(name)]
-    folder.mkdir(parents=True)
-    LoraConfig(
-        r=rank,
-        lora_alpha=rank if shifted else config.lora.alpha,
-        target_modules=layers,
-        base_model_name_or_path=source_of(config.model),
-        inference_mode=True,
-    ).save_pretrained(folder)
-    save_file(
-        {f"base_model.model.{name}.weight": value.contiguous() for name, value in factors.items()},
-        folder / "adapter_model.safetensors",
-        metadata={"format": "pt"},
-    )
-
-
-def merged(factors: Factors, scale: float) -> Factors:
-    """One adapter of scale 1 for what factors and offsets add together, by singular values."""
-    import torch
-
-    from engine.vlm.factors import A, B, effective, padded
-
-    parts: dict[str, Arrays] = {}
-    for layer, whole in effective({n: v.numpy() for n, v in factors.items()}, scale).items():
-        u, s, vt = np.linalg.svd(whole, full_matrices=False)
-        kept = max(1, int((s > _SMALL * s[0]).sum()))
-        parts[layer] = {f"{layer}.{A}": vt[:kept], f"{layer}.{B}": u[:, :kept] * s[:kept]}
-    rank = max(len(part[f"{layer}.{A}"]) for layer, part in parts.items())
-    found = {name: value for part in parts.values() for name, value in padded(part, rank).items()}
-    return {name: torch.from_numpy(value).float() for name, value in found.items()}
+    target, words = folder / "model", words_of(config)
+    shutil.copytree(BUNDLED_MODEL, target)
+    if words:  # it has learnt the names of things in the data
+        model = AutoModelForImageTextToText.from_pretrained(BUNDLED_MODEL)
+        processor = load_processor(str(BUNDLED_MODEL))
+        extend(model, processor, words)
+        model.save_pretrained(target)
+        processor.save_pretrained(target)
+    return target.name if moves else str(target.resolve())
 
 
 def _write_metrics(path: Path, run_id: int) -> None:

@@ -14,11 +14,16 @@ from db import queries, records
 from engine import launcher
 from engine.config import ExperimentConfig
 from engine.preparing import paint_ahead
+from engine.ready import ready
 from engine.worker import execute, registered, warm_up
 
 
 def run_in_foreground(config: ExperimentConfig, *, show: bool = True) -> tuple[int, list[int]]:
-    """Run all strategies of an experiment, one after another; returns its id and its runs'."""
+    """Run all strategies of an experiment, one after another; returns its id and its runs'.
+
+    Raises ConfigError, before anything starts.
+    """
+    config = ready(config)
     with registered(takes_queue=False) as worker:
         experiment, runs = launcher.create(config, worker_id=worker.id)
         paint_ahead(config)

@@ -10,6 +10,7 @@ import psutil
 from db import queries, records
 from db.tables import Run, Worker
 from engine.config import ExperimentConfig
+from engine.federation.settle import settled
 from engine.paths import ROOT, home
 from engine.ready import ready
 
@@ -19,7 +20,11 @@ class NotPossible(ValueError):
 
 
 def create(config: ExperimentConfig, worker_id: int | None = None) -> tuple[int, list[int]]:
+<<<<<<< HEAD
     """Insert an experiment and its runs; returns their ids. Raises ConfigError (engine/ready)."""
+=======
+    """Insert an experiment and its runs; returns their ids. Raises ConfigError where not ready."""
+>>>>>>> main
     from engine.strategies import STRATEGIES
 
     config = ready(config)
@@ -62,8 +67,11 @@ def ensure_worker() -> None:
 
 
 def prepare(config: ExperimentConfig) -> None:
-    """Have a worker make ready what this config needs, in case it is run next."""
-    values = config.model_dump(mode="json")
+    """Have a worker make ready what this config needs, in case it is run next.
+
+    Raises ConfigError where the data cannot be read.
+    """
+    values = settled(config, config.model_fields_set).model_dump(mode="json")
     known = queries.preparation()
     if known is None or known.config != values:
         records.ask_to_prepare(values)

@@ -39,11 +39,6 @@ class Collected(Federation):
         self.shares = partition(collection, config)
         self._circle = circle_of(collection.rows)
 
-    @property
-    def metric(self) -> str:
-        """How answers are judged: what was asked for, or what suits the answers."""
-        return self.collection.metric
-
     def examples(self, k: int, split: str, n: int | None = None) -> tuple[Example, ...]:
         """As in the base class, but not kept: photos are large, and quickly read again."""
         return self.paint(k, split, n)
@@ -81,7 +76,9 @@ class Collected(Federation):
         if split == "pooled":
             parts = [(client, "test") for client in range(len(self))]
         for client, part in parts:
-            made_from += [self._numbers(client, part), camera_of(self.config, client)]
+            rows = self._rows(client, part)
+            made_from += [[(str(row.picture), row.question, row.answers) for row in rows]]
+            made_from += [camera_of(self.config, client)]
             made_from += [sorted(self.words(client).items())]
         return blake2b(repr(made_from).encode(), digest_size=16).hexdigest()
 

@@ -29,6 +29,11 @@ class Item:
     family: str
     references: tuple[str, ...] = ()
 
+    @property
+    def accepted(self) -> tuple[str, ...]:
+        """Every answer that counts as right."""
+        return self.references or (self.answer,)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Example(Item):
@@ -101,9 +106,9 @@ class Federation(ABC):
         """Training samples of every client, (clients,)."""
 
     @property
-    def metric(self) -> str:
-        """How answers are judged: a key of engine.metrics.METRICS."""
-        return "exact"
+    def free_form(self) -> bool:
+        """Whether answers are judged as text; else the reference's tokens decide, in one pass."""
+        return True
 
     @property
     def pooled_each(self) -> int:
@@ -114,6 +119,11 @@ class Federation(ABC):
         """The pooled test set: the first test items of every client, up to about POOLED_SAMPLES."""
         chosen, each = range(min(len(self), POOLED_SAMPLES)), self.pooled_each
         return tuple(example for k in chosen for example in self.examples(k, "test", each))
+
+    def pooled_items(self) -> list[Item]:
+        """What ``pooled_test`` has, without the pictures."""
+        chosen, each = range(min(len(self), POOLED_SAMPLES)), self.pooled_each
+        return [item for k in chosen for item in self.items(k, "test")[:each]]
 
     def paint_ahead(self, wanted: Iterable[tuple[int, str]]) -> None:
         """Start to make these sets in the background, where that helps; ``painted`` fetches them.

@@ -45,6 +45,11 @@ class World(Federation):
         super().__init__(config)
         self._ahead: dict[tuple[int, str], Future[tuple[Example, ...]]] = {}
 
+    @property
+    def free_form(self) -> bool:
+        """There is one way to say each answer."""
+        return False
+
     def items(self, k: int, split: str) -> list[Item]:
         """What ``examples`` has, without painting the pictures."""
         questions = self.outline(k, split).questions

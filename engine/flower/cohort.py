@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise, starmap
 from math import nan
 
-from engine.evaluation import Answer, Examined, Score, Task, answer, joined, mark
+from engine.evaluation import Answer, Examined, Marks, Score, Task, answer, joined, judge, mark
 from engine.flower.site import Site
 from engine.strategies import Phase
 from engine.training import Job, train, train_together
@@ -147,15 +147,32 @@ class Cohort:
         groups = self._with_one_model(variant, sites)
         tasks = [self._task(variant, group, after_round, pooled) for group in groups]
         found: dict[int, Examined] = {}
-        for group, marks in zip(groups, mark(self.bench.vlm, tasks), strict=True):
+        for group, (marks, answers) in zip(groups, self._judged(groups, tasks), strict=True):
             rest = marks.cut(slice(-len(pooled), None)).score()
             for site, span in zip(group, self._spans(group), strict=True):
-                found[site.client] = Examined(marks.cut(span), rest)
+                found[site.client] = Examined(marks.cut(span), rest, tuple(answers[span]))
         return [found[site.client] for site in sites]
+
+    def _judged(
+        self, groups: Sequence[Sequence[Site]], tasks: Sequence[Task]
+    ) -> list[tuple[Marks, list[Answer]]]:
+        """Marks of each group's tests and the pooled ones, and the answers where they are read."""
+        data = self.bench.federation
+        if not data.free_form:
+            return [(marks, []) for marks in mark(self.bench.vlm, tasks)]
+        items = [
+            [*(item for site in group for item in data.items(site.client, "test"))]
+            + data.pooled_items()
+            for group in groups
+        ]
+        accepted = [[item.accepted for item in asked] for asked in items]
+        return judge(self.bench.vlm, tasks, accepted, self.bench.config.data.metric)
 
     def _answers(
         self, variant: str, after_round: int, examined: Sequence[Examined]
     ) -> list[list[Answer]]:
+        if self.bench.federation.free_form:
+            return [list(one.answers) for one in examined]
         found = self.bench.base_answers if variant == "base" else {}
         own = {site.client: one.own for site, one in zip(self.sites, examined, strict=True)}
         groups = self._with_one_model(variant, [s for s in self.sites if s.client not in found])

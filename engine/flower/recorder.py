@@ -11,6 +11,7 @@ from db.tables import Artifact, ClientRound, Evaluation, Prediction, Round
 from engine import checkpoints
 from engine.flower.client_app import unpack_scores
 from engine.flower.run_config import RunConfig
+from engine.metrics import is_right
 from engine.strategies.base import payload_bytes
 from engine.workbench import workbench
 
@@ -102,5 +103,5 @@ class Recorder:
                     reference=item.answer,
                     answer=text,
                     confidence=confidence,
-                    correct=text == item.answer,
+                    correct=is_right(text, item.accepted),
                 )

@@ -14,7 +14,13 @@ from engine.config import BUNDLED, ConfigError, ExperimentConfig, Lora
 from engine.vlm.files import sentence
 from engine.vlm.model import Vlm
 from engine.vlm.processors import load_processor
+<<<<<<< HEAD
 from engine.vlm.sources import place_of
+=======
+from engine.vlm.sources import source_of
+from engine.vlm.start import add_start
+from engine.vlm.vocabulary import extend, words_of
+>>>>>>> main
 
 log = logging.getLogger(__name__)
 _alive: WeakValueDictionary[str, Vlm] = WeakValueDictionary()  # by where they were loaded from
@@ -51,14 +57,21 @@ def load_from(
     device: str,
     dtype: torch.dtype = torch.float32,
     answer_tokens: int = 12,
+    words: tuple[str, ...] = (),
+    start: str = "",
 ) -> Vlm:
-    """The model in a folder or on the hub, with an adapter attached; kept in the process."""
+    """The model in a folder or on the hub, with an adapter attached; kept in the process.
+
+    ``words`` that its tokenizer is to know, see engine/vlm/vocabulary.py; ``start``: the folder of
+    an adapter that becomes part of it, see engine/vlm/start.py.
+    """
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
     model = AutoModelForImageTextToText.from_pretrained(
         source, use_safetensors=True, trust_remote_code=False, dtype=dtype
     )
     log.info("loaded %s on %s", source, device)
+<<<<<<< HEAD
     vlm = Vlm(model, load_processor(source), lora, device, answer_tokens)
     _alive[source] = vlm
     return vlm
@@ -67,6 +80,13 @@ def load_from(
 def is_loaded(config: ExperimentConfig) -> bool:
     """Whether this process holds the model of a config, with this adapter or another."""
     return place_of(config.model) in _alive
+=======
+    processor = load_processor(source)
+    extend(model, processor, words)
+    if start:
+        add_start(model, start)
+    return Vlm(model, processor, lora, device, answer_tokens)
+>>>>>>> main
 
 
 def load(config: ExperimentConfig) -> Vlm:
@@ -76,6 +96,7 @@ def load(config: ExperimentConfig) -> Vlm:
     """
     device = device_of(config)
     dtype = dtype_of(config, device)
+<<<<<<< HEAD
     tokens = config.data.answer_tokens
     try:
         return load_from(place_of(config.model), config.lora, device, dtype, tokens)
@@ -83,3 +104,9 @@ def load(config: ExperimentConfig) -> Vlm:
         if config.model == BUNDLED:
             raise
         raise ConfigError(sentence(config.model, error)) from error
+=======
+    tokens, words = config.data.answer_tokens, words_of(config)
+    return load_from(
+        source_of(config.model), config.lora, device, dtype, tokens, words, config.start
+    )
+>>>>>>> main

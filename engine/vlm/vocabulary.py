@@ -1,0 +1,60 @@
+"""New words for the bundled model, whose tokenizer knows only those of the embedded world.
+
+Each word of the data that people bring becomes a token with a random, frozen embedding: a name that
+nobody has heard yet. Adapters learn what it means. Models from elsewhere spell any word.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from hashlib import blake2b
+
+import torch
+from tokenizers import AddedToken
+from torch import nn
+from transformers.processing_utils import ProcessorMixin
+
+from engine.config import BUNDLED, WORLD, ExperimentConfig
+
+MOST_WORDS = 4000  # rarer ones stay unknown
+
+
+def words_of(config: ExperimentConfig) -> tuple[str, ...]:
+    """Words of the config's data, the commonest first; () where the model needs no new ones.
+
+    Raises ConfigError where the data cannot be read.
+    """
+    if config.model != BUNDLED or config.dataset == WORLD:
+        return ()
+    from engine.data.collection import collect
+
+    counts: Counter[str] = Counter()
+    for row in collect(config.dataset, config.data).rows:
+        for text in (row.question, *row.answers):
+            counts.update(text.lower().split())
+    return tuple(word for word, _ in sorted(counts.items(), key=lambda c: (-c[1], c[0])))
+
+
+def extend(model: nn.Module, processor: ProcessorMixin, words: tuple[str, ...]) -> None:
+    """Teach the tokenizer these words, and give the model a row for each, in place."""
+    tokenizer = processor.tokenizer
+    pieces = dict.fromkeys(piece for word in words for piece in (word, *_pieces(tokenizer, word)))
+    new = [piece for piece in pieces if piece not in tokenizer.get_vocab()][:MOST_WORDS]
+    if not new:
+        return
+    before = len(tokenizer)
+    tokenizer.add_tokens([AddedToken(word, single_word=True, normalized=True) for word in new])
+    old = model.get_input_embeddings().weight[:before].detach().clone()
+    model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    rows = model.get_input_embeddings().weight
+    with torch.no_grad():
+        rows[:before] = old
+        for place, word in enumerate(new, before):
+            seed = int.from_bytes(blake2b(word.encode(), digest_size=7).digest())
+            drawn = torch.randn(rows.shape[1], generator=torch.Generator().manual_seed(seed))
+            rows[place] = old.mean(0) + old.std(0) * drawn
+
+
+def _pieces(tokenizer: object, word: str) -> list[str]:
+    """The parts into which the tokenizer cuts a word: a question mark is none of it."""
+    return [piece for piece, _ in tokenizer.backend_tokenizer.pre_tokenizer.pre_tokenize_str(word)]
