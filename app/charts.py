@@ -12,7 +12,6 @@ import plotly.graph_objects as go
 from app.look import STYLES
 from db.queries import Tradeoff
 from db.tables import ClientRound, Evaluation, Round, Run
-from engine.federation.federation import ClientProfile
 from engine.strategies import STRATEGIES
 
 MOST_LINES = 16
@@ -201,41 +200,6 @@ def own_over_pooled(points: Sequence[Tradeoff]) -> go.Figure:
         xaxis={"title": "pooled test set", **scale},
         yaxis={"title": "own test set", **scale},
         hovermode="closest",
-    )
-    return figure
-
-
-def commonest_answers(profiles: Sequence[ClientProfile], most: int = 18) -> list[str]:
-    """The answers that these clients meet most, in order of the alphabet."""
-    totals: dict[str, float] = defaultdict(float)
-    for profile in profiles:
-        for answer, count in profile.answers.items():
-            totals[answer] += count / profile.train_samples
-    return sorted(sorted(totals, key=totals.get, reverse=True)[:most])
-
-
-def answer_histogram(
-    profile: ClientProfile, answers: Sequence[str], beside: Sequence[ClientProfile]
-) -> go.Figure:
-    """Bars of one client: the share of each of these answers among its training samples.
-
-    All clients ``beside`` it get the same vertical axis.
-    """
-    shares = [profile.answers.get(answer, 0) / profile.train_samples for answer in answers]
-    top = max(p.answers.get(answer, 0) / p.train_samples for p in beside for answer in answers)
-    figure = go.Figure()
-    figure.add_bar(
-        x=list(answers),
-        y=shares,
-        marker={"color": "#56B4E9", "line": {"width": 0}},
-        hovertemplate="%{x}: %{y:.0%}<extra></extra>",
-    )
-    figure.update_layout(
-        height=130,
-        margin={"l": 0, "r": 0, "t": 4, "b": 0},
-        bargap=0.2,
-        xaxis={"tickangle": -60, "tickfont": {"size": 11}, "dtick": 1},
-        yaxis={"tickformat": ".0%", "range": [0, top], "nticks": 3},
     )
     return figure
 

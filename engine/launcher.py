@@ -10,6 +10,7 @@ import psutil
 from db import queries, records
 from db.tables import Run, Worker
 from engine.config import ExperimentConfig
+from engine.federation.settle import settled
 from engine.paths import ROOT, home
 from engine.ready import ready
 
@@ -63,7 +64,8 @@ def ensure_worker() -> None:
 
 def prepare(config: ExperimentConfig) -> None:
     """Have a worker make ready what this config needs, in case it is run next."""
-    values = config.model_dump(mode="json")
+    # As it will be stored: what is made ready goes by the whole config.
+    values = settled(config, config.model_fields_set).model_dump(mode="json")
     known = queries.preparation()
     if known is None or known.config != values:
         records.ask_to_prepare(values)
