@@ -41,7 +41,15 @@ def features_path(config: ExperimentConfig, picture: str) -> Path:
 
 
 def _folder(config: ExperimentConfig) -> Path:
-    made_by = (config.model, config.device, config.dtype, config.data.answer_tokens)
+    data = config.data.model_dump(exclude={"metric", "test_samples"})
+    made_by = (
+        config.model,
+        config.device,
+        config.dtype,
+        config.lora.vision,
+        config.start,
+        *data.values(),
+    )
     return home() / "cache" / "encoded" / _digest(made_by)
 
 

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from hashlib import blake2b
+from pathlib import Path
 
+import numpy as np
+import torch
 from cachetools import LRUCache
 
 from engine import checkpoints, encoded_files
-from engine.encoded_files import encoded_path
+from engine.encoded_files import encoded_path, features_path
 from engine.federation.federation import Example, Federation
 from engine.vlm.encoded import Encoded, concatenate
 from engine.vlm.model import Vlm
@@ -47,7 +51,7 @@ class EncodedSets:
 
         Yields after each, so that a caller can stop.
         """
-        missing = [key for key in wanted if not encoded_path(self.federation, *key).exists()]
+        missing = [key for key in wanted if not self._has(*key)]
         for place, key in enumerate(missing):
             self.federation.paint_ahead(missing[place : place + 2])
             self._make(*key, self.federation.painted(*key))
@@ -57,11 +61,34 @@ class EncodedSets:
         """Examples as tensors, kept nowhere."""
         examples = list(examples)
         with self.vlm.threads_for(1 if self.federation.is_painting() else len(examples)):
+            images = [example.image for example in examples]
             return self.vlm.encode(
-                [example.image for example in examples],
+                images,
                 [example.question for example in examples],
                 [example.answer for example in examples],
+                self._features(images) if self._keeps_pictures else None,
             )
+
+    @property
+    def _keeps_pictures(self) -> bool:
+        """Whether pictures are met again in other sets: as soon as other clients hold them."""
+        return self.federation.free_form and not self.vlm.tunes_vision
+
+    def _features(self, images: list[np.ndarray]) -> list[torch.Tensor]:
+        """Features of pictures, each looked at once in the life of a home."""
+        found: dict[Path, torch.Tensor] = {}
+        paths = [features_path(self.federation.config, _digest(image)) for image in images]
+        for path, image in zip(paths, images, strict=True):
+            if path not in found and path.exists():
+                found[path] = checkpoints.read(path)["features"]
+            elif path not in found:
+                [found[path]] = self.vlm.look_at([image])
+                checkpoints.write(path, {"features": found[path]})
+        return [found[path] for path in paths]
+
+    def _has(self, client: int, split: str) -> bool:
+        path = encoded_path(self.federation, client, split)
+        return path.name in self._memory or path.exists()
 
     def _find(self, client: int, split: str) -> Encoded | None:
         path = encoded_path(self.federation, client, split)
@@ -84,3 +111,7 @@ class EncodedSets:
             return encoded  # read from disk as it is used
         self._memory[name] = encoded.to(self.vlm.device)
         return self._memory[name]
+
+
+def _digest(image: np.ndarray) -> str:
+    return blake2b(f"{image.shape}".encode() + image.tobytes(), digest_size=16).hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 import tempfile
 import zipfile
 from io import BytesIO
@@ -12,9 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from db import queries
+from engine.config import BUNDLED
 from engine.launcher import NotPossible
+from engine.paths import BUNDLED_MODEL
 from engine.strategies import STRATEGIES
 from engine.vlm.sources import source_of
+from engine.vlm.start import Start, read_start
 
 if TYPE_CHECKING:
     from db.tables import Run
@@ -47,15 +51,17 @@ def export(run_id: int, folder: Path) -> None:
     stored = run_config(run)
     config, shared = stored.config, checkpoints.read_shared(stored.folder, run.rounds_done)
     bench = workbench(config)
+    base = _write_base(folder, bench.vlm, config)
+    models = {"global": bench.initial | shared} if "global" in rule.variants else {}
     for k in range(config.clients):
         factors = Site(stored, k).factors(rule.used_variant(), shared, run.rounds_done)
-        write_adapter(folder / "clients" / str(k), factors, config, bench.vlm.layers)
-    if "global" in rule.variants:
-        write_adapter(folder / "global", bench.initial | shared, config, bench.vlm.layers)
+        write_adapter(folder / "clients" / str(k), factors, config, bench.vlm.layers, base)
+    for name, factors in models.items():
+        write_adapter(folder / name, factors, config, bench.vlm.layers, base)
     (folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
     _write_metrics(folder / "metrics.csv", run_id)
     (folder / "README.md").write_text(
-        _readme(run, bench.vlm, source_of(config.model)), encoding="utf-8"
+        _readme(run, bench.vlm, "model" if config.model == BUNDLED else base), encoding="utf-8"
     )
 
 
@@ -69,27 +75,53 @@ def zipped(run_id: int) -> bytes:
     return buffer.getvalue()
 
 
-def write_adapter(folder: Path, factors: Factors, config: ExperimentConfig, layers: str) -> None:
+def _write_base(folder: Path, vlm: Vlm, config: ExperimentConfig) -> str:
+    """What adapters name as their base; the bundled model, which is nowhere else, goes along."""
+    if config.model != BUNDLED:
+        return source_of(config.model)
+    from transformers import AutoModelForImageTextToText
+
+    from engine.vlm.processors import load_processor
+    from engine.vlm.vocabulary import extend, words_of
+
+    target, words = folder / "model", words_of(config)
+    shutil.copytree(BUNDLED_MODEL, target)
+    if words:  # it has learnt the names of things in the data
+        model = AutoModelForImageTextToText.from_pretrained(BUNDLED_MODEL)
+        processor = load_processor(str(BUNDLED_MODEL))
+        extend(model, processor, words)
+        model.save_pretrained(target)
+        processor.save_pretrained(target)
+    return str(target.resolve())
+
+
+def write_adapter(
+    folder: Path, factors: Factors, config: ExperimentConfig, layers: str, base: str
+) -> None:
     """Write factors of ``layers`` (a pattern) as a folder that ``PeftModel.from_pretrained`` loads.
 
-    Offsets of the frozen weights become part of the adapter, at the rank that this takes.
+    Offsets of the frozen weights, and the adapter that training started from, become part of it, at
+    the rank that this takes.
     """
     from peft import LoraConfig
     from safetensors.torch import save_file
 
     from engine.vlm.factors import OFFSET, axis_of, factor_of
 
-    shifted = any(factor_of(name) == OFFSET for name in factors)
-    if shifted:
-        factors = merged(factors, config.lora.scale)
+    alpha = config.lora.alpha
+    if any(factor_of(name) == OFFSET for name in factors):
+        factors, alpha = merged(factors, config.lora.scale), None
+    if config.start:
+        scale = config.lora.scale if alpha else 1.0
+        factors, alpha = with_start(factors, scale, read_start(config.start)), None
     name, value = next(iter(factors.items()))
     rank = value.shape[axis_of(name)]
-    folder.mkdir(parents=True)
+    own = {name.rpartition(".")[0] for name in factors}
     LoraConfig(
         r=rank,
-        lora_alpha=rank if shifted else config.lora.alpha,
-        target_modules=layers,
-        base_model_name_or_path=source_of(config.model),
+        lora_alpha=alpha or rank,
+        target_modules=sorted(own) if config.start else layers,
+        base_model_name_or_path=base,
         inference_mode=True,
     ).save_pretrained(folder)
     save_file(
@@ -97,6 +129,26 @@ def write_adapter(folder: Path, factors: Factors, config: ExperimentConfig, laye
         folder / "adapter_model.safetensors",
         metadata={"format": "pt"},
     )
+
+
+def with_start(factors: Factors, scale: float, start: Start) -> Factors:
+    """One adapter of scale 1 that does what factors and the one they started from do together."""
+    import torch
+
+    from engine.vlm.factors import A, B
+
+    parts = ((factors, scale), (start.factors(), start.scale))
+    ranks = [next(len(v) for n, v in own.items() if n.endswith(A)) for own, _ in parts]
+    found: Factors = {}
+    for layer in sorted({name.rpartition(".")[0] for own, _ in parts for name in own}):
+        a, b = f"{layer}.{A}", f"{layer}.{B}"
+        like = next(own for own, _ in parts if a in own)
+        rows, columns = [], []
+        for (own, s), rank in zip(parts, ranks, strict=True):
+            rows.append(own.get(a, torch.zeros(rank, like[a].shape[1])))
+            columns.append(s * own[b] if b in own else torch.zeros(like[b].shape[0], rank))
+        found |= {a: torch.cat(rows), b: torch.cat(columns, 1)}
+    return found
 
 
 def merged(factors: Factors, scale: float) -> Factors:

@@ -63,8 +63,10 @@ def ensure_worker() -> None:
 
 
 def prepare(config: ExperimentConfig) -> None:
-    """Have a worker make ready what this config needs, in case it is run next."""
-    # As it will be stored: what is made ready goes by the whole config.
+    """Have a worker make ready what this config needs, in case it is run next.
+
+    Raises ConfigError where the data cannot be read.
+    """
     values = settled(config, config.model_fields_set).model_dump(mode="json")
     known = queries.preparation()
     if known is None or known.config != values:

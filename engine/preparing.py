@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from db import queries, records
 from db.tables import now
-from engine.config import ExperimentConfig
+from engine.config import ConfigError, ExperimentConfig
 from engine.encoded_files import encoded_path
 from engine.federation.federation import federation_of
 
@@ -54,7 +54,7 @@ def paint_next() -> None:
     try:
         if values is not None:
             paint_ahead(ExperimentConfig.model_validate(values))
-    except ValidationError:  # of an older version; the run itself will say so
+    except (ValidationError, ConfigError):  # the run itself will say what is wrong
         log.exception("nothing could be painted ahead")
 
 

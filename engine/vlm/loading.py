@@ -13,6 +13,7 @@ from engine.config import BUNDLED, ConfigError, ExperimentConfig, Lora
 from engine.vlm.model import Vlm
 from engine.vlm.processors import load_processor
 from engine.vlm.sources import source_of
+from engine.vlm.start import add_start
 from engine.vlm.vocabulary import extend, words_of
 
 log = logging.getLogger(__name__)
@@ -50,10 +51,12 @@ def load_from(
     dtype: torch.dtype = torch.float32,
     answer_tokens: int = 12,
     words: tuple[str, ...] = (),
+    start: str = "",
 ) -> Vlm:
     """The model in a folder or on the hub, with an adapter attached; kept in the process.
 
-    ``words`` that its tokenizer is to know, see engine/vlm/vocabulary.py.
+    ``words`` that its tokenizer is to know, see engine/vlm/vocabulary.py; ``start``: the folder of
+    an adapter that becomes part of it, see engine/vlm/start.py.
     """
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
@@ -63,6 +66,8 @@ def load_from(
     log.info("loaded %s on %s", source, device)
     processor = load_processor(source)
     extend(model, processor, words)
+    if start:
+        add_start(model, start)
     return Vlm(model, processor, lora, device, answer_tokens)
 
 
@@ -74,4 +79,6 @@ def load(config: ExperimentConfig) -> Vlm:
     device = device_of(config)
     dtype = dtype_of(config, device)
     tokens, words = config.data.answer_tokens, words_of(config)
-    return load_from(source_of(config.model), config.lora, device, dtype, tokens, words)
+    return load_from(
+        source_of(config.model), config.lora, device, dtype, tokens, words, config.start
+    )

@@ -21,6 +21,7 @@ from engine.vlm.lora import attach_lora
 from engine.vlm.prompts import Prompter
 from engine.vlm.vision_cache import Pixels, VisionCache
 
+_TEXT = ("input_ids", "attention_mask", "image_grid_thw")
 _SMALL = 20_000_000  # parameters
 # On a CPU a small model gains nothing from more threads on so few rows, and beside another busy
 # process they cost most there (benchmarks/threads.py).
@@ -58,31 +59,51 @@ class Vlm:
         self.prompter = Prompter(processor, self.family, _end(model), self.causal, answer_tokens)
         self.pad = processor.tokenizer.pad_token_id
         self.pad = _end(model) if self.pad is None else self.pad
+        self._chunk = 1 if self.causal else 256
         self._takes = set(inspect.signature(model.forward).parameters)
         self.vision = VisionCache(model.model, self._read)
         self.vision.features([self._read(np.zeros((32, 32, 3), np.uint8))])
 
     def encode(
-        self, images: Sequence[np.ndarray], questions: Sequence[str], answers: Sequence[str]
+        self,
+        images: Sequence[np.ndarray],
+        questions: Sequence[str],
+        answers: Sequence[str],
+        features: Sequence[torch.Tensor] | None = None,
     ) -> Encoded:
-        """Pictures (height, width, 3) uint8, questions and answers as tensors, on the CPU."""
-        each = self.prompter.inputs(images, questions)
-        features = [torch.zeros(0, 0)] * len(each)
-        if not self.tunes_vision:
-            features = self.vision.features([self._pixels(one) for one in each])
-        grids = [one.get("image_grid_thw", torch.zeros(1, 0, dtype=torch.long)) for one in each]
+        """Pictures (height, width, 3) uint8, questions and answers as tensors, on the CPU.
+
+        ``features``: what ``look_at`` has made of the pictures, where that is known.
+        """
+        found: list[torch.Tensor] = []
+        texts: list[dict[str, torch.Tensor]] = []
+        for start in range(0, len(images), self._chunk):  # preprocessed pictures are large
+            some = slice(start, start + self._chunk)
+            each = self.prompter.inputs(images[some], questions[some])
+            if features is not None:
+                found += features[some]
+            elif self.tunes_vision:
+                found += [torch.zeros(0, 0)] * len(each)
+            else:
+                found += self.vision.features([self._pixels(one) for one in each])
+            texts += [{name: one[name] for name in _TEXT if name in one} for one in each]
+        none = torch.zeros(1, 0, dtype=torch.long)
         return Encoded(
             *(
-                torch.cat(padded([one[name] for one in each], left=self.causal))
+                torch.cat(padded([one[name] for one in texts], left=self.causal))
                 for name in ("input_ids", "attention_mask")
             ),
             self.prompter.labels(answers),
-            torch.cat(padded([one.unsqueeze(0) for one in features])),
-            torch.tensor([len(one) for one in features]),
-            torch.cat(grids),
+            torch.cat(padded([one.unsqueeze(0) for one in found])),
+            torch.tensor([len(one) for one in found]),
+            torch.cat([one.get("image_grid_thw", none) for one in texts]),
             tuple(images) if self.tunes_vision else (),
             self.causal,
         )
+
+    def look_at(self, images: Sequence[np.ndarray]) -> list[torch.Tensor]:
+        """What the vision tower makes of pictures: features (image tokens, width), on the CPU."""
+        return [one for image in images for one in self.vision.features([self._read(image)])]
 
     def answer_logits(self, batch: Encoded) -> torch.Tensor:
         """Logits (n, answer tokens, vocabulary) of every token of the references, in float32.

@@ -31,8 +31,14 @@ def collection(n=1200, *, sites=SITES, per_picture=3, tests=0.0, folder=Path("/p
             )
         )
     columns = {"client": "site"} if sites else {}
-    values = {"problems": (), "columns": columns, "metric": "exact", "digest": "made up"}
-    return Collection(tuple(rows), **{**values, "folder": folder, **other})
+    values = {
+        "problems": (),
+        "columns": columns,
+        "metric": "exact",
+        "digest": "made up",
+        "files": (),
+    }
+    return Collection(tuple(rows), **{**values, "files": (), "folder": folder, **other})
 
 
 def config(kind="natural", level=1.0, **values):
