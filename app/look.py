@@ -53,7 +53,9 @@ def duration(seconds: float) -> str:
 
 
 def size(bytes_: float) -> str:
-    """Bytes in kB or MB."""
+    """Bytes in kB, MB or GB."""
+    if bytes_ >= 1e9:
+        return f"{bytes_ / 1e9:.1f} GB"
     return f"{bytes_ / 1e6:.1f} MB" if bytes_ >= 1e6 else f"{bytes_ / 1e3:.0f} kB"
 
 

@@ -47,16 +47,19 @@ def read_form() -> tuple[dict[str, Any], Chosen]:
         values |= strategy_options(values["strategies"], base, start_from)
         ranks = client_ranks(values["strategies"], base, start_from)
         of_model = model_settings(base)
-    lora = {**base["lora"], **values["lora"], **of_model["lora"], "client_ranks": ranks}
+    lora = {"rank": values.pop("rank"), "alpha": values.pop("alpha"), "client_ranks": ranks}
+    of_model["lora"] = {**base["lora"], **lora, **of_model["lora"]}
     about = {"dataset": chosen.dataset, "data": chosen.data, "model": model}
-    return {**base, **values, **of_model, "lora": lora, **about}, chosen
+    return {**base, **values, **of_model, **about}, chosen
 
 
 def what_and_who(base: dict[str, Any], chosen: Chosen, start_from: str) -> dict[str, Any]:
     """Name, amounts, and how clients differ."""
     # What a field starts with is part of its key, so that another start brings its own values.
     mark = start_from if chosen.dataset == WORLD else f"{start_from}:{chosen.dataset}"
-    name = st.text_input("Name", chosen.title or base["name"], max_chars=80, key=f"name:{mark}")
+    name = st.text_input(
+        "Name", chosen.title[:80] or base["name"], max_chars=80, key=f"name:{mark}"
+    )
     amounts = st.container()  # above, but its start depends on what is below
     meanings = meanings_for(chosen.collection)
     natural = chosen.collection is not None and "natural" in meanings
@@ -92,7 +95,7 @@ def what_and_who(base: dict[str, Any], chosen: Chosen, start_from: str) -> dict[
 
 
 def how_to_train(base: dict[str, Any], start_from: str) -> dict[str, Any]:
-    """LoRA rank and strategies."""
+    """The adapter's rank, and the strategies."""
     rank = st.select_slider(
         "LoRA rank", [1, 2, 4, 8, 16, 32, 64], base["lora"]["rank"], key=f"lora.rank:{start_from}"
     )
@@ -105,11 +108,11 @@ def how_to_train(base: dict[str, Any], start_from: str) -> dict[str, Any]:
     )
     for key in strategies:
         st.caption(f"**{STRATEGIES[key].title}.** {STRATEGIES[key].idea}")
-    return {"lora": {"rank": rank}, "strategies": strategies}
+    return {"rank": rank, "strategies": strategies}
 
 
 def rarer(base: dict[str, Any], start_from: str) -> dict[str, Any]:
-    """What most people leave as it is; ``lora`` and ``privacy`` in part."""
+    """What most people leave as it is."""
     one, two = st.columns(2)
     with one:
         samples = number("samples_per_client", base, start_from, step=8)
@@ -131,7 +134,7 @@ def rarer(base: dict[str, Any], start_from: str) -> dict[str, Any]:
         "seed": seed,
         "batch_size": batch,
         "learning_rate": rate,
-        "lora": {"alpha": alpha},
+        "alpha": alpha,
         "privacy": {**base["privacy"], "clip": clip, "noise": noise},
     }
 
@@ -153,3 +156,53 @@ def show_costs(config: ExperimentConfig) -> None:
     )
 
 
+def show_result(values: dict[str, Any], chosen: Chosen) -> ExperimentConfig | None:
+    """What the form amounts to; None, after a sentence, where it cannot be run."""
+    if not chosen.usable:
+        st.info("A preview comes here as soon as there are data to look at.")
+        return None
+    if chosen.collection is not None:
+        st.subheader("The data")
+        show_collection(chosen.collection)
+    if not values["model"]:
+        st.info("Name the model: a folder on this machine, or its id on the hub.")
+        return None
+    digest = chosen.collection.digest if chosen.collection else ""
+    try:
+        config = ExperimentConfig.parse(values)
+        if config.model != BUNDLED:
+            show_model(config)
+        st.subheader("Who holds what")
+        show_clients(config, digest)
+        st.subheader("What it costs")
+        show_costs(config)
+    except ConfigError as mistake:
+        st.error(str(mistake))
+        return None
+    return config
+
+
+head, action = st.columns([5, 1], vertical_alignment="bottom")
+head.title("Set up an experiment")
+form, result = st.columns([4, 6], gap="large")
+with form:
+    values, chosen = read_form()
+with result:
+    trouble = st.container()  # on top, where somebody who pressed Run looks
+    config = show_result(values, chosen)
+    if config is None:
+        st.stop()
+    if (config.model, config.start) == (BUNDLED, ""):  # others are not checked yet, or large
+        launcher.prepare(config)  # the worker warms up while the form is filled in
+    with action:
+        pressed = st.button("Run", type="primary", key="run", width="stretch")
+    with st.expander("The same on the command line"):
+        st.code("python -m engine run --config experiment.yaml", language="bash")
+        st.download_button("experiment.yaml", config.to_yaml(), "experiment.yaml")
+        st.code(config.to_yaml(), language="yaml")
+if pressed:
+    try:
+        with trouble, st.spinner("Checking whether it can run …"):
+            start_experiment(config)
+    except ConfigError as mistake:
+        trouble.error(str(mistake))
