@@ -37,8 +37,9 @@ def _show_figures(collection: Collection) -> None:
     cells[1].metric("Pictures", f"{len({row.picture for row in collection.rows}):,}")
     cells[2].metric("Clients", f"{len(collection.clients):,}" if collection.clients else "–")
     cells[3].metric("Judged by", metric.title, help=metric.explanation)
-    used = " · ".join(f"{role}: {plain(name)}" for role, name in collection.columns.items())
-    st.caption(f"Columns: {used}")
+    roles = {"image": "picture"}  # as people call it
+    used = [f"{plain(name)} ({roles.get(role, role)})" for role, name in collection.columns.items()]
+    st.caption(f"Columns: {' · '.join(used)}")
     if collection.clients:
         named = [f"{plain(name, 40)} {n:,}" for name, n in list(collection.clients.items())[:8]]
         more = f" and {len(collection.clients) - 8:,} more" if len(collection.clients) > 8 else ""
@@ -58,7 +59,8 @@ def _show_problems(collection: Collection) -> None:
         st.markdown("✓ No problems found.")
         return
     count = sum(problem.count for problem in collection.problems)
-    st.markdown(f"**⚠ {count:,} problems**; rows that cannot be used are left out")
+    found = "1 problem" if count == 1 else f"{count:,} problems"
+    st.markdown(f"**⚠ {found}.** Rows that cannot be used are left out.")
     st.dataframe(
         [
             {"what is wrong": p.kind, "how many": p.count, "the first": p.first}

@@ -55,14 +55,15 @@ def read_form() -> tuple[dict[str, Any], Chosen]:
 
 def what_and_who(base: dict[str, Any], chosen: Chosen, start_from: str) -> dict[str, Any]:
     """Name, amounts, and how clients differ."""
+    meanings = meanings_for(chosen.collection)
+    natural = chosen.collection is not None and "natural" in meanings
     # What a field starts with is part of its key, so that another start brings its own values.
     mark = start_from if chosen.dataset == WORLD else f"{start_from}:{chosen.dataset}"
     name = st.text_input(
         "Name", chosen.title[:80] or base["name"], max_chars=80, key=f"name:{mark}"
     )
+    mark += ":natural" * natural
     amounts = st.container()  # above, but its start depends on what is below
-    meanings = meanings_for(chosen.collection)
-    natural = chosen.collection is not None and "natural" in meanings
     kind = st.segmented_control(
         "What differs between clients",
         list(meanings),
@@ -81,9 +82,9 @@ def what_and_who(base: dict[str, Any], chosen: Chosen, start_from: str) -> dict[
         key=f"heterogeneity.level:{mark}",
         help="0: all alike (iid). 1: nothing in common.",
     )
-    start, of_clients = base["clients"], mark
+    start, of_clients = base["clients"], mark.removesuffix(":natural")
     if natural and kind == "natural":
-        start, of_clients = min(len(chosen.collection.clients), MOST_CLIENTS), f"{mark}:natural"
+        start, of_clients = min(len(chosen.collection.clients), MOST_CLIENTS), mark
     with amounts:
         one, two = st.columns(2)
         with one:
