@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from app.look import STYLES
+from app.look import STYLES, client_name
 from db.queries import Tradeoff
 from db.tables import ClientRound, Evaluation, Round, Run
+from engine.data.rows import shorten
 from engine.strategies import STRATEGIES
 
 MOST_LINES = 16
@@ -76,17 +77,24 @@ def over_rounds(lines: Sequence[Line], rounds: int, *, accuracy: bool) -> go.Fig
     return _finish(figure, rounds, accuracy, height=330)
 
 
-def per_client(run: Run, rows: Sequence[Evaluation]) -> go.Figure:
+def per_client(
+    run: Run, rows: Sequence[Evaluation], names: Mapping[int, str] | None = None
+) -> go.Figure:
     """One line per client: the accuracy of the model that it uses, on its own test set.
 
+    ``names`` are those that the data give to clients; a line ends in its client's name or number.
     Of more than MOST_LINES clients only the lowest, the median and the highest of each round.
     """
     shown = _used_variant(run)
     style = STYLES[_style(run.strategy)]
+    names = names or {}
     lines: dict[str, dict[int, float]] = defaultdict(dict)
+    ends: dict[str, str] = {}
     used = [row for row in rows if row.variant == shown and row.scope == "own"]
     for row in sorted(used, key=lambda row: row.client):
-        lines[f"client {row.client}"][row.round] = row.accuracy
+        name = client_name(row.client, names.get(row.client, ""))
+        lines[name][row.round] = row.accuracy
+        ends[name] = shorten(names.get(row.client, ""), 14) or str(row.client)
     if len(lines) > MOST_LINES:
         lines = _spread(used)
     figure = go.Figure()
@@ -95,14 +103,16 @@ def per_client(run: Run, rows: Sequence[Evaluation]) -> go.Figure:
             x=list(points),
             y=list(points.values()),
             mode="lines+text",
-            text=[""] * (len(points) - 1) + [f" {name.removeprefix('client ')}"],
+            text=[""] * (len(points) - 1) + [f" {ends.get(name, name)}"],
             textposition="middle right",
+            cliponaxis=False,
             line={"color": style.colour, "width": 1.5},
             opacity=0.85,
             showlegend=False,
             hovertemplate=f"{name}<br>after round %{{x}}: %{{y:.0%}}<extra></extra>",
         )
-    return _finish(figure, run.rounds, True, height=330)
+    figure = _finish(figure, run.rounds, True, height=330)
+    return figure.update_layout(margin={"r": 90}) if any(names.values()) else figure
 
 
 def _spread(rows: Sequence[Evaluation]) -> dict[str, dict[int, float]]:
@@ -173,7 +183,9 @@ def evenness(run: Run, rows: Sequence[Evaluation]) -> go.Figure:
     )
 
 
-def own_over_pooled(points: Sequence[Tradeoff]) -> go.Figure:
+def own_over_pooled(
+    points: Sequence[Tradeoff], names: Mapping[int, str] | None = None
+) -> go.Figure:
     """A point per client and run: right on the own test set, over right on the pooled one."""
     figure = go.Figure()
     for place, run in enumerate(dict.fromkeys((p.run, p.strategy) for p in points)):
@@ -181,7 +193,10 @@ def own_over_pooled(points: Sequence[Tradeoff]) -> go.Figure:
         figure.add_scatter(
             x=[p.pooled for p in mine],
             y=[p.own for p in mine],
-            text=[f"{p.strategy}, client {p.client}" for p in mine],
+            text=[
+                f"{p.strategy}<br>{client_name(p.client, (names or {}).get(p.client, ''))}"
+                for p in mine
+            ],
             name=run[1],
             mode="markers",
             marker={

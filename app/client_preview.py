@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import answer_charts
 from app.look import client_name, plain
-from app.thumbnails import show_small, shrunk
+from app.thumbnails import squared
 from engine.config import WORLD, ExperimentConfig
 from engine.federation.distance import distances_without_pictures
 from engine.federation.federation import ClientProfile, Example, new_federation
@@ -32,7 +32,7 @@ def preview(config: ExperimentConfig, digest: str) -> tuple[list[Card], dict[str
     cards = []
     for k in range(min(config.clients, PREVIEWED)):
         shown = federation.examples(k, "train", SAMPLES)
-        small = tuple(replace(one, image=shrunk(one.image, 2 * _SIDE)) for one in shown)
+        small = tuple(replace(one, image=squared(one.image, 2 * _SIDE)) for one in shown)
         cards.append((federation.profile(k), small))
     return cards, distances_without_pictures(federation)
 
@@ -69,11 +69,11 @@ def show_card(profile: ClientProfile, examples: tuple[Example, ...], embedded: b
     parts = [f"**{plain(client_name(profile.client, profile.name))}**"]
     if profile.camera != "day":
         parts.append(f"{profile.camera} camera")
-    parts.append(f"{profile.train_samples:,} to train on, {profile.test_samples:,} to test on")
     st.markdown(" · ".join(parts))
+    st.caption(f"{profile.train_samples:,} to train on, {profile.test_samples:,} to test on")
     with st.container(horizontal=True, gap="xxsmall"):
         for example in examples:
-            show_small(example.image, _SIDE, example.question)
+            st.image(example.image, width=_SIDE, alt=example.question)
     if words := (words_of_site(profile) if embedded else words_of(profile)):
         st.caption(words)
 

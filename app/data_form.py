@@ -28,8 +28,8 @@ SOURCES = {
 }
 ROLES = {"image": "Picture", "question": "Question", "answer": "Answer", "client": "Client"}
 LAYOUT = (
-    "A folder with pictures and a table, metadata.csv or metadata.jsonl, with the columns "
-    "file_name, question, answer and, if you like, client. Or one such table in each of train and "
+    "Pictures and a table in one folder: metadata.csv or metadata.jsonl, with the columns "
+    "file_name, question, answer and, if you like, client. Or such a table in each of train and "
     "test. Columns of other names can be chosen afterwards."
 )
 LARGEST_UPLOAD = 200  # MB
@@ -95,7 +95,7 @@ def _folder() -> tuple[str, str]:
 def _upload() -> tuple[str, str]:
     """The folder of what is uploaded now, or was before."""
     files = st.file_uploader(
-        "A zip of such a folder; or the table and its pictures, all at once",
+        "A zip of pictures and their table, or all of these files at once",
         TYPES,
         accept_multiple_files=True,
         help=LAYOUT,
@@ -113,6 +113,8 @@ def _upload() -> tuple[str, str]:
             kept = st.session_state[_KEPT] = {"ids": ids, "folder": str(folder), "title": title}
     elif kept:
         st.caption(f"Still here: “{kept['title']}”. Another upload takes its place.")
+    else:
+        st.caption(LAYOUT)
     return (f"folder:{kept['folder']}", kept["title"]) if kept else ("", "")
 
 
@@ -192,9 +194,14 @@ def _read(dataset: str, data: Data) -> Collection | None:
 
 def _settings() -> dict[str, Any]:
     """How to read data and judge answers."""
-    one, two = st.columns(2)
+    st.markdown("**Data**")
+    one, two = st.columns(2, vertical_alignment="bottom")
     with one:
         rows = number("data.rows", DEFAULTS, step=100, **_SESSION)
+    with two:
+        tests = number("data.test_samples", DEFAULTS, **_SESSION)
+    one, two = st.columns(2, vertical_alignment="bottom")
+    with one:
         metric = st.selectbox(
             "How answers are judged",
             ["auto", *METRICS],
@@ -204,6 +211,5 @@ def _settings() -> dict[str, Any]:
             **_SESSION,
         )
     with two:
-        tests = number("data.test_samples", DEFAULTS, **_SESSION)
         tokens = number("data.answer_tokens", DEFAULTS, **_SESSION)
     return {"rows": rows, "test_samples": tests, "metric": metric, "answer_tokens": tokens}

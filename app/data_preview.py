@@ -10,7 +10,7 @@ import streamlit as st
 
 from app import answer_charts
 from app.look import plain
-from app.thumbnails import shrunk
+from app.thumbnails import alike, shrunk
 from engine.data.collection import Collection
 from engine.data.rows import Row
 from engine.metrics import METRICS
@@ -61,17 +61,12 @@ def _show_problems(collection: Collection) -> None:
     count = sum(problem.count for problem in collection.problems)
     found = "1 problem" if count == 1 else f"{count:,} problems"
     st.markdown(f"**⚠ {found}.** Rows that cannot be used are left out.")
-    st.dataframe(
+    st.table(
         [
-            {"what is wrong": p.kind, "how many": p.count, "the first": p.first}
+            {"what is wrong": p.kind, "how many": f"{p.count:,}", "the first": plain(p.first, 300)}
             for p in collection.problems
         ],
         hide_index=True,
-        column_config={
-            "what is wrong": st.column_config.TextColumn(width="medium"),
-            "how many": st.column_config.NumberColumn(width="small"),
-            "the first": st.column_config.TextColumn(width="large"),
-        },
     )
 
 
@@ -90,27 +85,26 @@ def _show_pictures(collection: Collection) -> None:
     pictures = _pictures(collection.digest, [str(row.picture) for row in chosen])
     for column, row, picture in zip(st.columns(_PICTURES), chosen, pictures, strict=False):
         with column:
-            if picture is not None:
-                st.image(picture, width="stretch", alt=row.question)
+            st.image(picture, width="stretch", alt=row.question)
             whose = f"  \n{plain(row.client, 40)}" if row.client else ""
             st.caption(f"{plain(row.question, 90)}  \n**{plain(row.answers[0], 60)}**{whose}")
 
 
 def _spread(rows: tuple[Row, ...]) -> list[Row]:
     """Rows from front to back, each with another picture."""
-    by_picture = list({row.picture: row for row in rows}.values())
-    steps = np.linspace(0, len(by_picture) - 1, min(_PICTURES, len(by_picture)))
-    return [by_picture[round(step)] for step in steps]
+    steps = np.linspace(0, len(rows) - 1, _PICTURES).round().astype(int)
+    return list({rows[step].picture: rows[step] for step in steps}.values())
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def _pictures(digest: str, paths: list[str]) -> list[np.ndarray | None]:
-    """Pictures in small; None for one that has gone or changed since it was looked at."""
-    return [_picture(Path(path)) for path in paths]
+def _pictures(digest: str, paths: list[str]) -> list[np.ndarray]:
+    """Pictures in small, in frames of one size."""
+    return alike([_picture(Path(path)) for path in paths])
 
 
-def _picture(path: Path) -> np.ndarray | None:
+def _picture(path: Path) -> np.ndarray:
+    """A small picture; a grey one where it has gone since it was looked at."""
     try:
         return shrunk(read_picture(path.read_bytes()), _SIDE)
     except (OSError, BadPicture):
-        return None
+        return np.full((_SIDE, _SIDE, 3), 128, np.uint8)

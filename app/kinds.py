@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.config import HeterogeneityKind
+from engine.config import WORLD, HeterogeneityKind
 from engine.data.collection import Collection
 from engine.federation.heterogeneity import MEANINGS
 
@@ -18,12 +18,12 @@ _OWN: Meanings = {
 }
 
 
-def meanings_for(collection: Collection | None) -> Meanings:
-    """The kinds that the data support; ``None`` stands for the embedded world."""
-    if collection is None:
+def meanings_for(dataset: str, collection: Collection | None) -> Meanings:
+    """The kinds that the data support; people's own may not have been read yet."""
+    if dataset == WORLD:
         return MEANINGS
-    if not collection.clients:
+    if collection is None or not collection.clients:
         return _OWN
     column, count = collection.columns.get("client", "client"), len(collection.clients)
-    told = f"Clients as they come: the column “{column}” names {count:,}. At 0 all rows are mixed."
+    told = f"As they come: the column “{column}” names {count:,}. At 0 all rows are dealt evenly."
     return {"natural": ("its own clients", told), **_OWN}

@@ -55,13 +55,12 @@ def read_form() -> tuple[dict[str, Any], Chosen]:
 
 def what_and_who(base: dict[str, Any], chosen: Chosen, start_from: str) -> dict[str, Any]:
     """Name, amounts, and how clients differ."""
-    meanings = meanings_for(chosen.collection)
-    natural = chosen.collection is not None and "natural" in meanings
+    meanings = meanings_for(chosen.dataset, chosen.collection)
+    natural = chosen.dataset != WORLD and "natural" in meanings
     # What a field starts with is part of its key, so that another start brings its own values.
     mark = start_from if chosen.dataset == WORLD else f"{start_from}:{chosen.dataset}"
-    name = st.text_input(
-        "Name", chosen.title[:80] or base["name"], max_chars=80, key=f"name:{mark}"
-    )
+    title = base["name"] if chosen.dataset == WORLD else chosen.title or "My data"
+    name = st.text_input("Name", title[:80], max_chars=80, key=f"name:{mark}")
     mark += ":natural" * natural
     amounts = st.container()  # above, but its start depends on what is below
     kind = st.segmented_control(

@@ -48,7 +48,7 @@ def test_a_folder_is_previewed_and_run(tmp_path, started):
     assert not app.exception and not app.error
     shown = {metric.label: metric.value for metric in app.metric}
     assert (shown["Questions"], shown["Clients"], shown["Judged by"]) == ("60", "3", "Exact match")
-    problems = app.dataframe[0].value
+    problems = app.table[0].value
     assert set(problems["what is wrong"]) == {"missing picture", "empty answer"}
     text = text_of(app)
     assert "Client 0 · north" in text and "camera" not in text and "thing 0" in text
