@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from app.look import STYLES
+from app.look import STYLES, client_name
 from db.queries import Tradeoff
 from db.tables import ClientRound, Evaluation, Round, Run
-from engine.federation.federation import ClientProfile
+from engine.data.rows import shorten
 from engine.strategies import STRATEGIES
 
 MOST_LINES = 16
@@ -77,17 +77,24 @@ def over_rounds(lines: Sequence[Line], rounds: int, *, accuracy: bool) -> go.Fig
     return _finish(figure, rounds, accuracy, height=330)
 
 
-def per_client(run: Run, rows: Sequence[Evaluation]) -> go.Figure:
+def per_client(
+    run: Run, rows: Sequence[Evaluation], names: Mapping[int, str] | None = None
+) -> go.Figure:
     """One line per client: the accuracy of the model that it uses, on its own test set.
 
+    ``names`` are those that the data give to clients; a line ends in its client's name or number.
     Of more than MOST_LINES clients only the lowest, the median and the highest of each round.
     """
     shown = _used_variant(run)
     style = STYLES[_style(run.strategy)]
+    names = names or {}
     lines: dict[str, dict[int, float]] = defaultdict(dict)
+    ends: dict[str, str] = {}
     used = [row for row in rows if row.variant == shown and row.scope == "own"]
     for row in sorted(used, key=lambda row: row.client):
-        lines[f"client {row.client}"][row.round] = row.accuracy
+        name = client_name(row.client, names.get(row.client, ""))
+        lines[name][row.round] = row.accuracy
+        ends[name] = shorten(names.get(row.client, ""), 14) or str(row.client)
     if len(lines) > MOST_LINES:
         lines = _spread(used)
     figure = go.Figure()
@@ -96,14 +103,16 @@ def per_client(run: Run, rows: Sequence[Evaluation]) -> go.Figure:
             x=list(points),
             y=list(points.values()),
             mode="lines+text",
-            text=[""] * (len(points) - 1) + [f" {name.removeprefix('client ')}"],
+            text=[""] * (len(points) - 1) + [f" {ends.get(name, name)}"],
             textposition="middle right",
+            cliponaxis=False,
             line={"color": style.colour, "width": 1.5},
             opacity=0.85,
             showlegend=False,
             hovertemplate=f"{name}<br>after round %{{x}}: %{{y:.0%}}<extra></extra>",
         )
-    return _finish(figure, run.rounds, True, height=330)
+    figure = _finish(figure, run.rounds, True, height=330)
+    return figure.update_layout(margin={"r": 90}) if any(names.values()) else figure
 
 
 def _spread(rows: Sequence[Evaluation]) -> dict[str, dict[int, float]]:
@@ -174,7 +183,9 @@ def evenness(run: Run, rows: Sequence[Evaluation]) -> go.Figure:
     )
 
 
-def own_over_pooled(points: Sequence[Tradeoff]) -> go.Figure:
+def own_over_pooled(
+    points: Sequence[Tradeoff], names: Mapping[int, str] | None = None
+) -> go.Figure:
     """A point per client and run: right on the own test set, over right on the pooled one."""
     figure = go.Figure()
     for place, run in enumerate(dict.fromkeys((p.run, p.strategy) for p in points)):
@@ -182,7 +193,10 @@ def own_over_pooled(points: Sequence[Tradeoff]) -> go.Figure:
         figure.add_scatter(
             x=[p.pooled for p in mine],
             y=[p.own for p in mine],
-            text=[f"{p.strategy}, client {p.client}" for p in mine],
+            text=[
+                f"{p.strategy}<br>{client_name(p.client, (names or {}).get(p.client, ''))}"
+                for p in mine
+            ],
             name=run[1],
             mode="markers",
             marker={
@@ -201,41 +215,6 @@ def own_over_pooled(points: Sequence[Tradeoff]) -> go.Figure:
         xaxis={"title": "pooled test set", **scale},
         yaxis={"title": "own test set", **scale},
         hovermode="closest",
-    )
-    return figure
-
-
-def commonest_answers(profiles: Sequence[ClientProfile], most: int = 18) -> list[str]:
-    """The answers that these clients meet most, in order of the alphabet."""
-    totals: dict[str, float] = defaultdict(float)
-    for profile in profiles:
-        for answer, count in profile.answers.items():
-            totals[answer] += count / profile.train_samples
-    return sorted(sorted(totals, key=totals.get, reverse=True)[:most])
-
-
-def answer_histogram(
-    profile: ClientProfile, answers: Sequence[str], beside: Sequence[ClientProfile]
-) -> go.Figure:
-    """Bars of one client: the share of each of these answers among its training samples.
-
-    All clients ``beside`` it get the same vertical axis.
-    """
-    shares = [profile.answers.get(answer, 0) / profile.train_samples for answer in answers]
-    top = max(p.answers.get(answer, 0) / p.train_samples for p in beside for answer in answers)
-    figure = go.Figure()
-    figure.add_bar(
-        x=list(answers),
-        y=shares,
-        marker={"color": "#56B4E9", "line": {"width": 0}},
-        hovertemplate="%{x}: %{y:.0%}<extra></extra>",
-    )
-    figure.update_layout(
-        height=130,
-        margin={"l": 0, "r": 0, "t": 4, "b": 0},
-        bargap=0.2,
-        xaxis={"tickangle": -60, "tickfont": {"size": 11}, "dtick": 1},
-        yaxis={"tickformat": ".0%", "range": [0, top], "nticks": 3},
     )
     return figure
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+from engine.data.rows import shorten
+
+_MARKS = re.compile(r"([\\`*_\[\]$~<>#:|])")  # what Markdown would take for its own
 
 
 @dataclass(frozen=True)
@@ -48,5 +53,17 @@ def duration(seconds: float) -> str:
 
 
 def size(bytes_: float) -> str:
-    """Bytes in kB or MB."""
+    """Bytes in kB, MB or GB."""
+    if bytes_ >= 1e9:
+        return f"{bytes_ / 1e9:.1f} GB"
     return f"{bytes_ / 1e6:.1f} MB" if bytes_ >= 1e6 else f"{bytes_ / 1e3:.0f} kB"
+
+
+def plain(text: str, longest: int = 120) -> str:
+    """Text from people's data on one line, so that Markdown shows it as it is."""
+    return _MARKS.sub(r"\\\1", shorten(text, longest))
+
+
+def client_name(number: int, name: str = "") -> str:
+    """A client as people read it: by its number and, where the data have one, its name."""
+    return f"Client {number} · {shorten(name, 40)}" if name else f"Client {number}"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import streamlit as st
 
-from app.look import STATUS_WORDS
+from app.look import STATUS_WORDS, client_name
 from db import queries
 from db.tables import Run
 from engine import launcher
@@ -49,14 +51,19 @@ def choose_run(label: str = "Run", *, trained_only: bool = False) -> Run | None:
     return found[numbers.index(chosen)]
 
 
-def choose_client(clients: int) -> int:
+def client_names(run: Run) -> dict[int, str]:
+    """The names that the data give to clients, by number; none before a run has started."""
+    return {client.client: client.name for client in queries.clients(run.experiment_id)}
+
+
+def choose_client(clients: int, names: Mapping[int, str]) -> int:
     """A select box over the clients of a run, kept in the URL as ``?client=``."""
     wanted = _number_in_url("client")
     chosen = st.selectbox(
         "Client",
         range(clients),
         index=wanted if wanted is not None and wanted < clients else 0,
-        format_func=lambda k: f"Client {k}",
+        format_func=lambda k: client_name(k, names.get(k, "")),
         key="choose_client",
     )
     st.query_params["client"] = str(chosen)

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
 
-from app.look import STYLES, percent
-from app.widgets import choose_client, choose_item, choose_run
+from app.judging import metric_of, verdict
+from app.look import STYLES, percent, plain
+from app.thumbnails import shrunk
+from app.widgets import choose_client, choose_item, choose_run, client_names
 from db import queries
 from db.tables import Run
-from engine.config import ExperimentConfig
+from engine.config import BUNDLED, WORLD, ConfigError, ExperimentConfig
+from engine.data.rows import shorten
 from engine.federation.federation import Example, Federation, new_federation
 from engine.launcher import NotPossible
+from engine.metrics import Metric
 from engine.pictures import MAX_BYTES, BadPicture, read_picture
 
 if TYPE_CHECKING:
     from engine.answers import VariantAnswer
+
+SIDE = 320  # pixels of the picture's longer side on the page
+LONG_QUESTION = 60  # letters that fit into one line
+LONG_ANSWER = 40
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -36,77 +45,102 @@ def answers_of(
     return ask(run_id, client, image, question)
 
 
-def choose_picture(items: tuple[Example, ...]) -> tuple[np.ndarray, str, str | None]:
-    """A test item of the client or an upload: picture, question, and the right answer if known."""
+@st.cache_data(max_entries=64, show_spinner=False)
+def example_of(config: str, client: int, number: int) -> Example:
+    """One test item of a client with its picture. Raises ConfigError where that has gone."""
+    return federation_of(config).example(client, "test", number)
+
+
+def choose_picture(
+    config: ExperimentConfig, client: int
+) -> tuple[np.ndarray, str, tuple[str, ...] | None]:
+    """A test item of the client or an upload: picture, question, and right answers if known."""
     source = st.segmented_control(
         "Picture", ["One of its test pictures", "My own picture"], required=True,
         default="One of its test pictures", key="source",
     )  # fmt: skip
     if source == "My own picture":
-        upload = st.file_uploader(
-            f"PNG, JPEG or WebP, up to {MAX_BYTES // 2**20} MB", key="upload", max_upload_size=10
-        )
-        if upload is None:
-            st.stop()
-        try:
-            image = read_picture(upload.getvalue())
-        except BadPicture as mistake:
-            st.error(str(mistake))
-            st.stop()
-        question = st.text_input("Question", "How many things are there?", key="own_question")
+        return *own_picture(config), None
+    values = config.model_dump_json()
+    items = federation_of(values).items(client, "test")
+    names = [f"{number + 1}. {shorten(item.question)}" for number, item in enumerate(items)]
+    example = example_of(values, client, choose_item("Test picture", names))
+    written = st.text_area if len(example.question) > LONG_QUESTION else st.text_input
+    question = written("Question", example.question, key=f"question_{client}_{example.item}")
+    return example.image, question, example.accepted if question == example.question else None
+
+
+def own_picture(config: ExperimentConfig) -> tuple[np.ndarray, str]:
+    """An upload, and a question about it."""
+    upload = st.file_uploader(
+        f"PNG, JPEG or WebP, up to {MAX_BYTES // 2**20} MB", key="upload", max_upload_size=10
+    )
+    if upload is None:
+        st.stop()
+    try:
+        image = read_picture(upload.getvalue())
+    except BadPicture as mistake:
+        st.error(str(mistake))
+        st.stop()
+    embedded = (config.model, config.dataset) == (BUNDLED, WORLD)
+    usual = "How many things are there?" if embedded else "What is in the picture?"
+    question = st.text_input("Question", usual, key="own_question")
+    if embedded:
         st.caption("This small model knows only the world of the parts bins.")
-        return image, question, None
-    names = [f"{number + 1}. {item.question}" for number, item in enumerate(items)]
-    item = items[choose_item("Test picture", names)]
-    question = st.text_input("Question", item.question, key=f"question_{item.item}")
-    return item.image, question, item.answer if question == item.question else None
+    return image, question
 
 
-def show_answer(answer: VariantAnswer, reference: str | None) -> None:
+def show_answer(answer: VariantAnswer, references: tuple[str, ...] | None, metric: Metric) -> None:
     """One variant's answer with its confidence, marked right or wrong where that is known."""
     style = STYLES[answer.variant]
     css_dash = {"dot": "dotted", "dash": "dashed"}.get(style.dash, "solid")
+    text = answer.text or "(no answer)"
+    letters = "1.4rem" if len(text) <= LONG_ANSWER else "1rem"
     with st.container(border=True, key=f"answer_{answer.variant}"):
         st.html(
             f'<div style="border-top:4px {css_dash} {style.colour};padding-top:.5rem">'
             f"<b>{style.label.partition(' (')[0]}</b></div>"
+            f'<div style="font-size:{letters};font-weight:600;line-height:1.35;margin-top:.75rem;'
+            f'max-height:16rem;overflow:auto;overflow-wrap:anywhere">{escape(text)}</div>'
         )
-        st.markdown(f"### {answer.text or '(no answer)'}")
-        lines = [f"{percent(answer.confidence)} sure"]
-        if reference is not None:
-            lines.insert(0, "✓ right" if answer.text == reference else "✗ wrong")
-        st.markdown("  \n".join(lines))
+        lines = verdict(answer.text, references, metric) if references else []
+        st.markdown("  \n".join([*lines, f"{percent(answer.confidence)} sure"]))
         st.caption(answer.source)
 
 
 def show_page(run: Run, client: int, config: ExperimentConfig) -> None:
     """The picture and the question on the left, the answers on the right."""
-    data = federation_of(config.model_dump_json())
     left, right = st.columns([4, 6], gap="large")
     with left:
-        image, question, reference = choose_picture(data.examples(client, "test"))
-        st.image(image, width=250)
+        image, question, references = choose_picture(config, client)
+        height, width = image.shape[:2]
+        st.image(shrunk(image, 2 * SIDE), width=max(1, SIDE * width // max(height, width)))
     with right:
-        try:
-            rounds = tuple(r.rounds_done for r in queries.runs_of(run.experiment_id))
-            found = answers_of(run.id, rounds, client, image, question)
-        except (NotPossible, queries.NoSuchRun) as mistake:
-            st.warning(str(mistake))
-            st.stop()
-        if reference is not None:
-            st.markdown(f"At this site the right answer is **{reference}**.")
+        rounds = tuple(r.rounds_done for r in queries.runs_of(run.experiment_id))
+        found = answers_of(run.id, rounds, client, image, question)
+        if references:
+            show_references(references)
         for column, answer in zip(st.columns(len(found)), found, strict=True):
             with column:
-                show_answer(answer, reference)
-        profile = data.profile(client)
+                show_answer(answer, references, metric_of(config))
+        profile = federation_of(config.model_dump_json()).profile(client)
         show_words(profile.camera, profile.words)
+
+
+def show_references(references: tuple[str, ...]) -> None:
+    """The right answer, and what also counts as right."""
+    first, *others = dict.fromkeys(references)
+    st.markdown(f"At this site the right answer is **{plain(first, 1000)}**.")
+    if others:
+        st.caption(f"Also right: {', '.join(plain(other) for other in others)}")
 
 
 def show_words(camera: str, words: dict[str, str]) -> None:
     """What sets this client apart."""
-    st.caption(f"This client looks through the {camera} camera.")
+    if camera != "day":
+        st.caption(f"This client looks through the {camera} camera.")
     if words:
-        pairs = ", ".join(f"{neutral} → *{word}*" for neutral, word in words.items())
+        pairs = ", ".join(f"{plain(one)} → *{plain(other)}*" for one, other in words.items())
         st.caption(f"Its own words: {pairs}")
 
 
@@ -118,5 +152,10 @@ with which_run:
 if selected is not None:
     setting = ExperimentConfig.model_validate(selected.experiment.config)
     with which_client:
-        chosen = choose_client(setting.clients)
-    show_page(selected, chosen, setting)
+        chosen = choose_client(setting.clients, client_names(selected))
+    try:
+        show_page(selected, chosen, setting)
+    except (NotPossible, queries.NoSuchRun) as mistake:
+        st.warning(str(mistake))
+    except ConfigError as mistake:  # the data or the model are no longer where they were
+        st.error(str(mistake))

@@ -3,8 +3,9 @@
 import streamlit as st
 
 from app import charts
+from app.judging import measured, metric_of
 from app.look import duration, percent, size
-from app.widgets import ASK, LIVE, choose_run, status_line
+from app.widgets import ASK, LIVE, choose_run, client_names, status_line
 from db import queries
 from db.tables import Evaluation, Round, Run, now
 from engine import launcher
@@ -41,9 +42,11 @@ def show_figures(run: Run) -> None:
     cells[0].metric("Round", f"{run.rounds_done} of {run.rounds}")
     cells[1].metric("Time so far", elapsed)
     cells[2].metric("Time left", left)
-    cells[3].metric("Own test set", percent(found.personal_accuracy), help="Mean over clients.")
-    cells[4].metric("Worst client", percent(found.worst_client_accuracy))
     config = ExperimentConfig.model_validate(run.experiment.config)
+    metric = metric_of(config)
+    judged = f"Mean over clients. {metric.title}: {metric.explanation}"
+    cells[3].metric("Own test set", percent(found.personal_accuracy), help=judged)
+    cells[4].metric("Worst client", percent(found.worst_client_accuracy))
     each = size(adapter_size(config).bytes_up(run.strategy))
     cells[5].metric(
         "Sent by clients",
@@ -88,24 +91,25 @@ def show_buttons(run: Run) -> None:
 def show_charts(run: Run, pairs: Pairs, own: list[Evaluation]) -> None:
     """Accuracy and loss by variant, over all runs of the experiment; one line per client."""
     config = ExperimentConfig.model_validate(run.experiment.config)
+    measure = measured(config)
     left, right = st.columns(2, gap="large")
     with left:
-        st.markdown("**Right answers on the clients' own test sets, mean over clients**")
+        st.markdown(f"**{measure} on the clients' own test sets, mean over clients**")
         lines = charts.variant_lines(pairs, "accuracy")
         st.plotly_chart(charts.over_rounds(lines, run.rounds, accuracy=True), key="accuracy")
         st.caption(
             "All runs of this experiment. A round's point appears when the server has averaged and "
             "the clients of the round have tested the result, before the next round begins."
         )
-        st.markdown("**Right answers on the pooled test set**")
+        st.markdown(f"**{measure} on the pooled test set**")
         lines = charts.variant_lines(pairs, "accuracy", scope="pooled")
         st.plotly_chart(charts.over_rounds(lines, run.rounds, accuracy=True), key="pooled")
         st.caption("Everybody's pictures and words: how well a model serves sites it was not for.")
     with right:
         clients, tested = config.clients, config.clients_tested
         lines = "One line per client" if clients <= charts.MOST_LINES else "The clients"
-        st.markdown(f"**{lines} of run {run.id}, own test set**")
-        st.plotly_chart(charts.per_client(run, own), key="clients")
+        st.markdown(f"**{lines} of run {run.id}. {measure}, own test set**")
+        st.plotly_chart(charts.per_client(run, own, client_names(run)), key="clients")
         st.caption(
             "Look for clients that stay behind the others."
             if tested == clients
@@ -152,7 +156,7 @@ def show_fairness(run: Run, pairs: Pairs, own: list[Evaluation]) -> None:
         left, right = st.columns(2, gap="large")
         with left:
             st.markdown("**Personalisation against generalisation, a point per client and run**")
-            st.plotly_chart(charts.own_over_pooled(points), key="tradeoff")
+            st.plotly_chart(charts.own_over_pooled(points, client_names(run)), key="tradeoff")
             st.caption("Higher: better at home. Further right: better for everybody's questions.")
         with right:
             st.markdown(f"**Worst client, and spread over clients, of run {run.id}**")

@@ -25,14 +25,13 @@ def choose(columns: Sequence[str], data: Data) -> dict[str, str]:
     Raises ConfigError with the columns there are: when ``data`` names one that is absent, or when
     none has a name to guess by.
     """
-    chosen: dict[str, str] = {}
-    for role, names in NAMES.items():
+    chosen = guess(columns)
+    for role in NAMES:
         said = getattr(data, role)
         if said and said not in columns:
             raise ConfigError(f"data.{role}: there is no column '{said}'; {_there_are(columns)}")
-        found = said or _guess(columns, names)
-        if found:
-            chosen[role] = found
+        if said:
+            chosen[role] = said
     missing = [role for role in _WORDS if role not in chosen]
     if missing:
         words = " or ".join(f"the {_WORDS[role]}" for role in missing)
@@ -43,9 +42,14 @@ def choose(columns: Sequence[str], data: Data) -> dict[str, str]:
     return chosen
 
 
-def _guess(columns: Sequence[str], names: Sequence[str]) -> str:
+def guess(columns: Sequence[str]) -> dict[str, str]:
+    """The columns whose names say what they hold, by role; the likeliest of several."""
     by_name = {column.strip().lower().replace(" ", "_"): column for column in reversed(columns)}
-    return next((by_name[name] for name in names if name in by_name), "")
+    likely = {
+        role: next((by_name[name] for name in names if name in by_name), "")
+        for role, names in NAMES.items()
+    }
+    return {role: column for role, column in likely.items() if column}
 
 
 def _there_are(columns: Sequence[str]) -> str:

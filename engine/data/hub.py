@@ -54,7 +54,7 @@ def fetch(name: str, data: Data) -> Path:
     if not _local(name) and not _NAME.fullmatch(name):  # `datasets` takes other words for formats
         raise ConfigError(f"dataset: '{shorten(name)}' is no data set of the hub; it is OWNER/NAME")
     data = known.fill(name, data)
-    folder = home() / "datasets" / f"hub-{_key(name, data)}"
+    folder = _place(name, data)
     if folder.is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -70,6 +70,11 @@ def fetch(name: str, data: Data) -> Path:
             raise ConfigError(sentence(name, error)) from error
         _move(whole, folder)
     return folder
+
+
+def is_fetched(name: str, data: Data) -> bool:
+    """Whether ``fetch`` would find a folder, and download nothing."""
+    return _place(name, known.fill(name, data)).is_dir()
 
 
 def origin(folder: Path) -> Origin:
@@ -153,6 +158,11 @@ def _in_turn(
                     del turns[split]
                     break
                 yield f"{split}, row {number}", split, values
+
+
+def _place(name: str, data: Data) -> Path:
+    """The folder of a data set whose columns are filled in."""
+    return home() / "datasets" / f"hub-{_key(name, data)}"
 
 
 def _key(name: str, data: Data) -> str:

@@ -70,6 +70,12 @@ def read_folder(folder: Path, data: Data, problems: Problems) -> Reading:
     return Reading(tuple(rows), used, tuple(sorted({c.row.picture for c in candidates})))
 
 
+def columns_of(folder: Path) -> list[str]:
+    """The columns of all tables of a folder. Raises ConfigError where there is none to read."""
+    tables = [read_table(found.path, found.name) for found in find_tables(folder)]
+    return list(dict.fromkeys(column for table in tables for column in table.columns))
+
+
 def _candidates(
     folder: Path, found: Found, table: Table, used: dict[str, str], problems: Problems
 ) -> Iterator[Candidate]:

@@ -43,6 +43,11 @@ class Collected(Federation):
         """As in the base class, but not kept: photos are large, and quickly read again."""
         return self.paint(k, split, n)
 
+    def example(self, k: int, split: str, number: int) -> Example:
+        """As in the base class; no other picture is read."""
+        item, row = self.items(k, split)[number], self._rows(k, split)[number]
+        return Example(**vars(item), image=self._look_at(row.picture, k))
+
     def paint(self, k: int, split: str, n: int | None = None) -> tuple[Example, ...]:
         """As ``examples``. Questions about one picture share one array.
 

@@ -73,6 +73,10 @@ class Federation(ABC):
         """
         return self._examples(k, split, n)
 
+    def example(self, k: int, split: str, number: int) -> Example:
+        """One example of a set."""
+        return self.examples(k, split)[number]
+
     @abstractmethod
     def paint(self, k: int, split: str, n: int | None = None) -> tuple[Example, ...]:
         """As ``examples``, but not kept."""

@@ -1,0 +1,92 @@
+"""Who holds what: cards of the first clients, before anything runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import streamlit as st
+
+from app import answer_charts
+from app.look import client_name, plain
+from app.thumbnails import squared
+from engine.config import WORLD, ExperimentConfig
+from engine.federation.distance import distances_without_pictures
+from engine.federation.federation import ClientProfile, Example, new_federation
+from engine.federation.words import CIRCLES
+
+PREVIEWED = 6  # clients whose pictures are shown
+SAMPLES = 3  # pictures of each
+_SIDE = 80  # pixels on the page
+_WORDS = 6  # that are shown of a client's own
+
+Card = tuple[ClientProfile, tuple[Example, ...]]
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def preview(config: ExperimentConfig, digest: str) -> tuple[list[Card], dict[str, float]]:
+    """Profiles and sample pictures of the first clients, and distances; nothing else is painted.
+
+    ``digest`` is that of people's own data. Raises ConfigError where they cannot be dealt out.
+    """
+    federation = new_federation(config)
+    cards = []
+    for k in range(min(config.clients, PREVIEWED)):
+        shown = federation.examples(k, "train", SAMPLES)
+        small = tuple(replace(one, image=squared(one.image, 2 * _SIDE)) for one in shown)
+        cards.append((federation.profile(k), small))
+    return cards, distances_without_pictures(federation)
+
+
+def show_clients(config: ExperimentConfig, digest: str = "") -> None:
+    """Sample pictures, words and answers of the first clients. Raises ConfigError."""
+    shown, apart = preview(config.without_training(), digest)
+    if config.clients > 1:
+        parts = " · ".join(f"{part} {value:.2f}" for part, value in apart.items())
+        st.markdown(f"How far apart two clients are, from 0 (alike) to 1: {parts}")
+    profiles = [profile for profile, _ in shown]
+    axis = answer_charts.commonest_answers(profiles)
+    bars = answer_charts.are_telling(axis, profiles)
+    for start in range(0, len(shown), 2):
+        cards = zip(st.columns(2), shown[start : start + 2], strict=False)
+        for column, (profile, examples) in cards:
+            with column, st.container(border=True):
+                show_card(profile, examples, config.dataset == WORLD)
+                if bars:
+                    figure = answer_charts.answer_histogram(profile, axis, profiles)
+                    st.plotly_chart(figure, key=f"answers_{profile.client}")
+    if config.clients > len(shown):
+        st.caption(f"… and {config.clients - len(shown)} more clients.")
+    st.caption(
+        "Bars: how often each answer is right in training, in the client's own words and in the "
+        "same order for all. Clients with the same bars can share a model; hover for the shares."
+        if bars
+        else "Hardly any answer is given twice, so there are no bars to compare."
+    )
+
+
+def show_card(profile: ClientProfile, examples: tuple[Example, ...], embedded: bool) -> None:
+    """One client's name, amounts, pictures and words."""
+    parts = [f"**{plain(client_name(profile.client, profile.name))}**"]
+    if profile.camera != "day":
+        parts.append(f"{profile.camera} camera")
+    st.markdown(" · ".join(parts))
+    st.caption(f"{profile.train_samples:,} to train on, {profile.test_samples:,} to test on")
+    with st.container(horizontal=True, gap="xxsmall"):
+        for example in examples:
+            st.image(example.image, width=_SIDE, alt=example.question)
+    if words := (words_of_site(profile) if embedded else words_of(profile)):
+        st.caption(words)
+
+
+def words_of_site(profile: ClientProfile) -> str:
+    """The words in which a site of the world differs, some of every circle, in one line."""
+    moved = [[n for n in circle if n in profile.words][:2] for circle in CIRCLES.values()]
+    pairs = [f"{neutral} → *{profile.words[neutral]}*" for some in moved for neutral in some]
+    return "says " + ", ".join(pairs) + " …" if pairs else "says what all sites say"
+
+
+def words_of(profile: ClientProfile) -> str:
+    """What a client of people's own data says instead; nothing where it says what is written."""
+    pairs = [f"{plain(one)} → *{plain(other)}*" for one, other in profile.words.items()]
+    more = " …" if len(pairs) > _WORDS else ""
+    return f"says {', '.join(pairs[:_WORDS])}{more}" if pairs else ""

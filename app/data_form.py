@@ -1,0 +1,215 @@
+"""The section "Data" of the form: the embedded world, or people's own pictures and questions."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from app.fields import DEFAULTS, number
+from app.uploads import TYPES, put_in_place
+from engine.config import WORLD, ConfigError, Data
+from engine.data import hub, known
+from engine.data.collection import Collection, collect
+from engine.data.columns import guess
+from engine.data.folder import file_state, find_tables
+from engine.data.reading import columns_of
+from engine.metrics import METRICS
+
+SOURCES = {
+    WORLD: "The parts bins (embedded)",
+    "folder": "A folder on this machine",
+    "upload": "Upload",
+    "hub": "From the hub",
+}
+ROLES = {"image": "Picture", "question": "Question", "answer": "Answer", "client": "Client"}
+LAYOUT = (
+    "Pictures and a table in one folder: metadata.csv or metadata.jsonl, with the columns "
+    "file_name, question, answer and, if you like, client. Or such a table in each of train and "
+    "test. Columns of other names can be chosen afterwards."
+)
+LARGEST_UPLOAD = 200  # MB
+_OTHER = "another one"
+_KEPT = "data.uploaded"  # not a widget's key: what was uploaded outlives the widget
+_SESSION = {"persist_state": "session"}  # kept when people go to another page and come back
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What the form says about data; ``collection`` is people's own, once it could be read."""
+
+    dataset: str = WORLD
+    title: str = ""
+    data: dict[str, Any] = field(default_factory=lambda: DEFAULTS["data"])
+    collection: Collection | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether there is anything to deal out."""
+        return self.dataset == WORLD or self.collection is not None
+
+
+def choose_data(more: DeltaGenerator) -> Chosen:
+    """Draw the section; what is rarely needed goes into ``more``."""
+    source = st.selectbox(
+        "Data", list(SOURCES), format_func=SOURCES.get, key="data.source", **_SESSION
+    )
+    if source == WORLD:
+        return Chosen()
+    try:
+        dataset, title = {"folder": _folder, "upload": _upload, "hub": _hub}[source]()
+    except ConfigError as mistake:
+        st.error(str(mistake))
+        dataset = title = ""
+    with more:
+        settings = _settings()
+    if not dataset:
+        return Chosen(dataset="", data=settings)
+    try:
+        data = {**settings, **_columns(dataset)}
+        return Chosen(dataset, title, data, _read(dataset, Data(**data)))
+    except ConfigError as mistake:
+        st.error(str(mistake))
+        return Chosen(dataset="", data=settings)
+
+
+def _folder() -> tuple[str, str]:
+    typed = st.text_input(
+        "Path of the folder",
+        placeholder="for example ~/pictures/ward-7",
+        help=LAYOUT,
+        key="data.folder",
+        **_SESSION,
+    ).strip()
+    if not typed:
+        st.caption(LAYOUT)
+        return "", ""
+    path = os.path.abspath(os.path.expanduser(typed))
+    return f"folder:{path}", os.path.basename(path)
+
+
+def _upload() -> tuple[str, str]:
+    """The folder of what is uploaded now, or was before."""
+    files = st.file_uploader(
+        "A zip of pictures and their table, or all of these files at once",
+        TYPES,
+        accept_multiple_files=True,
+        help=LAYOUT,
+        max_upload_size=LARGEST_UPLOAD,
+        key="data.upload",
+    )
+    kept = st.session_state.get(_KEPT)
+    if files:
+        ids = [file.file_id for file in files]
+        if kept is None or kept["ids"] != ids:
+            st.session_state.pop(_KEPT, None)
+            with st.spinner("Unpacking …"):
+                folder = put_in_place(files)
+            title = Path(files[0].name).stem if len(files) == 1 else "Uploaded data"
+            kept = st.session_state[_KEPT] = {"ids": ids, "folder": str(folder), "title": title}
+    elif kept:
+        st.caption(f"Still here: “{kept['title']}”. Another upload takes its place.")
+    else:
+        st.caption(LAYOUT)
+    return (f"folder:{kept['folder']}", kept["title"]) if kept else ("", "")
+
+
+def _hub() -> tuple[str, str]:
+    name = st.selectbox(
+        "Data set of the hub",
+        [*known.KNOWN, _OTHER],
+        format_func=lambda key: known.KNOWN[key].title if key in known.KNOWN else "Another one",
+        key="data.hub",
+        **_SESSION,
+    )
+    if name == _OTHER:
+        name = st.text_input(
+            "Its name on the hub", placeholder="OWNER/NAME", key="data.hub_name", **_SESSION
+        ).strip()
+    if os.path.isdir(os.path.expanduser(name or "-")):
+        raise ConfigError(f"dataset: {name} is a folder; choose “{SOURCES['folder']}” above")
+    return (f"hub:{name}", name) if name else ("", "")
+
+
+def _columns(dataset: str) -> dict[str, str]:
+    """Which column holds what: guessed, shown, and changed where somebody says so."""
+    kind, _, name = dataset.partition(":")
+    if kind == "hub":
+        return _columns_by_name(name)
+    columns = _columns_in(name, [file_state(found.path) for found in find_tables(Path(name))])
+    guessed = guess(columns)
+    chosen = {}
+    for place, (role, title) in zip(_grid(), ROLES.items(), strict=True):
+        likely = guessed.get(role, "")
+        nothing = "none" if role == "client" else "please choose"
+        chosen[role] = place.selectbox(
+            title,
+            ["", *(column for column in columns if column != likely)],
+            format_func=lambda c, first=f"{likely} (guessed)" if likely else nothing: c or first,
+            key=f"data.{role}:{dataset}",
+        )
+    return chosen
+
+
+def _columns_by_name(name: str) -> dict[str, str]:
+    """Columns of a data set of the hub, which nobody has looked into yet."""
+    preset = known.KNOWN.get(name)
+    chosen = {}
+    for place, (role, title) in zip(_grid(), ROLES.items(), strict=True):
+        chosen[role] = place.text_input(
+            title,
+            placeholder=(getattr(preset, role) or "none") if preset else "guessed",
+            key=f"data.{role}:hub:{name}",
+        ).strip()
+    return chosen
+
+
+def _grid() -> list[DeltaGenerator]:
+    """Four places, two by two, below a line that says what they are for."""
+    st.caption("Which column holds the …")
+    return [*st.columns(2), *st.columns(2)]
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _columns_in(folder: str, states: list[tuple[int, int] | None]) -> list[str]:
+    """The columns of a folder's tables; other ``states`` of the files, another answer."""
+    return columns_of(Path(folder))
+
+
+def _read(dataset: str, data: Data) -> Collection | None:
+    """The collection; None where nobody has asked yet for what would be downloaded."""
+    kind, _, name = dataset.partition(":")
+    if kind == "hub" and not hub.is_fetched(name, data):
+        looked = st.button("Look at this data set", key="data.look")
+        st.caption(f"Downloads up to {data.rows:,} rows of {name} and keeps them here.")
+        if not looked:
+            return None
+    with st.spinner("Reading the table and looking at every picture …"):
+        return collect(dataset, data)
+
+
+def _settings() -> dict[str, Any]:
+    """How to read data and judge answers."""
+    st.markdown("**Data**")
+    one, two = st.columns(2, vertical_alignment="bottom")
+    with one:
+        rows = number("data.rows", DEFAULTS, step=100, **_SESSION)
+    with two:
+        tests = number("data.test_samples", DEFAULTS, **_SESSION)
+    one, two = st.columns(2, vertical_alignment="bottom")
+    with one:
+        metric = st.selectbox(
+            "How answers are judged",
+            ["auto", *METRICS],
+            format_func=lambda key: METRICS[key].title if key in METRICS else "as suits them",
+            help=" ".join(f"**{m.title}.** {m.explanation}" for m in METRICS.values()),
+            key="data.metric",
+            **_SESSION,
+        )
+    with two:
+        tokens = number("data.answer_tokens", DEFAULTS, **_SESSION)
+    return {"rows": rows, "test_samples": tests, "metric": metric, "answer_tokens": tokens}

@@ -1,0 +1,110 @@
+"""People's own data before anything runs: how much there is, how it looks, what is wrong."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+
+from app import answer_charts
+from app.look import plain
+from app.thumbnails import alike, shrunk
+from engine.data.collection import Collection
+from engine.data.rows import Row
+from engine.metrics import METRICS
+from engine.pictures import BadPicture, read_picture
+
+_PICTURES = 5
+_SIDE = 240  # pixels
+
+
+def show_collection(collection: Collection) -> None:
+    """Figures, problems, answers and some pictures."""
+    _show_figures(collection)
+    _show_problems(collection)
+    counts = Counter(row.answers[0] for row in collection.rows)
+    _show_answers(counts)
+    _show_pictures(collection)
+
+
+def _show_figures(collection: Collection) -> None:
+    metric = METRICS[collection.metric]
+    tests = sum(row.split == "test" for row in collection.rows)
+    cells = st.columns([2, 2, 2, 3])
+    cells[0].metric("Questions", f"{len(collection.rows):,}", help=_splits(tests, collection))
+    cells[1].metric("Pictures", f"{len({row.picture for row in collection.rows}):,}")
+    cells[2].metric("Clients", f"{len(collection.clients):,}" if collection.clients else "–")
+    cells[3].metric("Judged by", metric.title, help=metric.explanation)
+    roles = {"image": "picture"}  # as people call it
+    used = [f"{plain(name)} ({roles.get(role, role)})" for role, name in collection.columns.items()]
+    st.caption(f"Columns: {' · '.join(used)}")
+    if collection.clients:
+        named = [f"{plain(name, 40)} {n:,}" for name, n in list(collection.clients.items())[:8]]
+        more = f" and {len(collection.clients) - 8:,} more" if len(collection.clients) > 8 else ""
+        st.caption(f"Questions of each client: {' · '.join(named)}{more}")
+    else:
+        st.caption("No column says whose a row is: the rows are dealt out to clients.")
+
+
+def _splits(tests: int, collection: Collection) -> str:
+    if not tests:
+        return "The data do not say what is for testing: a part of every client's is held out."
+    return f"{len(collection.rows) - tests:,} to train on and {tests:,} to test on."
+
+
+def _show_problems(collection: Collection) -> None:
+    if not collection.problems:
+        st.markdown("✓ No problems found.")
+        return
+    count = sum(problem.count for problem in collection.problems)
+    found = "1 problem" if count == 1 else f"{count:,} problems"
+    st.markdown(f"**⚠ {found}.** Rows that cannot be used are left out.")
+    st.table(
+        [
+            {"what is wrong": p.kind, "how many": f"{p.count:,}", "the first": plain(p.first, 300)}
+            for p in collection.problems
+        ],
+        hide_index=True,
+    )
+
+
+def _show_answers(counts: Counter[str]) -> None:
+    st.markdown("**The commonest answers**")
+    if max(counts.values()) == 1:
+        st.caption(f"All {len(counts):,} answers are different.")
+        return
+    st.plotly_chart(answer_charts.answer_counts(counts), key="data_answers")
+    if len(counts) > answer_charts.MOST_ANSWERS:
+        st.caption(f"… and {len(counts) - answer_charts.MOST_ANSWERS:,} more answers.")
+
+
+def _show_pictures(collection: Collection) -> None:
+    chosen = _spread(collection.rows)
+    pictures = _pictures(collection.digest, [str(row.picture) for row in chosen])
+    for column, row, picture in zip(st.columns(_PICTURES), chosen, pictures, strict=False):
+        with column:
+            st.image(picture, width="stretch", alt=row.question)
+            whose = f"  \n{plain(row.client, 40)}" if row.client else ""
+            st.caption(f"{plain(row.question, 90)}  \n**{plain(row.answers[0], 60)}**{whose}")
+
+
+def _spread(rows: tuple[Row, ...]) -> list[Row]:
+    """Rows from front to back, each with another picture."""
+    steps = np.linspace(0, len(rows) - 1, _PICTURES).round().astype(int)
+    return list({rows[step].picture: rows[step] for step in steps}.values())
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _pictures(digest: str, paths: list[str]) -> list[np.ndarray]:
+    """Pictures in small, in frames of one size."""
+    return alike([_picture(Path(path)) for path in paths])
+
+
+def _picture(path: Path) -> np.ndarray:
+    """A small picture; a grey one where it has gone since it was looked at."""
+    try:
+        return shrunk(read_picture(path.read_bytes()), _SIDE)
+    except (OSError, BadPicture):
+        return np.full((_SIDE, _SIDE, 3), 128, np.uint8)

@@ -1,0 +1,25 @@
+"""How answers of an experiment are judged, in words for charts and cards."""
+
+from __future__ import annotations
+
+from engine.config import ExperimentConfig
+from engine.metrics import METRICS, Metric, is_right
+
+
+def metric_of(config: ExperimentConfig) -> Metric:
+    """The metric of a stored experiment; those from before there were several say nothing."""
+    return METRICS["exact" if config.data.metric == "auto" else config.data.metric]
+
+
+def measured(config: ExperimentConfig) -> str:
+    """What is on the vertical axis of a chart of how well clients do."""
+    metric = metric_of(config)
+    return "Right answers" if metric.key == "exact" else metric.title
+
+
+def verdict(answer: str, references: tuple[str, ...], metric: Metric) -> list[str]:
+    """Right or wrong, and how many points a metric gives that knows something in between."""
+    lines = ["✓ right" if is_right(answer, references) else "✗ wrong"]
+    if metric.key != "exact":
+        lines.append(f"{metric.title} {metric.score(answer, references):.0%}")
+    return lines

@@ -1,0 +1,29 @@
+"""What can differ between clients, in words that fit the data at hand."""
+
+from __future__ import annotations
+
+from engine.config import WORLD, HeterogeneityKind
+from engine.data.collection import Collection
+from engine.federation.heterogeneity import MEANINGS
+
+Meanings = dict[HeterogeneityKind, tuple[str, str]]  # a short name, and what the dial then does
+
+_OWN: Meanings = {
+    "mixed": ("a bit of all", "Each client has its own camera, its own words and answer mix."),
+    "concept": ("words", "Common short answers swap places: one client's yes is another's no."),
+    "domain": ("cameras", "Each client sees its pictures through its own camera."),
+    "label": ("answers", "Each client meets some answers far more often than others."),
+    "task": ("questions", "Each client mostly asks its own kind, by the question's first word."),
+    "quantity": ("amounts", "Some clients have many training samples, some few."),
+}
+
+
+def meanings_for(dataset: str, collection: Collection | None) -> Meanings:
+    """The kinds that the data support; people's own may not have been read yet."""
+    if dataset == WORLD:
+        return MEANINGS
+    if collection is None or not collection.clients:
+        return _OWN
+    column, count = collection.columns.get("client", "client"), len(collection.clients)
+    told = f"As they come: the column “{column}” names {count:,}. At 0 all rows are dealt evenly."
+    return {"natural": ("its own clients", told), **_OWN}

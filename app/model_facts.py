@@ -1,0 +1,50 @@
+"""What there is to know of a model before it is loaded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from app.look import size
+from engine.config import ExperimentConfig
+
+if TYPE_CHECKING:
+    from engine.memory import ModelFacts
+
+
+def model_facts(config: ExperimentConfig) -> ModelFacts | None:
+    """Facts of a config's model. Raises ConfigError where it cannot be used.
+
+    TO MERGE: the only call site of engine.memory; without it None, and nothing is shown.
+    """
+    try:
+        from engine.memory import describe  # here: it may import torch
+    except ImportError:
+        return None
+    with st.spinner("Looking at the model …"):
+        return describe(config)
+
+
+def show_model(config: ExperimentConfig) -> None:
+    """Family, size and memory of the model in a few figures. Raises ConfigError."""
+    facts = model_facts(config)
+    if facts is None:
+        return
+    passes = facts.passes
+    st.subheader("The model")
+    cells = st.columns(4)
+    cells[0].metric("Family", facts.family)
+    cells[1].metric(
+        "Parameters",
+        f"{facts.parameters / 1e6:,.0f} M",
+        help=f"Weights of {size(facts.bytes)} in {facts.dtype}.",
+    )
+    cells[2].metric("Memory it takes", size(facts.estimate.needed(passes.trained)))
+    cells[3].metric("This machine has", size(facts.memory))
+    saving = ", layers computed twice to save memory" if passes.checkpointing else ""
+    st.caption(
+        f"On {facts.device}, in {facts.dtype}: {passes.trained} rows at a time in training{saving}."
+    )
+    if not facts.fits:
+        st.warning("This is likely to be too much for this machine.")
