@@ -20,11 +20,7 @@ class NotPossible(ValueError):
 
 
 def create(config: ExperimentConfig, worker_id: int | None = None) -> tuple[int, list[int]]:
-<<<<<<< HEAD
-    """Insert an experiment and its runs; returns their ids. Raises ConfigError (engine/ready)."""
-=======
     """Insert an experiment and its runs; returns their ids. Raises ConfigError where not ready."""
->>>>>>> main
     from engine.strategies import STRATEGIES
 
     config = ready(config)

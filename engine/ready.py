@@ -7,33 +7,23 @@ from pathlib import Path
 from engine.config import BUNDLED, ExperimentConfig
 from engine.federation.federation import new_federation
 from engine.federation.settle import settled
-<<<<<<< HEAD
 from engine.vlm.checks import check_model
-=======
 from engine.vlm.sources import source_of
 from engine.vlm.start import keep_start
->>>>>>> main
 
 
 def ready(config: ExperimentConfig, given: set[str] | None = None) -> ExperimentConfig:
     """The config with what it leaves to the data filled in; see ``settled`` for ``given``.
 
-<<<<<<< HEAD
-    Raises ConfigError when data cannot be read or dealt out, or the model cannot be used here.
-=======
-    Raises ConfigError when data cannot be read or dealt out, or the adapter to start from does not
-    fit.
->>>>>>> main
+    Raises ConfigError when data cannot be read or dealt out, the model cannot be used here, or the
+    adapter to start from does not fit.
     """
     given = config.model_fields_set if given is None else given
     config = settled(_placed(config), given)
     new_federation(config)
-<<<<<<< HEAD
     check_model(config)
-=======
     if config.start:
         config = config.model_copy(update={"start": keep_start(config.start, config.model)})
->>>>>>> main
     return config
 
 

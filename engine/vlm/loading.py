@@ -14,13 +14,9 @@ from engine.config import BUNDLED, ConfigError, ExperimentConfig, Lora
 from engine.vlm.files import sentence
 from engine.vlm.model import Vlm
 from engine.vlm.processors import load_processor
-<<<<<<< HEAD
 from engine.vlm.sources import place_of
-=======
-from engine.vlm.sources import source_of
 from engine.vlm.start import add_start
 from engine.vlm.vocabulary import extend, words_of
->>>>>>> main
 
 log = logging.getLogger(__name__)
 _alive: WeakValueDictionary[str, Vlm] = WeakValueDictionary()  # by where they were loaded from
@@ -71,8 +67,11 @@ def load_from(
         source, use_safetensors=True, trust_remote_code=False, dtype=dtype
     )
     log.info("loaded %s on %s", source, device)
-<<<<<<< HEAD
-    vlm = Vlm(model, load_processor(source), lora, device, answer_tokens)
+    processor = load_processor(source)
+    extend(model, processor, words)
+    if start:
+        add_start(model, start)
+    vlm = Vlm(model, processor, lora, device, answer_tokens)
     _alive[source] = vlm
     return vlm
 
@@ -80,13 +79,6 @@ def load_from(
 def is_loaded(config: ExperimentConfig) -> bool:
     """Whether this process holds the model of a config, with this adapter or another."""
     return place_of(config.model) in _alive
-=======
-    processor = load_processor(source)
-    extend(model, processor, words)
-    if start:
-        add_start(model, start)
-    return Vlm(model, processor, lora, device, answer_tokens)
->>>>>>> main
 
 
 def load(config: ExperimentConfig) -> Vlm:
@@ -96,17 +88,11 @@ def load(config: ExperimentConfig) -> Vlm:
     """
     device = device_of(config)
     dtype = dtype_of(config, device)
-<<<<<<< HEAD
-    tokens = config.data.answer_tokens
+    tokens, words = config.data.answer_tokens, words_of(config)
+    source = place_of(config.model)
     try:
-        return load_from(place_of(config.model), config.lora, device, dtype, tokens)
+        return load_from(source, config.lora, device, dtype, tokens, words, config.start)
     except OSError as error:  # as transformers and the hub's client raise
         if config.model == BUNDLED:
             raise
         raise ConfigError(sentence(config.model, error)) from error
-=======
-    tokens, words = config.data.answer_tokens, words_of(config)
-    return load_from(
-        source_of(config.model), config.lora, device, dtype, tokens, words, config.start
-    )
->>>>>>> main

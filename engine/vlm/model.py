@@ -23,11 +23,7 @@ from engine.vlm.lora import attach_lora
 from engine.vlm.prompts import Prompter
 from engine.vlm.vision_cache import Pixels, VisionCache
 
-<<<<<<< HEAD
-=======
 _TEXT = ("input_ids", "attention_mask", "image_grid_thw")
-_SMALL = 20_000_000  # parameters
->>>>>>> main
 # On a CPU a small model gains nothing from more threads on so few rows, and beside another busy
 # process they cost most there (benchmarks/threads.py).
 _ONE_THREAD_BELOW = 16  # rows
