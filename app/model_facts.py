@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import streamlit as st
 
 from app.look import size
 from engine.config import ExperimentConfig
 
-if TYPE_CHECKING:
-    from engine.memory import ModelFacts
-
-
-def model_facts(config: ExperimentConfig) -> ModelFacts | None:
-    """Facts of a config's model. Raises ConfigError where it cannot be used.
-
-    TO MERGE: the only call site of engine.memory; without it None, and nothing is shown.
-    """
-    try:
-        from engine.memory import describe  # here: it may import torch
-    except ImportError:
-        return None
-    with st.spinner("Looking at the model …"):
-        return describe(config)
-
 
 def show_model(config: ExperimentConfig) -> None:
     """Family, size and memory of the model in a few figures. Raises ConfigError."""
-    facts = model_facts(config)
-    if facts is None:
-        return
+    from engine.memory import describe  # here: it may import torch
+
+    with st.spinner("Looking at the model …"):
+        facts = describe(config)
     passes = facts.passes
     st.subheader("The model")
     cells = st.columns(4)

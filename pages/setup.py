@@ -29,8 +29,9 @@ PRIVACY = (
 
 def read_form() -> tuple[dict[str, Any], Chosen]:
     """Draw the form; returns the values of an ExperimentConfig, and the data they are about."""
+    of_the_world = [key for key, values in PRESETS.items() if "dataset" not in values]
     start_from = st.selectbox(
-        "Start from", list(PRESETS), format_func=lambda key: PRESETS[key]["name"], key="preset"
+        "Start from", of_the_world, format_func=lambda key: PRESETS[key]["name"], key="preset"
     )
     base = ExperimentConfig.parse(preset(start_from)).model_dump()
     # Drawn in another order than they stand in: the data decide what can be asked for.
