@@ -31,8 +31,9 @@ from engine.cli_options import (
     Set,
     changed,
     config_of,
+    say_queued,
 )
-from engine.config import ConfigError, ExperimentConfig
+from engine.config import ConfigError
 from engine.paths import BUNDLED_MODEL, home
 from engine.pictures import BadPicture
 
@@ -75,7 +76,7 @@ def submit(
     as_json: Json = False,
 ) -> None:
     """Queue an experiment for the background worker and return."""
-    _submit(config_of(preset, config, set_, runtime), as_json)
+    say_queued(*launcher.submit(config_of(preset, config, set_, runtime)), as_json)
 
 
 @app.command()
@@ -83,15 +84,7 @@ def clone(run_id: RunId, set_: Set = None, as_json: Json = False) -> None:
     """Queue a run once more as an experiment of its own, perhaps with changes."""
     run = queries.run(run_id)
     values = {**run.experiment.config, "strategies": [run.strategy]}
-    _submit(changed(values, set_), as_json)
-
-
-def _submit(config: ExperimentConfig, as_json: bool) -> None:
-    experiment, runs = launcher.submit(config)
-    if as_json:
-        typer.echo(json.dumps({"experiment": experiment, "runs": runs}))
-    else:
-        typer.echo(f"experiment {experiment}: queued runs {', '.join(map(str, runs))}")
+    say_queued(*launcher.submit(changed(values, set_)), as_json)
 
 
 @app.command()

@@ -12,7 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from db import queries
-from engine.cli_options import Client, Json, RunId
+from engine import launcher
+from engine.cli_options import Client, ConfigFile, Json, Preset, RunId, Set, config_of, say_queued
+from engine.config import ExperimentConfig
 from engine.launcher import NotPossible
 from engine.pictures import BadPicture, read_picture
 
@@ -104,6 +106,23 @@ def newcomer(run_id: RunId, as_json: Json = False) -> None:
     for n in found.from_base:
         table.add_row(str(n), f"{found.from_base[n]:.0%}", f"{found.from_shared[n]:.0%}")
     Console().print(table)
+
+
+@models.command(name="import")
+def import_(
+    adapter: Annotated[Path, typer.Argument(help="A folder with an adapter, as export writes it.")],
+    preset: Preset = None,
+    config: ConfigFile = None,
+    set_: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Queue an experiment that starts from an exported adapter; by default the exported one."""
+    near = [folder / "config.yaml" for folder in (adapter, *adapter.resolve().parents[:2])]
+    if not preset and not config:
+        config = next((file for file in near if file.is_file()), None)
+    values = config_of(preset, config, set_).model_dump(exclude_unset=True)
+    submitted = launcher.submit(ExperimentConfig.parse({**values, "start": str(adapter.resolve())}))
+    say_queued(*submitted, as_json)
 
 
 @models.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -48,6 +49,14 @@ def config_of(
     if runtime is not None:
         values = {**values, "runtime": runtime}
     return changed(values, changes)
+
+
+def say_queued(experiment: int, runs: list[int], as_json: bool) -> None:
+    """Tell which runs have been queued."""
+    if as_json:
+        typer.echo(json.dumps({"experiment": experiment, "runs": runs}))
+    else:
+        typer.echo(f"experiment {experiment}: queued runs {', '.join(map(str, runs))}")
 
 
 def changed(values: dict[str, Any], changes: list[str] | None) -> ExperimentConfig:

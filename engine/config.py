@@ -244,6 +244,35 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
+_VLM = {"model": "HuggingFaceTB/SmolVLM-256M-Instruct", "learning_rate": 2e-4, "batch_size": 8}
+# Data sets of the hub with a model of the hub; engine/data/known.py knows their columns.
+PRESETS |= {
+    "rlaif-v": {
+        "name": "RLAIF-V, the data of the FedVLM paper",
+        "dataset": "hub:openbmb/RLAIF-V-Dataset",
+        "data": {"answer_tokens": 128},
+        **_VLM,
+    },
+    "vqa-rad": {
+        "name": "VQA-RAD: questions to radiologists",
+        "dataset": "hub:flaviagiammarino/vqa-rad",
+        "heterogeneity": {"kind": "label"},
+        **_VLM,
+    },
+    "slake": {
+        "name": "SLAKE: radiology in English",
+        "dataset": "hub:mdwiratathya/SLAKE-vqa-english",
+        "heterogeneity": {"kind": "label"},
+        **_VLM,
+    },
+    "scienceqa": {
+        "name": "ScienceQA: one client per subject",
+        "dataset": "hub:derek-thomas/ScienceQA",
+        **_VLM,
+    },
+}
+
+
 def preset(name: str) -> dict[str, Any]:
     """The values of a preset; raises ConfigError when there is none of that name."""
     if name not in PRESETS:

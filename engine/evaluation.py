@@ -162,7 +162,8 @@ def _passes(vlm: Vlm, tasks: Sequence[Task]) -> Iterator[tuple[list[int], Encode
     Yields the tasks' numbers, the batch, and how many rows of each share count: a shorter share
     repeats its first row.
     """
-    together = _ROWS // 8 if can_stack(vlm) else 1
+    most = min(_ROWS, vlm.rows_tested)
+    together = max(1, most // 8) if can_stack(vlm) else 1
     by_offsets: dict[object, list[int]] = {}  # the frozen weights are common to a pass
     for k, task in enumerate(tasks):
         same = tuple(id(value) for value in offsets_of(task.factors).values())
@@ -170,13 +171,13 @@ def _passes(vlm: Vlm, tasks: Sequence[Task]) -> Iterator[tuple[list[int], Encode
     for order in by_offsets.values():
         order.sort(key=lambda k: -len(tasks[k].samples))
         for some in (order[i : i + together] for i in range(0, len(order), together)):
-            yield from _shares(tasks, some)
+            yield from _shares(tasks, some, most)
 
 
 def _shares(
-    tasks: Sequence[Task], some: Sequence[int]
+    tasks: Sequence[Task], some: Sequence[int], most: int
 ) -> Iterator[tuple[list[int], Encoded, list[int]]]:
-    width = max(1, _ROWS // len(some))
+    width = max(1, most // len(some))
     for start in range(0, len(tasks[some[0]].samples), width):
         left = [k for k in some if len(tasks[k].samples) > start]
         shares = [tasks[k].samples.take(slice(start, start + width)) for k in left]

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+
+import psutil
+
+_CGROUP = Path("/sys/fs/cgroup")
 
 
 def cores() -> int:
@@ -16,3 +21,51 @@ def pin(core: int) -> None:
     """Keep this process to one of its cores, where the system can: its number from 0."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[core]})
+
+
+def room(device: str, *, of_all: bool = False) -> int:
+    """Memory in bytes that a model may have on a device: what is free and what this process holds.
+
+    ``of_all``: and what the lab's other processes hold, which let go of one model for another.
+    """
+    if device == "cuda":
+        return _on_gpu(of_all)
+    processes = [psutil.Process(), *(_workers() if of_all else ())]
+    held = {process.pid: _held(process) for process in processes}
+    return free_memory() + sum(held.values())
+
+
+def free_memory() -> int:
+    """Bytes of main memory that are free, in a container those that it may still take."""
+    free = psutil.virtual_memory().available
+    try:
+        limit = int((_CGROUP / "memory.max").read_text())
+        used = int((_CGROUP / "memory.current").read_text())
+    except (OSError, ValueError):  # no container, or one without a limit: "max"
+        return free
+    return max(0, min(free, limit - used))
+
+
+def _on_gpu(of_all: bool) -> int:
+    import torch
+
+    free, total = torch.cuda.mem_get_info()
+    return total if of_all and _workers() else free + torch.cuda.memory_reserved()
+
+
+def _workers() -> list[psutil.Process]:
+    """The processes of the lab that are at work, but for this one."""
+    from db import queries
+    from engine.launcher import is_alive
+
+    found = [psutil.Process(w.pid) for w in queries.workers() if is_alive(w)]
+    return [process for process in found if process.pid != os.getpid()]
+
+
+def _held(process: psutil.Process) -> int:
+    """What a process would give back: files that it has mapped are counted as free already."""
+    try:
+        memory = process.memory_info()
+    except psutil.NoSuchProcess:
+        return 0
+    return max(0, memory.rss - getattr(memory, "shared", 0))

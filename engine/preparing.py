@@ -79,12 +79,13 @@ def _pieces(config: ExperimentConfig) -> Iterator[object]:
     run = RunConfig(0, config.strategies[0], config.model_dump_json(), Path())
     first = _first(config)
     cohort = Cohort([Site(run, k) for k in first], [{} for _ in first])
-    yield cohort.scores(0, with_base=True)
+    yield cohort.scores(0)
     records.say_prepared(config.model_dump(mode="json"))
 
 
 def _sets(config: ExperimentConfig) -> list[tuple[int, str]]:
-    return [(k, split) for k in _first(config) for split in ("train", "test")]
+    """What a run's start wants, in this order: the base is tested before anybody trains."""
+    return [(k, split) for split in ("test", "train") for k in _first(config)]
 
 
 def _first(config: ExperimentConfig) -> list[int]:

@@ -58,6 +58,7 @@ def train(
     finally:
         for parameter in trainable:
             parameter.requires_grad_(False)
+            parameter.grad = None  # of a step that failed half-way
     return vlm.read_factors(names), _finite((total / job.steps).item())
 
 
@@ -91,11 +92,15 @@ def train_together(
     number of steps; offsets of the frozen weights must be the same for all. Raises ArithmeticError
     as ``train`` does.
     """
+    together = min(COHORT_ROWS, vlm.rows_per_pass) // batch_size
+    if not together:  # not even one batch fits in a pass
+        how = {"batch_size": batch_size, "learning_rate": learning_rate}
+        return [train(vlm, job, names, **how) for job in jobs]
     # Those with most steps first, so that the ones still at work are always the first ones.
     order = sorted(range(len(jobs)), key=lambda k: -jobs[k].steps)
     found: dict[int, tuple[Factors, float]] = {}
-    for start in range(0, len(order), max(1, COHORT_ROWS // batch_size)):
-        some = order[start : start + max(1, COHORT_ROWS // batch_size)]
+    for start in range(0, len(order), together):
+        some = order[start : start + together]
         trained = _train_cohort(vlm, [jobs[k] for k in some], names, batch_size, learning_rate)
         found |= dict(zip(some, trained, strict=True))
     return [found[k] for k in range(len(jobs))]

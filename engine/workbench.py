@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 from functools import cached_property, lru_cache
 
 import torch
 
-from engine.config import ExperimentConfig
+from engine import memory
+from engine.config import BUNDLED, ExperimentConfig
 from engine.encoded_sets import EncodedSets
 from engine.evaluation import Answer, Examined
 from engine.federation.federation import federation_of
+from engine.memory import Passes
 from engine.vlm import loading
 from engine.vlm.lora import initial_factors
 from engine.vlm.model import Vlm
@@ -20,6 +23,7 @@ class Workbench:
 
     def __init__(self, config: ExperimentConfig) -> None:
         self.config = config
+        self.passes: Passes = memory.passes(config)
         self.vlm: Vlm = loading.load(config)
         self.federation = federation_of(config)
         self.sets = EncodedSets(self.vlm, self.federation)
@@ -36,12 +40,25 @@ class Workbench:
 
 @lru_cache(maxsize=2)
 def _workbench(config: ExperimentConfig) -> Workbench:
+    if config.model != BUNDLED and not loading.is_loaded(config):
+        release()  # two large models do not lie in memory side by side
     return Workbench(config)
 
 
 def workbench(config: ExperimentConfig) -> Workbench:
     """The process's workbench for all experiments with the same model, data and seed."""
-    return _workbench(config.without_training())
+    found = _workbench(config.without_training())
+    found.vlm.limit(found.passes)  # other experiments may use this model in other ways
+    return found
+
+
+def release() -> None:
+    """Give back the memory of all models and data that nobody uses any more."""
+    forget()
+    loading.load_from.cache_clear()
+    gc.collect()  # models hold themselves: their methods are replaced by bound ones
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def forget() -> None:

@@ -15,7 +15,8 @@ from filelock import FileLock, Timeout
 
 from db import queries, records
 from db.tables import Run
-from engine.config import ExperimentConfig
+from engine.config import ConfigError, ExperimentConfig
+from engine.out_of_memory import advice, is_out_of_memory
 from engine.paths import home, run_folder
 from engine.preparing import Preparing, paint_next
 
@@ -93,7 +94,8 @@ def _drain(worker: Registration, idle_seconds: float) -> None:
     while time.monotonic() - idle_since < idle_seconds:
         run_id = records.claim_next(worker.id)
         if run_id is not None:
-            execute(run_id, worker)
+            if execute(run_id, worker) == "failed":
+                preparing = Preparing()  # what is half made would keep its model in memory
         elif not preparing.step():
             time.sleep(_POLL_SECONDS)
             continue
@@ -101,17 +103,24 @@ def _drain(worker: Registration, idle_seconds: float) -> None:
 
 
 def execute(run_id: int, worker: Registration) -> str:
-    """Run one run to its end; returns its status. A fault marks the run failed, with the reason."""
+    """Run one run to its end; returns its status. A fault marks the run failed, with the reason.
+
+    Where memory ran out, the reason is what to change, and the model and its data are let go.
+    """
     start = time.perf_counter()
     worker.peak_rss_mb = 0.0
-    status, error = "failed", None
+    status, error, full = "failed", None, False
+    run = queries.run(run_id)
     try:
-        _train(queries.run(run_id))
+        _train(run)
         run = queries.run(run_id)
         status = "done" if run.rounds_done == run.rounds else "stopped"
     except Exception as fault:
         log.exception("run %d failed", run_id)
-        error = f"{type(fault).__name__}: {fault}"
+        mistake = isinstance(fault, ConfigError)  # it is one sentence already
+        error = str(fault) if mistake else f"{type(fault).__name__}: {fault}"
+        if full := is_out_of_memory(fault):
+            error = advice(ExperimentConfig.model_validate(run.experiment.config))
     except KeyboardInterrupt:
         status = "interrupted"
         raise
@@ -124,6 +133,10 @@ def execute(run_id: int, worker: Registration) -> str:
             wall_seconds=time.perf_counter() - start,
             peak_rss_mb=round(worker.peak_rss_mb, 1),
         )
+    if full:  # only now is the fault gone, which holds on to what was being computed
+        from engine.workbench import release
+
+        release()
     return status
 
 

@@ -98,8 +98,8 @@ def show_charts(run: Run, pairs: Pairs, own: list[Evaluation]) -> None:
         lines = charts.variant_lines(pairs, "accuracy")
         st.plotly_chart(charts.over_rounds(lines, run.rounds, accuracy=True), key="accuracy")
         st.caption(
-            "All runs of this experiment. A round's point appears when the clients have tested "
-            "what the server sent them, at the start of the next round."
+            "All runs of this experiment. A round's point appears when the server has averaged and "
+            "the clients of the round have tested the result, before the next round begins."
         )
         st.markdown(f"**{measure} on the pooled test set**")
         lines = charts.variant_lines(pairs, "accuracy", scope="pooled")

@@ -9,15 +9,12 @@ import json
 import os
 import re
 import shutil
-import socket
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
@@ -28,6 +25,7 @@ from engine.data.folder import SPLIT_FOLDERS
 from engine.data.hub_errors import is_transient, sentence
 from engine.data.hub_rows import Converter
 from engine.data.rows import Problem, Problems, shorten
+from engine.hub import refuse_without_network
 from engine.paths import home
 
 if TYPE_CHECKING:
@@ -117,22 +115,11 @@ def _open(name: str) -> dict[str, IterableDataset]:
 
     part = None
     if not (local := _local(name)):
-        _refuse_without_network()
+        refuse_without_network()
         if name.count("/") == 2:
             name, _, part = name.rpartition("/")
     splits = load_dataset(str(local or name), part, streaming=True)
     return {split: rows for split, rows in splits.items() if split in SPLIT_FOLDERS} or splits
-
-
-def _refuse_without_network() -> None:
-    """Raise ConnectionError at once, where the hub's own client would try for half a minute."""
-    from huggingface_hub.constants import ENDPOINT
-
-    if not getproxies():  # a proxy looks names up itself
-        try:
-            socket.getaddrinfo(urlsplit(ENDPOINT).hostname, None)
-        except OSError as error:
-            raise ConnectionError(str(error)) from None
 
 
 def _local(name: str) -> Path | None:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 
+from engine.hub import is_gated, is_unreachable, status
+
 _SERVER = (429, 500, 502, 503, 504)  # worth another try
 
 
 def sentence(name: str, error: BaseException) -> str:
     """What a user needs to know when reading data set ``name`` failed with ``error``."""
-    import httpx
     from datasets.exceptions import DataFilesNotFoundError
-    from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled
+    from huggingface_hub.errors import HFValidationError
 
     text = " ".join(str(error).split())
-    if _is_gated(error):
+    if is_gated(error):
         return (
             f"dataset: {name} is gated; accept its terms on its page on the hub "
             "and log in with 'hf auth login'"
@@ -28,10 +29,10 @@ def sentence(name: str, error: BaseException) -> str:
         return f"dataset: '{name}' is no data set of the hub; it is OWNER/NAME"
     if isinstance(error, DataFilesNotFoundError) or type(error).__name__ == "EmptyDatasetError":
         return f"dataset: {name} has no files that can be read as rows"
-    if isinstance(error, ConnectionError | OfflineModeIsEnabled | httpx.TransportError):
+    if is_unreachable(error):
         return f"dataset: the hub cannot be reached to read {name}; is there a network?"
-    if status := _status(error):
-        return f"dataset: the hub answered with error {status} to reading {name}; try again later"
+    if code := status(error):
+        return f"dataset: the hub answered with error {code} to reading {name}; try again later"
     if isinstance(error, FileNotFoundError):
         return f"dataset: there is no data set {name} on the hub, or it is private"
     return f"dataset: {name} cannot be read ({text[:200] or type(error).__name__})"
@@ -41,19 +42,4 @@ def is_transient(error: BaseException) -> bool:
     """Whether another try may help. Not when the hub was unreachable: its client tried for long."""
     import httpx
 
-    return isinstance(error, httpx.TransportError) or _status(error) in _SERVER
-
-
-def _is_gated(error: BaseException) -> bool:
-    from huggingface_hub.errors import GatedRepoError
-
-    return isinstance(error, GatedRepoError) or isinstance(error.__cause__, GatedRepoError)
-
-
-def _status(error: BaseException) -> int:
-    """The HTTP status that an error of the hub carries; 0 without one, and for not found."""
-    from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
-
-    if not isinstance(error, HfHubHTTPError) or isinstance(error, RepositoryNotFoundError):
-        return 0
-    return error.response.status_code
+    return isinstance(error, httpx.TransportError) or status(error) in _SERVER

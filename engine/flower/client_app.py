@@ -1,8 +1,10 @@
-"""The ClientApp. One train message makes a client test what it was sent, then train and reply.
+"""The ClientApp. A client trains on a train message and tests on an evaluate message.
 
-Testing rides on the train message because Flower's Deployment Runtime starts a process, and so
-loads the model, for every message. The ``…_together`` functions answer the messages of many clients
-at once; a single client is a cohort of one.
+Testing has a message of its own so that a round's scores are known when the round ends, not once
+the next one has been trained. A runtime that starts a process, and so loads the model, for every
+message (Flower's Deployment Runtime) would rather let it ride on the next train message: what a
+reply says of tests is the same record either way. The ``…_together`` functions answer the messages
+of many clients at once; a single client is a cohort of one.
 """
 
 from __future__ import annotations
@@ -31,25 +33,22 @@ def introduce(message: Message, context: Context) -> Message:
 
 @app.train()
 def train(message: Message, context: Context) -> Message:
-    """Score the model as the round before left it, train one round, send the shared factors."""
+    """Train one round, send the shared factors."""
     return train_together([message], [context])[0]
 
 
 @app.evaluate()
 def evaluate(message: Message, context: Context) -> Message:
-    """Score every variant after the last round, and answer the own test set with each."""
+    """Score the model as a round left it; where asked to, answer the own test set as well."""
     return evaluate_together([message], [context])[0]
 
 
 def train_together(messages: Sequence[Message], contexts: Sequence[Context]) -> list[Message]:
     """The replies to train messages of one round."""
     cohort, round_ = _cohort(messages, contexts)
-    cohort.make_ready("train", "test")
-    scores = cohort.scores(round_ - 1, with_base=round_ == 1)
+    cohort.make_ready("train")
     replies = []
-    for message, site, trained, scored in zip(
-        messages, cohort.sites, cohort.train(round_), scores, strict=True
-    ):
+    for message, site, trained in zip(messages, cohort.sites, cohort.train(round_), strict=True):
         metrics = {
             "partition-id": site.client,
             "num-examples": trained.samples,
@@ -59,11 +58,7 @@ def train_together(messages: Sequence[Message], contexts: Sequence[Context]) -> 
             "drift-b": trained.drift[B],
         }
         content = RecordDict(
-            {
-                "arrays": to_arrays(trained.shared),
-                "metrics": MetricRecord(metrics),
-                "evaluation": pack_scores(scored),
-            }
+            {"arrays": to_arrays(trained.shared), "metrics": MetricRecord(metrics)}
         )
         replies.append(Message(content, reply_to=message))
     return replies
@@ -73,10 +68,12 @@ def evaluate_together(messages: Sequence[Message], contexts: Sequence[Context]) 
     """The replies to evaluate messages after one round."""
     cohort, after = _cohort(messages, contexts)
     cohort.make_ready("test")
+    if messages[0].content["config"]["answers"]:
+        found = cohort.final(after)
+    else:
+        found = [(scores, {}) for scores in cohort.scores(after)]
     replies = []
-    for message, site, (scores, answers) in zip(
-        messages, cohort.sites, cohort.final(after), strict=True
-    ):
+    for message, site, (scores, answers) in zip(messages, cohort.sites, found, strict=True):
         content = RecordDict(
             {
                 "metrics": MetricRecord({"partition-id": site.client}),

@@ -55,19 +55,23 @@ class Cohort:
         for _ in self.bench.sets.make_ready(wanted):
             pass
 
-    def scores(self, after_round: int, *, with_base: bool) -> list[Scores]:
+    def scores(self, after_round: int) -> list[Scores]:
         """Every client's scores on its own and on the pooled test set.
 
         Before training B = 0, so that every variant is the base, bit for bit: it is scored once.
+        Later the base is left out, for it stays as it is.
         """
-        wanted = self.variants[0 if with_base else 1 :]
         if after_round == 0:
             return [
-                {(variant, scope): score for variant in wanted for scope, score in both.items()}
+                {
+                    (variant, scope): score
+                    for variant in self.variants
+                    for scope, score in both.items()
+                }
                 for both in map(_both, self._examine("base", 0))
             ]
         found: list[Scores] = [{} for _ in self.sites]
-        for variant in wanted:
+        for variant in self.variants[1:]:
             for scores, examined in zip(found, self._examine(variant, after_round), strict=True):
                 scores |= {(variant, s): score for s, score in _both(examined).items()}
         return found

@@ -110,7 +110,8 @@ class LocalGrid(Grid):
             return answer(messages, contexts)
         except Exception:  # perhaps one client's fault: apart, each gets its own reply
             log.exception("a cohort failed; its clients now work one after another")
-            return [self._deliver(message) for message in messages]
+        # Out here, what the cohort had in memory is free.
+        return [self._deliver(message) for message in messages]
 
     def _deliver(self, message: Message) -> Message:
         try:

@@ -29,9 +29,14 @@ class Recorder:
         row: Round,
         messages: list[Message],
         replies: list[Message],
+        tested: list[Message],
         checkpoint_bytes: int,
     ) -> None:
-        """Commit a round: training rows of this round, scores of the state that it started from."""
+        """Commit a round: its training, and the scores of what came of it.
+
+        Traffic is that of the train messages. What evaluate messages carry is not counted: over a
+        network a client would test what it gets with its next train message, not load it twice.
+        """
         down = {m.metadata.dst_node_id: payload_bytes(m.content["arrays"]) for m in messages}
         clients = [
             ClientRound(
@@ -56,13 +61,17 @@ class Recorder:
             bytes=checkpoint_bytes,
         )
         self._save_profiles(replies)
-        scores = [found for r in replies for found in self._evaluations(r, row.round - 1)]
+        scores = [found for r in tested for found in self._evaluations(r, row.round)]
         records.save_round(records.RoundRecord(row, clients, scores, [artifact]))
+
+    def save_scores(self, round_: int, replies: list[Message]) -> None:
+        """Commit the scores of the state before training, which has no other rows."""
+        self._save_profiles(replies)
+        records.save_evaluations(row for r in replies for row in self._evaluations(r, round_))
 
     def save_final(self, round_: int, replies: list[Message]) -> None:
         """Commit the scores and the answers after the last round."""
-        self._save_profiles(replies)
-        records.save_evaluations(row for r in replies for row in self._evaluations(r, round_))
+        self.save_scores(round_, replies)
         records.save_predictions(row for r in replies for row in self._predictions(r))
 
     def _save_profiles(self, replies: list[Message]) -> None:

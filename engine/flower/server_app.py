@@ -1,7 +1,8 @@
 """The ServerApp: rounds of a strategy, each one on disk and in the database before the next begins.
 
-Flower's own ``Strategy.start`` would run the same messages; this loop adds resuming, stopping, and
-the commit after every round.
+A round trains, averages, and has the result tested at once, so that it is whole when it is
+committed. Flower's own ``Strategy.start`` would run the same messages; this loop adds resuming,
+stopping, and the commit after every round.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ app = ServerApp()
 
 @app.main()
 def main(grid: Grid, context: Context) -> None:
-    """Train from the last committed round to the end, or to a request to stop; then evaluate."""
+    """Train from the last committed round to the end, or to a request to stop; then get answers."""
     run = RunConfig.of(context)
     recorder = Recorder(run)
     strategy = run.strategy(run.config, _meet_clients(grid))
@@ -37,16 +38,21 @@ def main(grid: Grid, context: Context) -> None:
     for round_ in range(last + 1, row.rounds + 1):
         if queries.stop_requested(run.run):
             break
-        arrays = _one_round(grid, strategy, recorder, round_, arrays)
+        if round_ == 1:  # by itself, so that the first points need not wait for training
+            recorder.save_scores(0, _tested(grid, strategy, 0, arrays))
+        arrays = _one_round(grid, strategy, recorder, round_, arrays, is_last=round_ == row.rounds)
         last = round_
-    messages = strategy.configure_evaluate(last, arrays, ConfigRecord(), grid)
-    replies = _exchange(grid, list(messages))
-    strategy.aggregate_evaluate(last, replies)
-    recorder.save_final(last, replies)
+    recorder.save_final(last, _tested(grid, strategy, last, arrays, answers=True))
 
 
 def _one_round(
-    grid: Grid, strategy: LoraStrategy, recorder: Recorder, round_: int, arrays: ArrayRecord
+    grid: Grid,
+    strategy: LoraStrategy,
+    recorder: Recorder,
+    round_: int,
+    arrays: ArrayRecord,
+    *,
+    is_last: bool,
 ) -> ArrayRecord:
     start = time.perf_counter()
     messages = list(strategy.configure_train(round_, arrays, ConfigRecord(), grid))
@@ -56,6 +62,8 @@ def _one_round(
     size = checkpoints.write(
         checkpoints.server_path(recorder.run.folder, round_), to_factors(arrays)
     )
+    # After the last round all are tested, with answers; twice would be once too often.
+    tested = [] if is_last else _tested(grid, strategy, round_, arrays)
     if missed := len(strategy.sampled(round_)) - len(messages):
         records.add_event(recorder.run.run, f"Round {round_}: {missed} dropped out.")
     row = Round(
@@ -65,9 +73,19 @@ def _one_round(
         epsilon=strategy.epsilon(round_),
         **asdict(agreed),
     )
-    recorder.save_round(row, messages, replies, size)
+    recorder.save_round(row, messages, replies, tested, size)
     checkpoints.prune(recorder.run.folder, "server", newest=round_)
     return arrays
+
+
+def _tested(
+    grid: Grid, strategy: LoraStrategy, round_: int, arrays: ArrayRecord, *, answers: bool = False
+) -> list[Message]:
+    """What clients make of the model after a round, with their answers where these are wanted."""
+    config = ConfigRecord({"answers": answers})
+    replies = _exchange(grid, list(strategy.configure_evaluate(round_, arrays, config, grid)))
+    strategy.aggregate_evaluate(round_, replies)
+    return replies
 
 
 def _agreement(

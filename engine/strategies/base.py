@@ -151,8 +151,13 @@ class LoraStrategy(Strategy):
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """One evaluate message to every client that is tested, with the shared factors."""
-        return self._messages("evaluate", self.tested(), server_round, arrays, config)
+        """One evaluate message to every client that is tested, with the shared factors.
+
+        Those are the clients that took part in the round, before the first one those that will;
+        where ``answers`` are wanted, after the last round, ``tested``.
+        """
+        chosen = self.tested() if config["answers"] else self.participants(max(server_round, 1))
+        return self._messages("evaluate", chosen, server_round, arrays, config)
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]

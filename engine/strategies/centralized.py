@@ -26,7 +26,7 @@ class Centralized(LoraStrategy):
 
     @classmethod
     def phases(cls, config: ExperimentConfig) -> tuple[Phase, ...]:
-        """None: clients only test what they are sent."""
+        """None: clients train nothing, they only test."""
         return ()
 
     @classmethod

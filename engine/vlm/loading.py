@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import logging
 from functools import lru_cache
+from weakref import WeakValueDictionary
 
 import torch
 from transformers import AutoModelForImageTextToText
 from transformers.utils import logging as transformers_logging
 
 from engine.config import BUNDLED, ConfigError, ExperimentConfig, Lora
+from engine.vlm.files import sentence
 from engine.vlm.model import Vlm
 from engine.vlm.processors import load_processor
-from engine.vlm.sources import source_of
+from engine.vlm.sources import place_of
 from engine.vlm.start import add_start
 from engine.vlm.vocabulary import extend, words_of
 
 log = logging.getLogger(__name__)
+_alive: WeakValueDictionary[str, Vlm] = WeakValueDictionary()  # by where they were loaded from
 
 
 def device_of(config: ExperimentConfig) -> str:
@@ -68,17 +71,28 @@ def load_from(
     extend(model, processor, words)
     if start:
         add_start(model, start)
-    return Vlm(model, processor, lora, device, answer_tokens)
+    vlm = Vlm(model, processor, lora, device, answer_tokens)
+    _alive[source] = vlm
+    return vlm
+
+
+def is_loaded(config: ExperimentConfig) -> bool:
+    """Whether this process holds the model of a config, with this adapter or another."""
+    return place_of(config.model) in _alive
 
 
 def load(config: ExperimentConfig) -> Vlm:
     """The model of an experiment; kept in the process, so a second call costs nothing.
 
-    Raises ConfigError when the machine lacks the device.
+    Raises ConfigError when the machine lacks the device, or the hub does not give the model.
     """
     device = device_of(config)
     dtype = dtype_of(config, device)
     tokens, words = config.data.answer_tokens, words_of(config)
-    return load_from(
-        source_of(config.model), config.lora, device, dtype, tokens, words, config.start
-    )
+    source = place_of(config.model)
+    try:
+        return load_from(source, config.lora, device, dtype, tokens, words, config.start)
+    except OSError as error:  # as transformers and the hub's client raise
+        if config.model == BUNDLED:
+            raise
+        raise ConfigError(sentence(config.model, error)) from error

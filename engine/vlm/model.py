@@ -14,6 +14,8 @@ from transformers.processing_utils import ProcessorMixin
 
 from engine.config import Lora
 from engine.machine import cores
+from engine.memory import LIGHT, Passes
+from engine.vlm.checkpointing import checkpoint_layers
 from engine.vlm.encoded import IGNORED, Encoded, padded
 from engine.vlm.factors import OFFSET, factor_of
 from engine.vlm.families import clean, family_of
@@ -22,7 +24,6 @@ from engine.vlm.prompts import Prompter
 from engine.vlm.vision_cache import Pixels, VisionCache
 
 _TEXT = ("input_ids", "attention_mask", "image_grid_thw")
-_SMALL = 20_000_000  # parameters
 # On a CPU a small model gains nothing from more threads on so few rows, and beside another busy
 # process they cost most there (benchmarks/threads.py).
 _ONE_THREAD_BELOW = 16  # rows
@@ -32,7 +33,8 @@ class Vlm:
     """A frozen model, its processor, and the LoRA factors by name (``….q_proj.lora_A``).
 
     ``answer_tokens`` is the length at which answers are cut, trained and generated ones;
-    ``rows_per_pass`` how many rows may be trained in one pass, for want of memory.
+    ``rows_per_pass`` and ``rows_tested`` are how many rows may be trained and tested in one pass,
+    for want of memory.
     """
 
     def __init__(
@@ -42,14 +44,14 @@ class Vlm:
         lora: Lora,
         device: str,
         answer_tokens: int = 12,
-        rows_per_pass: int = 256,
     ) -> None:
         self.model = model.to(device).eval().requires_grad_(False)
         self.processor = processor
         self.device = device
-        self.rows_per_pass = rows_per_pass
+        self.checkpointing = False
+        self.limit(Passes())
         self.family = family_of(model.config.model_type)
-        self.light = model.num_parameters() < _SMALL
+        self.light = model.num_parameters() < LIGHT
         self.small = device == "cpu" and self.light
         if self.small:  # over some 20 tokens plain products are twice as fast as SDPA's kernel
             self.model.set_attn_implementation("eager")
@@ -63,6 +65,13 @@ class Vlm:
         self._takes = set(inspect.signature(model.forward).parameters)
         self.vision = VisionCache(model.model, self._read)
         self.vision.features([self._read(np.zeros((32, 32, 3), np.uint8))])
+
+    def limit(self, passes: Passes) -> None:
+        """Train and test from now on in passes of at most so many rows."""
+        self.rows_per_pass, self.rows_tested = passes.trained, passes.tested
+        if passes.checkpointing != self.checkpointing:
+            self.checkpointing = passes.checkpointing
+            checkpoint_layers(self.model, self.checkpointing)
 
     def encode(
         self,

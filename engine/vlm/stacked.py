@@ -95,9 +95,16 @@ class Stacked:
 
 
 def can_stack(vlm: Vlm) -> bool:
-    """Whether every adapted layer is a plain linear one with a plain LoRA."""
+    """Whether several adapters may share a pass: on a small model, where that saves time.
+
+    Every adapted layer must be a plain linear one with a plain LoRA in float32; in a vision tower
+    the shares of rows would not be equal, as pictures differ in size.
+    """
+    if not vlm.light or vlm.tunes_vision:
+        return False
     layers = _layers(vlm)
-    plain = all(isinstance(layer.base_layer, nn.Linear) for layer in layers.values())
+    bases = [layer.base_layer for layer in layers.values()]
+    plain = all(isinstance(b, nn.Linear) and b.weight.dtype == torch.float32 for b in bases)
     return plain and 2 * len(layers) == len(vlm.factors)
 
 
@@ -140,7 +147,11 @@ def _scales(vlm: Vlm, ranks: Sequence[int]) -> torch.Tensor:
 def _forward(
     base: nn.Linear, a: torch.Tensor, b: torch.Tensor, scales: torch.Tensor, x: torch.Tensor
 ) -> torch.Tensor:
-    return _StackedLinear.apply(x, base.weight, base.bias, a, b, scales)
+    if base.weight.dtype == a.dtype:
+        return _StackedLinear.apply(x, base.weight, base.bias, a, b, scales)
+    shares = x.reshape(len(a), -1, x.shape[-1]).to(a.dtype)  # factors are float32, as in PEFT
+    delta = scales * (shares @ a.transpose(1, 2)) @ b
+    return base(x) + delta.view(*x.shape[:-1], -1).to(x.dtype)
 
 
 class _StackedLinear(torch.autograd.Function):

@@ -89,6 +89,8 @@ class VisionCache:
         shown = self._shown
         if shown.images:  # the tower is trained too
             rows = [one for image in shown.images for one in self._of(self._read(image))]
+        elif not self._listed:  # all pictures have as many tokens
+            return Features(pooler_output=shown.features)
         else:
             counts = shown.counts.tolist()
             rows = [row[:count] for row, count in zip(shown.features, counts, strict=True)]

@@ -106,7 +106,7 @@ def test_run_show_predict_ask_through_the_command_line(capsys, tmp_path, tiny):
     _, out, _ = call(capsys, "predict", plora, "--client", "0", "--variant", "personal", "--json")
     predictions = json.loads(out)["predictions"]
     assert len(predictions) == 48
-    fields = {"item", "question", "reference", "answer", "correct", "confidence"}
+    fields = {"item", "question", "reference", "answer", "score", "correct", "confidence"}
     assert set(predictions[0]) == fields
 
     from PIL import Image

@@ -53,7 +53,8 @@ def answers_outside(adapter, tmp_path, config, client: int) -> list[str]:
     questions, script = tmp_path / "questions.json", tmp_path / "outside.py"
     questions.write_text(json.dumps(asked))
     script.write_text(OUTSIDE)
-    command = [sys.executable, str(script), str(BUNDLED_MODEL), str(adapter), str(questions)]
+    base = json.loads((adapter / "adapter_config.json").read_text())["base_model_name_or_path"]
+    command = [sys.executable, str(script), base, str(adapter), str(questions)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
@@ -62,7 +63,7 @@ def answers_outside(adapter, tmp_path, config, client: int) -> list[str]:
 @pytest.mark.parametrize("key", ["plora", "fedit", "fedex", "feddpa", "hetlora"])
 def test_an_exported_adapter_answers_as_the_lab_does(key, tiny, tmp_path):
     values = {"local_steps": 12, "samples_per_client": 64, "batch_size": 16, "strategies": [key]}
-    values |= {"lora": {"client_ranks": [8, 3]}}
+    values |= {"lora": {"client_ranks": [8, 3]}, "data": {"test_samples": 104}}
     config = ExperimentConfig.parse({**tiny.model_dump(), **values})
     [summary] = run(config)
     export(summary.run, tmp_path / "out")
@@ -81,7 +82,9 @@ def test_the_folder_holds_all_that_is_needed(tiny, tmp_path):
     assert {path.name for path in (out / "clients").iterdir()} == {"0", "1"}
     adapter = json.loads((out / "global" / "adapter_config.json").read_text())
     assert (adapter["r"], adapter["lora_alpha"], adapter["peft_type"]) == (8, 16.0, "LORA")
-    assert adapter["base_model_name_or_path"] == str(BUNDLED_MODEL)
+    assert adapter["base_model_name_or_path"] == str(out.resolve() / "model")
+    weights = (out / "model" / "model.safetensors").read_bytes()
+    assert weights == (BUNDLED_MODEL / "model.safetensors").read_bytes()
     with (out / "metrics.csv").open() as file:
         assert len(list(csv.DictReader(file))) == len(queries.round_client_rows(plora.run))
     assert ExperimentConfig.parse(tiny.model_dump()).to_yaml()[:4] == "name"

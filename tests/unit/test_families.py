@@ -69,7 +69,18 @@ def test_cached_and_padded_is_the_same_as_each_alone_from_pixels(folder):
                 plain = vlm.model(**inputs).logits[:, -n - 1 : -1]
             else:
                 plain = vlm.model(**inputs, labels=labels).logits
-            torch.testing.assert_close(found[row, : plain.shape[1]], plain[0], atol=2e-4, rtol=2e-3)
+            torch.testing.assert_close(found[row, : plain.shape[1]], plain[0], atol=2e-3, rtol=1e-2)
+
+
+def test_the_picture_matters(folder):
+    vlm = load_from(folder, Lora(rank=4), "cpu")
+    vlm.load_factors(lively(vlm, 1))
+    seen, dark = (
+        vlm.encode([image], QUESTIONS[:1], ANSWERS[:1])
+        for image in (pictures()[0], np.zeros_like(pictures()[0]))
+    )
+    with torch.no_grad():
+        assert (vlm.answer_logits(seen) - vlm.answer_logits(dark)).abs().max() > 0.02
 
 
 def test_generation_agrees_with_the_plain_model_and_with_the_marks(folder):

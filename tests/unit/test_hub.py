@@ -180,7 +180,7 @@ def test_what_goes_wrong_is_told_apart_in_one_sentence(home, monkeypatch, error,
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr(hub, "_refuse_without_network", lambda: None)
+    monkeypatch.setattr(hub, "refuse_without_network", lambda: None)
     monkeypatch.setattr(datasets, "load_dataset", fail)
     monkeypatch.setitem(hub._RETRY, "wait", wait_none())
     with pytest.raises(ConfigError) as caught:
@@ -194,7 +194,7 @@ def test_what_goes_wrong_is_told_apart_in_one_sentence(home, monkeypatch, error,
     "name", ["imagefolder", "a b/c", "a/b/c/d", "hf://x/y", "a--b/c", "x" * 300]
 )
 def test_what_is_no_name_is_refused(monkeypatch, name):
-    monkeypatch.setattr(hub, "_refuse_without_network", lambda: None)
+    monkeypatch.setattr(hub, "refuse_without_network", lambda: None)
     with pytest.raises(
         ConfigError, match=f"^dataset: '{name[:100]}.* is no data set .* OWNER/NAME$"
     ):
@@ -205,7 +205,7 @@ def test_without_a_network_the_answer_is_quick(monkeypatch):
     def no_address(*_):
         raise socket.gaierror(-2, "Name or service not known")
 
-    monkeypatch.setattr(hub, "getproxies", dict)
+    monkeypatch.setattr("engine.hub.getproxies", dict)
     monkeypatch.setattr(socket, "getaddrinfo", no_address)
     monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: pytest.fail("was tried"))
     with pytest.raises(ConfigError, match="the hub cannot be reached to read a/b"):
@@ -214,7 +214,7 @@ def test_without_a_network_the_answer_is_quick(monkeypatch):
 
 def test_a_part_is_named_after_the_data_set(monkeypatch):
     asked_for = []
-    monkeypatch.setattr(hub, "_refuse_without_network", lambda: None)
+    monkeypatch.setattr(hub, "refuse_without_network", lambda: None)
     monkeypatch.setattr(datasets, "load_dataset", lambda *args, **_: asked_for.append(args) or {})
     with pytest.raises(ConfigError):
         collect("hub:a/b/c", Data())

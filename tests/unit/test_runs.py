@@ -102,27 +102,40 @@ def test_each_client_keeps_an_a_of_its_own(tiny):
     assert not same(first, second)
 
 
-def test_a_killed_run_resumes_to_the_same_numbers(tiny, monkeypatch):
-    config = changed(tiny, rounds=3, strategies=["plora"])
+class Killed(BaseException):
+    pass
+
+
+KILLED = {  # in which call of what a run of three rounds dies, and how many rounds are committed
+    "before any training": (client_module.Cohort, "train", 1, 0),
+    "while a round is trained": (client_module.Cohort, "train", 2, 1),
+    "while a round is tested": (client_module.Cohort, "scores", 3, 1),
+    "between checkpoint and commit": (server_module.Recorder, "save_round", 2, 1),
+    "between two rounds": (server_module.queries, "stop_requested", 3, 2),
+    "while answers are written": (client_module.Cohort, "final", 1, 3),
+}
+
+
+@pytest.mark.parametrize("when", KILLED)
+def test_a_killed_run_resumes_to_the_same_numbers(when, tiny, monkeypatch):
+    owner, name, last_call, committed = KILLED[when]
+    config = changed(tiny, clients=3, participation=0.67, rounds=3, strategies=["plora"])
     [whole] = run(config)
+    alive, calls = getattr(owner, name), []
 
-    class Killed(BaseException):
-        pass
+    def die(*args):
+        calls.append(args)
+        if len(calls) == last_call:
+            raise Killed
+        return alive(*args)
 
-    save_round = server_module.Recorder.save_round
-
-    def die_in_round_two(self, row, *rest):
-        if row.round == 2:
-            raise Killed  # after the checkpoint, before the commit
-        save_round(self, row, *rest)
-
-    monkeypatch.setattr(server_module.Recorder, "save_round", die_in_round_two)
+    monkeypatch.setattr(owner, name, die)
     with registered(takes_queue=False) as worker:
         _, [run_id] = launcher.create(config, worker_id=worker.id)
         with pytest.raises(Killed):
             execute(run_id, worker)
-        monkeypatch.setattr(server_module.Recorder, "save_round", save_round)
-        assert queries.run(run_id).rounds_done == 1
+        monkeypatch.setattr(owner, name, alive)
+        assert queries.run(run_id).rounds_done == committed
         records.requeue(run_id)
         execute(run_id, worker)
     resumed = queries.summary(run_id)
@@ -172,13 +185,50 @@ def test_a_fault_in_a_client_fails_the_run_with_its_reason(tiny, monkeypatch):
     assert "not a finite number" in queries.run(summary.run).error
 
 
-def test_only_the_sampled_clients_train(tiny):
-    config = changed(tiny, clients=4, participation=0.5, rounds=3, strategies=["plora"])
-    [summary] = run(config)
-    rows = queries.client_rounds(summary.run)
-    assert [sum(row.round == r for row in rows) for r in (1, 2, 3)] == [2, 2, 2]
-    final = [row for row in queries.evaluations(summary.run) if row.round == 3]
-    assert {row.client for row in final} == {0, 1, 2, 3}
+def test_a_rounds_clients_are_sampled_and_test_what_came_of_it(tiny):
+    values = {"clients": 4, "participation": 0.5, "dropout": 0.3, "rounds": 4}
+    [summary] = run(changed(tiny, strategies=["plora"], **values))
+    trained, tested = ([set() for _ in range(5)] for _ in range(2))
+    for found, rows in (
+        (trained, queries.client_rounds(summary.run)),
+        (tested, queries.evaluations(summary.run)),
+    ):
+        for row in rows:
+            found[row.round].add(row.client)
+    assert {1, 2} == set(map(len, trained[1:])), "two are sampled, some drop out"
+    assert tested == [trained[1], *trained[1:4], {0, 1, 2, 3}]
+
+
+def test_a_round_is_committed_with_its_scores_before_the_next_begins(tiny, monkeypatch):
+    known, train = [], client_module.Cohort.train
+
+    def look_and_train(self, round_):
+        run_id = self.sites[0].run.run
+        scored = {row.round for row in queries.evaluations(run_id)}
+        known.append((queries.run(run_id).rounds_done, scored))
+        return train(self, round_)
+
+    monkeypatch.setattr(client_module.Cohort, "train", look_and_train)
+    run(changed(tiny, rounds=3, strategies=["plora"]))
+    assert known == [(0, {0}), (1, {0, 1}), (2, {0, 1, 2})]
+
+
+@pytest.mark.parametrize("key", ["local", "centralized", "plora", "flora", "hetlora", "feddpa"])
+def test_a_round_is_scored_as_if_it_were_the_last(key, tiny):
+    mixed = {"client_ranks": [8, 3]} if STRATEGIES[key].mixed_ranks else {}
+    config = changed(tiny, strategies=[key], lora={**tiny.lora.model_dump(), **mixed})
+    [whole] = run(changed(config, rounds=3))
+    for last in (1, 2):
+        [part] = run(changed(config, rounds=last))
+        here, there = (
+            {
+                (row.client, row.variant, row.scope): (row.loss, row.accuracy)
+                for row in queries.evaluations(summary.run)
+                if row.round == last and row.variant != "base"
+            }
+            for summary in (whole, part)
+        )
+        assert here == there and len(here) == 4 * len(STRATEGIES[key].variants)
 
 
 def test_a_live_run_is_asked_at_its_newest_round(tiny):

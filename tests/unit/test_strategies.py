@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from flwr.app import Message
 
 from db import queries
 from engine import checkpoints
@@ -61,11 +62,20 @@ def effective(arrays: dict[str, np.ndarray], config: ExperimentConfig) -> dict[s
     return found
 
 
+def sent_to(wire, message_type: str) -> list[Message]:
+    """What the server sends to make clients ``train`` or ``evaluate``."""
+    found = [m for m in wire if m.metadata.message_type == message_type]
+    return [m for m in found if "config" in m.content]
+
+
+def replies_to_train(wire) -> list[Message]:
+    return [m for m in wire if "arrays" in m.content and "metrics" in m.content]
+
+
 def by_round(wire, config) -> list[tuple[dict, list[tuple[int, dict]]]]:
     """Per round what was sent down, and what came back with its number of samples."""
     n = config.clients
-    trains = [m for m in wire if "arrays" in m.content and "evaluation" in m.content]
-    downs = [m for m in wire if m.metadata.message_type == "train" and "config" in m.content]
+    trains, downs = replies_to_train(wire), sent_to(wire, "train")
     rounds = []
     for start in range(0, len(trains), n):
         down = to_numpy(downs[start].content["arrays"])
@@ -158,8 +168,12 @@ def test_bytes_are_as_the_formula_says_and_nothing_personal_travels(
     assert all(bool(factors) == bool(rule.kept) for factors in own)
     sent = [array for m in wire for record in m.content.array_records.values()
             for array in to_numpy(record).values()]  # fmt: skip
-    downs = [m for m in wire if m.metadata.message_type == "train" and "config" in m.content]
+    downs, tests = sent_to(wire, "train"), sent_to(wire, "evaluate")
     assert summary.bytes_down == sum(payload_bytes(m.content["arrays"]) for m in downs)
+    # A round's result is sent to be tested just as it is sent to be trained on: counted once.
+    assert len(tests) == len(downs) + config.clients
+    for test, down in zip(tests, downs, strict=False):
+        assert test.content["arrays"] == down.content["arrays"]
     for factors in own:
         for value in factors.values():
             assert not any(
@@ -198,8 +212,7 @@ def test_flexlora_sends_the_best_adapter_of_every_rank(setting, monkeypatch):
     run(with_strategy(of_ranks(setting, *ranks), "flexlora", rounds=2))
     (_, ups), *_ = by_round(wire, setting)
     total = sum(n for n, _ in ups)
-    downs = [m for m in wire if m.metadata.message_type == "train" and "config" in m.content]
-    second = [to_numpy(m.content["arrays"]) for m in downs[setting.clients :]]
+    second = [to_numpy(m.content["arrays"]) for m in sent_to(wire, "train")[setting.clients :]]
     assert [len(next(iter(down.values()))) for down in second] == list(ranks)
     for layer in products(ups[0][1]):
         exact = sum(n / total * products(up)[layer] for n, up in ups)
@@ -292,8 +305,7 @@ def test_who_drops_out_of_a_round_sends_nothing(setting, monkeypatch):
     by_round = [{row.client for row in rows if row.round == r} for r in (1, 2, 3, 4)]
     assert all(0 < len(clients) <= 6 for clients in by_round)
     assert 0 < len(rows) < 24 and len(set(map(frozenset, by_round))) > 1
-    replies = [m for m in wire if "evaluation" in m.content and "arrays" in m.content]
-    assert len(replies) == len(rows)
+    assert len(replies_to_train(wire)) == len(rows)
     assert any("dropped out" in event.text for event in queries.events(summary.run))
     strategy = STRATEGIES["fedit"](
         config.model_copy(update={"dropout": 0.999}), {k: k for k in range(6)}
