@@ -13,15 +13,10 @@ if TYPE_CHECKING:
     from engine.memory import ModelFacts
 
 
-def model_facts(config: ExperimentConfig) -> ModelFacts | None:
-    """Facts of a config's model. Raises ConfigError where it cannot be used.
+def model_facts(config: ExperimentConfig) -> ModelFacts:
+    """Facts of a config's model. Raises ConfigError where it cannot be used."""
+    from engine.memory import describe  # here: it may import torch
 
-    TO MERGE: the only call site of engine.memory; without it None, and nothing is shown.
-    """
-    try:
-        from engine.memory import describe  # here: it may import torch
-    except ImportError:
-        return None
     with st.spinner("Looking at the model …"):
         return describe(config)
 
@@ -29,15 +24,13 @@ def model_facts(config: ExperimentConfig) -> ModelFacts | None:
 def show_model(config: ExperimentConfig) -> None:
     """Family, size and memory of the model in a few figures. Raises ConfigError."""
     facts = model_facts(config)
-    if facts is None:
-        return
     passes = facts.passes
     st.subheader("The model")
     cells = st.columns(4)
     cells[0].metric("Family", facts.family)
     cells[1].metric(
         "Parameters",
-        f"{facts.parameters / 1e6:,.0f} M",
+        f"{facts.parameters / 1e6:,.{1 if facts.parameters < 1e8 else 0}f} M",
         help=f"Weights of {size(facts.bytes)} in {facts.dtype}.",
     )
     cells[2].metric("Memory it takes", size(facts.estimate.needed(passes.trained)))

@@ -13,6 +13,7 @@ from db import queries
 from engine.config import ConfigError, ExperimentConfig
 from engine.metrics import METRICS
 from tests.pages.test_pages import open_page, text_of
+from tests.unit.checkpoints import save_checkpoint
 from tests.unit.datasets_for_tests import jsonl, picture, plain, row, write
 from tests.unit.runs import run
 
@@ -195,6 +196,31 @@ def test_a_model_has_to_be_named():
     app.segmented_control(key="model.source").set_value("A folder or hub id").run()
     assert "Name the model" in app.info[0].value and not app.exception
     assert not [button for button in app.button if button.key == "run"]
+
+
+def with_model(text: str):
+    app = open_page("setup")
+    app.segmented_control(key="model.source").set_value("A folder or hub id").run()
+    return app.text_input(key="model").set_value(text).run()
+
+
+def test_a_model_that_is_not_there_gives_one_sentence(tmp_path):
+    app = with_model(str(tmp_path / "nowhere"))
+    [error] = app.error
+    assert error.value.startswith("model: ") and "nowhere" in error.value and not app.exception
+    assert not [button for button in app.button if button.key == "run"]
+
+
+def test_a_model_of_ones_own_is_described_and_run(tmp_path):
+    folder = save_checkpoint("smolvlm", tmp_path / "model")
+    app = with_model(str(folder))
+    assert not app.exception and not app.error
+    shown = {metric.label: metric.value for metric in app.metric}
+    assert shown["Family"] == "SmolVLM" and {"Memory it takes", "This machine has"} <= set(shown)
+    assert queries.preparation().config["model"] == "bundled"  # another is not loaded ahead
+    app.button(key="run").click().run()
+    assert not app.exception and not app.error
+    assert newest().model == str(folder)
 
 
 def test_how_the_model_is_run_is_part_of_the_experiment():
