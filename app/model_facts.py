@@ -33,11 +33,12 @@ def show_model(config: ExperimentConfig) -> None:
         f"{facts.parameters / 1e6:,.{1 if facts.parameters < 1e8 else 0}f} M",
         help=f"Weights of {size(facts.bytes)} in {facts.dtype}.",
     )
-    cells[2].metric("Memory it takes", size(facts.estimate.needed(passes.trained)))
+    cells[2].metric(
+        "Memory it takes", size(facts.estimate.needed(passes.trained)), help="An estimate."
+    )
     cells[3].metric("This machine has", size(facts.memory))
     saving = ", layers computed twice to save memory" if passes.checkpointing else ""
-    st.caption(
-        f"On {facts.device}, in {facts.dtype}: {passes.trained} rows at a time in training{saving}."
-    )
+    rows = min(passes.trained, config.batch_size)
+    st.caption(f"On {facts.device}, in {facts.dtype}: {rows} rows at a time in training{saving}.")
     if not facts.fits:
         st.warning("This is likely to be too much for this machine.")
