@@ -70,9 +70,11 @@ def answer_histogram(
         x=list(answers),
         y=shares,
         marker={"color": BAR, "line": {"width": 0}},
-        hovertemplate="%{x}: %{y:.0%}<extra></extra>",
+        customdata=[shorten(answer, 70) for answer in answers],
+        hovertemplate="%{customdata}: %{y:.0%}<extra></extra>",
     )
     labels = [shorten(answer, 12) for answer in answers]
+    told_apart = len(set(labels)) == len(labels)  # sentences often start alike
     figure.update_layout(
         height=130,
         margin={"l": 0, "r": 0, "t": 4, "b": 0},
@@ -83,6 +85,7 @@ def answer_histogram(
             "type": "category",
             "tickvals": list(answers),
             "ticktext": labels,
+            "showticklabels": told_apart,
         },
         yaxis={"tickformat": ".0%", "range": [0, top], "nticks": 3},
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import median, pstdev
+from statistics import pstdev
 from typing import NamedTuple
 
 import plotly.graph_objects as go
@@ -12,7 +12,6 @@ import plotly.graph_objects as go
 from app.look import STYLES, client_name
 from db.queries import Tradeoff
 from db.tables import ClientRound, Evaluation, Round, Run
-from engine.data.rows import shorten
 from engine.strategies import STRATEGIES
 
 MOST_LINES = 16
@@ -34,16 +33,16 @@ def variant_lines(
     """Mean over clients of ``accuracy`` or ``loss`` by round: base, and what clients use."""
     lines: list[Line] = []
     runs = list(runs)
-    alone = all(_used_variant(run) != "global" for run, _ in runs)
+    alone = all(used_variant(run) != "global" for run, _ in runs)
     for run, rows in runs:
-        shown = _used_variant(run)
+        shown = used_variant(run)
         view = _means([r for r in rows if r.variant == "global" and r.scope == scope], value)
         if alone and view:  # without a FedIT run, the server's own view stands in for it
             lines.append(Line("global", run.strategy, list(view), list(view.values())))
         means = _means([r for r in rows if r.variant == shown and r.scope == scope], value)
         if means:
             lines.append(
-                Line(_style(run.strategy), run.strategy, list(means), list(means.values()))
+                Line(style_of(run.strategy), run.strategy, list(means), list(means.values()))
             )
         base = _means([r for r in rows if (r.variant, r.scope) == ("base", scope)], value)
         if base and not any(line.style == "base" for line in lines):
@@ -74,54 +73,7 @@ def over_rounds(lines: Sequence[Line], rounds: int, *, accuracy: bool) -> go.Fig
             "<extra></extra>",
         )
         drawn[line.style] += 1
-    return _finish(figure, rounds, accuracy, height=330)
-
-
-def per_client(
-    run: Run, rows: Sequence[Evaluation], names: Mapping[int, str] | None = None
-) -> go.Figure:
-    """One line per client: the accuracy of the model that it uses, on its own test set.
-
-    ``names`` are those that the data give to clients; a line ends in its client's name or number.
-    Of more than MOST_LINES clients only the lowest, the median and the highest of each round.
-    """
-    shown = _used_variant(run)
-    style = STYLES[_style(run.strategy)]
-    names = names or {}
-    lines: dict[str, dict[int, float]] = defaultdict(dict)
-    ends: dict[str, str] = {}
-    used = [row for row in rows if row.variant == shown and row.scope == "own"]
-    for row in sorted(used, key=lambda row: row.client):
-        name = client_name(row.client, names.get(row.client, ""))
-        lines[name][row.round] = row.accuracy
-        ends[name] = shorten(names.get(row.client, ""), 14) or str(row.client)
-    if len(lines) > MOST_LINES:
-        lines = _spread(used)
-    figure = go.Figure()
-    for name, points in lines.items():
-        figure.add_scatter(
-            x=list(points),
-            y=list(points.values()),
-            mode="lines+text",
-            text=[""] * (len(points) - 1) + [f" {ends.get(name, name)}"],
-            textposition="middle right",
-            cliponaxis=False,
-            line={"color": style.colour, "width": 1.5},
-            opacity=0.85,
-            showlegend=False,
-            hovertemplate=f"{name}<br>after round %{{x}}: %{{y:.0%}}<extra></extra>",
-        )
-    figure = _finish(figure, run.rounds, True, height=330)
-    return figure.update_layout(margin={"r": 90}) if any(names.values()) else figure
-
-
-def _spread(rows: Sequence[Evaluation]) -> dict[str, dict[int, float]]:
-    by_round = _by_round(rows, "accuracy")
-    measures = {"lowest": min, "median": median, "highest": max}
-    return {
-        name: {round_: measure(values) for round_, values in by_round.items()}
-        for name, measure in measures.items()
-    }
+    return finish(figure, rounds, accuracy, height=330)
 
 
 def small_lines(
@@ -141,7 +93,7 @@ def small_lines(
             hovertemplate=f"{name}<br>round %{{x}}: %{{y:{_format(accuracy)}}}<extra></extra>",
         )
     last = max((x for points in series.values() for x, _ in points), default=1)
-    figure = _finish(figure, last, accuracy, height=240)
+    figure = finish(figure, last, accuracy, height=240)
     return figure.update_layout(legend={"y": 1, "yanchor": "bottom"})
 
 
@@ -171,13 +123,13 @@ def epsilons(rounds: Sequence[Round]) -> go.Figure:
 
 def evenness(run: Run, rows: Sequence[Evaluation]) -> go.Figure:
     """The worst client and the standard deviation over clients, own test sets, by round."""
-    shown = _used_variant(run)
+    shown = used_variant(run)
     used = [row for row in rows if (row.variant, row.scope) == (shown, "own")]
-    by_round = _by_round(used, "accuracy")
+    found = by_round(used, "accuracy")
     return small_lines(
         {
-            "worst client": [(n, min(values)) for n, values in by_round.items()],
-            "standard deviation": [(n, pstdev(values)) for n, values in by_round.items()],
+            "worst client": [(n, min(values)) for n, values in found.items()],
+            "standard deviation": [(n, pstdev(values)) for n, values in found.items()],
         },
         accuracy=True,
     )
@@ -202,7 +154,7 @@ def own_over_pooled(
             marker={
                 "size": 11,
                 "opacity": 0.75,
-                "color": STYLES[_style(run[1])].colour,
+                "color": STYLES[style_of(run[1])].colour,
                 "symbol": SYMBOLS[place % len(SYMBOLS)],
             },
             hovertemplate="%{text}<br>own %{y:.0%}, pooled %{x:.0%}<extra></extra>",
@@ -219,21 +171,21 @@ def own_over_pooled(
     return figure
 
 
-def _used_variant(run: Run) -> str:
+def used_variant(run: Run) -> str:
     """The variant that a client of this run would use."""
     return STRATEGIES[run.strategy].used_variant()
 
 
-def _style(strategy: str) -> str:
+def style_of(strategy: str) -> str:
     """The style in which the model that a client uses is drawn."""
     return "local" if strategy == "local" else STRATEGIES[strategy].used_variant()
 
 
 def _means(rows: Iterable[Evaluation | ClientRound], value: str) -> dict[int, float]:
-    return {round_: sum(v) / len(v) for round_, v in _by_round(rows, value).items()}
+    return {round_: sum(v) / len(v) for round_, v in by_round(rows, value).items()}
 
 
-def _by_round(rows: Iterable[Evaluation | ClientRound], value: str) -> dict[int, list[float]]:
+def by_round(rows: Iterable[Evaluation | ClientRound], value: str) -> dict[int, list[float]]:
     """The known values of all clients by round, in order."""
     found: dict[int, list[float]] = defaultdict(list)
     for row in rows:
@@ -246,7 +198,8 @@ def _format(accuracy: bool) -> str:
     return ".0%" if accuracy else ".2f"
 
 
-def _finish(figure: go.Figure, rounds: int, accuracy: bool, height: int) -> go.Figure:
+def finish(figure: go.Figure, rounds: int, accuracy: bool, height: int) -> go.Figure:
+    """Height, legend and axes of a figure over rounds."""
     figure.update_layout(
         height=height,
         margin={"l": 0, "r": 0, "t": 8, "b": 0},

@@ -87,7 +87,7 @@ def _show_pictures(collection: Collection) -> None:
         with column:
             st.image(picture, width="stretch", alt=row.question)
             whose = f"  \n{plain(row.client, 40)}" if row.client else ""
-            st.caption(f"{plain(row.question, 90)}  \n**{plain(row.answers[0], 60)}**{whose}")
+            st.caption(f"{plain(row.question, 60)}  \n**{plain(row.answers[0], 50)}**{whose}")
 
 
 def _spread(rows: tuple[Row, ...]) -> list[Row]:

@@ -2,32 +2,43 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import streamlit as st
 
 from app.look import size
 from engine.config import ExperimentConfig
 
+if TYPE_CHECKING:
+    from engine.memory import ModelFacts
 
-def show_model(config: ExperimentConfig) -> None:
-    """Family, size and memory of the model in a few figures. Raises ConfigError."""
+
+def model_facts(config: ExperimentConfig) -> ModelFacts:
+    """Facts of a config's model. Raises ConfigError where it cannot be used."""
     from engine.memory import describe  # here: it may import torch
 
     with st.spinner("Looking at the model …"):
-        facts = describe(config)
+        return describe(config)
+
+
+def show_model(config: ExperimentConfig) -> None:
+    """Family, size and memory of the model in a few figures. Raises ConfigError."""
+    facts = model_facts(config)
     passes = facts.passes
     st.subheader("The model")
     cells = st.columns(4)
     cells[0].metric("Family", facts.family)
     cells[1].metric(
         "Parameters",
-        f"{facts.parameters / 1e6:,.0f} M",
+        f"{facts.parameters / 1e6:,.{1 if facts.parameters < 1e8 else 0}f} M",
         help=f"Weights of {size(facts.bytes)} in {facts.dtype}.",
     )
-    cells[2].metric("Memory it takes", size(facts.estimate.needed(passes.trained)))
+    cells[2].metric(
+        "Memory it takes", size(facts.estimate.needed(passes.trained)), help="An estimate."
+    )
     cells[3].metric("This machine has", size(facts.memory))
     saving = ", layers computed twice to save memory" if passes.checkpointing else ""
-    st.caption(
-        f"On {facts.device}, in {facts.dtype}: {passes.trained} rows at a time in training{saving}."
-    )
+    rows = min(passes.trained, config.batch_size)
+    st.caption(f"On {facts.device}, in {facts.dtype}: {rows} rows at a time in training{saving}.")
     if not facts.fits:
         st.warning("This is likely to be too much for this machine.")

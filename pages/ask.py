@@ -130,7 +130,7 @@ def show_page(run: Run, client: int, config: ExperimentConfig) -> None:
 def show_references(references: tuple[str, ...]) -> None:
     """The right answer, and what also counts as right."""
     first, *others = dict.fromkeys(references)
-    st.markdown(f"At this site the right answer is **{plain(first, 1000)}**.")
+    st.markdown(f"The right answer at this site: **{plain(first, 1000)}**")
     if others:
         st.caption(f"Also right: {', '.join(plain(other) for other in others)}")
 

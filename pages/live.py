@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import charts
+from app import charts, client_charts
 from app.judging import measured, metric_of
 from app.look import duration, percent, size
 from app.widgets import ASK, LIVE, choose_run, client_names, status_line
@@ -109,7 +109,7 @@ def show_charts(run: Run, pairs: Pairs, own: list[Evaluation]) -> None:
         clients, tested = config.clients, config.clients_tested
         lines = "One line per client" if clients <= charts.MOST_LINES else "The clients"
         st.markdown(f"**{lines} of run {run.id}. {measure}, own test set**")
-        st.plotly_chart(charts.per_client(run, own, client_names(run)), key="clients")
+        st.plotly_chart(client_charts.per_client(run, own, client_names(run)), key="clients")
         st.caption(
             "Look for clients that stay behind the others."
             if tested == clients

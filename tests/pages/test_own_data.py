@@ -6,11 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from app import client_charts
+from app.judging import verdict
 from app.uploads import put_in_place
 from db import queries
 from engine.config import ConfigError, ExperimentConfig
+from engine.metrics import METRICS
 from tests.pages.test_pages import open_page, text_of
+from tests.unit.checkpoints import save_checkpoint
 from tests.unit.datasets_for_tests import jsonl, picture, plain, row, write
+from tests.unit.runs import run
 
 SITES = ("north", "south", "west")
 
@@ -193,6 +198,31 @@ def test_a_model_has_to_be_named():
     assert not [button for button in app.button if button.key == "run"]
 
 
+def with_model(text: str):
+    app = open_page("setup")
+    app.segmented_control(key="model.source").set_value("A folder or hub id").run()
+    return app.text_input(key="model").set_value(text).run()
+
+
+def test_a_model_that_is_not_there_gives_one_sentence(tmp_path):
+    app = with_model(str(tmp_path / "nowhere"))
+    [error] = app.error
+    assert error.value.startswith("model: ") and "nowhere" in error.value and not app.exception
+    assert not [button for button in app.button if button.key == "run"]
+
+
+def test_a_model_of_ones_own_is_described_and_run(tmp_path):
+    folder = save_checkpoint("smolvlm", tmp_path / "model")
+    app = with_model(str(folder))
+    assert not app.exception and not app.error
+    shown = {metric.label: metric.value for metric in app.metric}
+    assert shown["Family"] == "SmolVLM" and {"Memory it takes", "This machine has"} <= set(shown)
+    assert queries.preparation().config["model"] == "bundled"  # another is not loaded ahead
+    app.button(key="run").click().run()
+    assert not app.exception and not app.error
+    assert newest().model == str(folder)
+
+
 def test_how_the_model_is_run_is_part_of_the_experiment():
     app = open_page("setup")
     app.selectbox(key="device").set_value("cpu").run()
@@ -213,3 +243,44 @@ def test_what_does_not_hold_is_told_when_run_is_pressed(tmp_path):
     app.button(key="run").click().run()
     [error] = app.error
     assert "is no adapter folder" in error.value and not app.exception
+
+
+def test_live_and_ask_name_clients_and_metric_and_mark_answers(tmp_path):
+    told = {"dataset": f"folder:{wards(tmp_path, rows=48)}", "data": {"metric": "token_f1"}}
+    small = {"rounds": 1, "local_steps": 1, "clients": 3, "samples_per_client": 8}
+    values = {**small, **told, "strategies": ["plora"], "batch_size": 8}
+    [plora] = run(ExperimentConfig.parse(values))
+    app = open_page("live", run=str(plora.run))
+    assert not app.exception and "Word overlap (F1) on the clients' own test sets" in text_of(app)
+    names = {
+        client.client: client.name
+        for client in queries.clients(queries.run(plora.run).experiment_id)
+    }
+    rows = queries.evaluations(plora.run)
+    figure = client_charts.per_client(queries.run(plora.run), rows, names)
+    assert {note.text for note in figure.layout.annotations} == set(SITES)
+    app = open_page("ask", run=str(plora.run), client="1")
+    assert not app.exception and not app.error
+    assert "Client 1 · south" in app.selectbox(key="choose_client").options
+    assert text_of(app).count("Word overlap (F1) ") == 3 and "The right answer" in text_of(app)
+    assert "camera" not in text_of(app)
+    app.segmented_control(key="source").set_value("My own picture").run()
+    app.file_uploader(key="upload").upload("0.png", picture(0), "image/png").run()
+    assert not app.exception and "parts bins" not in text_of(app)
+
+
+def test_ask_says_when_data_have_gone(tmp_path):
+    folder = wards(tmp_path / "wards", rows=48)
+    values = {"dataset": f"folder:{folder}", "strategies": ["zero-shot"], "clients": 3}
+    [untouched] = run(ExperimentConfig.parse({**values, "samples_per_client": 8}))
+    folder.rename(tmp_path / "elsewhere")
+    app = open_page("ask", run=str(untouched.run))
+    [error] = app.error
+    assert "there is no folder" in error.value and not app.exception
+
+
+def test_several_references_count_as_right():
+    metric = METRICS["vqa"]
+    assert verdict("The cat.", ("dog", "cat"), metric)[0] == "✓ right"
+    assert verdict("cow", ("dog", "cat"), metric) == ["✗ wrong", "VQA accuracy 0%"]
+    assert verdict("dog", ("dog",), METRICS["exact"]) == ["✓ right"]

@@ -3,7 +3,7 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import charts
+from app import charts, client_charts
 from db import queries, records
 from db.tables import Evaluation
 from engine import launcher
@@ -188,7 +188,7 @@ def test_live_shows_the_spread_of_many_clients(tiny):
         for k in range(many)
     ]  # fmt: skip
     records.save_evaluations(rows)
-    figure = charts.per_client(queries.run(run_id), queries.evaluations(run_id))
+    figure = client_charts.per_client(queries.run(run_id), queries.evaluations(run_id))
     assert [line.y[0] for line in figure.data] == [0, (many - 1) / 2 / many, (many - 1) / many]
     app = open_page("live", run=str(run_id))
     assert not app.exception and "The clients of run" in text_of(app)

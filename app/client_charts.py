@@ -1,0 +1,75 @@
+"""A line per client over the rounds."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from html import escape
+from statistics import median
+
+import plotly.graph_objects as go
+
+from app import charts
+from app.look import STYLES, client_name
+from db.tables import Evaluation, Run
+from engine.data.rows import shorten
+
+
+def per_client(
+    run: Run, rows: Sequence[Evaluation], names: Mapping[int, str] | None = None
+) -> go.Figure:
+    """One line per client: the accuracy of the model that it uses, on its own test set.
+
+    ``names`` are those that the data give to clients; a line ends in its client's name or number.
+    Of more than MOST_LINES clients only the lowest, the median and the highest of each round.
+    """
+    shown = charts.used_variant(run)
+    style = STYLES[charts.style_of(run.strategy)]
+    names = names or {}
+    lines: dict[str, dict[int, float]] = defaultdict(dict)
+    ends: dict[str, str] = {}
+    used = [row for row in rows if row.variant == shown and row.scope == "own"]
+    for row in sorted(used, key=lambda row: row.client):
+        name = client_name(row.client, names.get(row.client, ""))
+        lines[name][row.round] = row.accuracy
+        ends[name] = shorten(names.get(row.client, ""), 14) or str(row.client)
+    if len(lines) > charts.MOST_LINES:
+        lines = _spread(used)
+    figure = go.Figure()
+    for name, points in lines.items():
+        figure.add_scatter(
+            x=list(points),
+            y=list(points.values()),
+            mode="lines",
+            line={"color": style.colour, "width": 1.5},
+            opacity=0.85,
+            showlegend=False,
+            hovertemplate=f"{escape(name)}<br>after round %{{x}}: %{{y:.0%}}<extra></extra>",
+        )
+    figure = charts.finish(figure, run.rounds, True, height=330)
+    places = _apart({name: list(points.values())[-1] for name, points in lines.items()})
+    for name, points in lines.items():
+        where = {"x": max(points), "y": places[name], "xanchor": "left", "xshift": 4}
+        label = escape(ends.get(name, name))
+        figure.add_annotation(text=label, showarrow=False, font_size=12, **where)
+    return figure.update_layout(margin={"r": 90}) if any(names.values()) else figure
+
+
+def _apart(values: Mapping[str, float], gap: float = 0.06) -> dict[str, float]:
+    """Heights for labels near their values, with so much between two that both can be read."""
+    order = sorted(values, key=values.__getitem__)
+    places: dict[str, float] = {}
+    for rank, label in enumerate(order):
+        highest = 1 - gap * (len(order) - 1 - rank)  # leaves room for those above
+        lowest = places[order[rank - 1]] + gap if rank else 0.0
+        places[label] = max(lowest, min(values[label], highest))
+    return places
+
+
+def _spread(rows: Sequence[Evaluation]) -> dict[str, dict[int, float]]:
+    by_round = charts.by_round(rows, "accuracy")
+    measures = {"lowest": min, "median": median, "highest": max}
+    return {
+        name: {round_: measure(values) for round_, values in by_round.items()}
+        for name, measure in measures.items()
+    }
