@@ -211,6 +211,8 @@ class ExperimentConfig(_Strict):
         """
         same = {"name": "", "strategies": (strategy,), "runtime": "local", "device": "auto"}
         others = {key: type(value)() for key, value in self if key in _OPTIONS - {strategy}}
+        if self.dataset == WORLD:  # its answers are judged in one way
+            same["data"] = self.data.model_copy(update={"metric": "auto"})
         if self.heterogeneity.level == 0:
             same["heterogeneity"] = Heterogeneity(level=0)
         return self.model_copy(update=same | others)

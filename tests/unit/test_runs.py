@@ -17,6 +17,7 @@ from engine.flower.run_config import RunConfig
 from engine.flower.site import Site
 from engine.paths import run_folder
 from engine.preparing import Preparing
+from engine.ready import ready
 from engine.strategies import STRATEGIES
 from engine.workbench import workbench
 from engine.worker import execute, registered
@@ -290,7 +291,7 @@ def test_the_worker_makes_ready_what_the_form_shows(tiny, monkeypatch):
     def fail(*_):
         raise AssertionError("made after the press of Run")
 
-    bench = workbench(tiny)
+    bench = workbench(ready(tiny))
     assert set(bench.base_marks) == {0, 1}
     monkeypatch.setattr(bench.federation, "paint", fail)
     monkeypatch.setattr(bench.vlm, "encode", fail)
