@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 from engine.config import ExperimentConfig
-from engine.metrics import METRICS, Metric, is_right
-
-
-def metric_of(config: ExperimentConfig) -> Metric:
-    """The metric of a stored experiment; those from before there were several say nothing."""
-    return METRICS["exact" if config.data.metric == "auto" else config.data.metric]
+from engine.metrics import Metric, is_right, metric_of
 
 
 def measured(config: ExperimentConfig) -> str:

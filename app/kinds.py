@@ -8,14 +8,15 @@ from engine.federation.heterogeneity import MEANINGS
 
 Meanings = dict[HeterogeneityKind, tuple[str, str]]  # a short name, and what the dial then does
 
-_OWN: Meanings = {
-    "mixed": ("a bit of all", "Each client has its own camera, its own words and answer mix."),
-    "concept": ("words", "Common short answers swap places: one client's yes is another's no."),
-    "domain": ("cameras", "Each client sees its pictures through its own camera."),
-    "label": ("answers", "Each client meets some answers far more often than others."),
-    "task": ("questions", "Each client mostly asks its own kind, by the question's first word."),
-    "quantity": ("amounts", "Some clients have many training samples, some few."),
+_TOLD: dict[HeterogeneityKind, str] = {
+    "mixed": "Each client has its own camera, its own words and answer mix.",
+    "concept": "Common short answers swap places: one client's yes is another's no.",
+    "domain": "Each client sees its pictures through its own camera.",
+    "label": "Each client meets some answers far more often than others.",
+    "task": "Each client mostly asks its own kind, by the question's first word.",
+    "quantity": "Some clients have many training samples, some few.",
 }
+_OWN: Meanings = {kind: (MEANINGS[kind][0], told) for kind, told in _TOLD.items()}
 
 
 def meanings_for(dataset: str, collection: Collection | None) -> Meanings:

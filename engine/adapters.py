@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.vlm.start import Start, read_start
+from engine.vlm.start import WEIGHTS, Start, peft_name, read_start
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,8 +48,8 @@ def write_adapter(
         inference_mode=True,
     ).save_pretrained(folder)
     save_file(
-        {f"base_model.model.{name}.weight": value.contiguous() for name, value in factors.items()},
-        folder / "adapter_model.safetensors",
+        {peft_name(name): value.contiguous() for name, value in factors.items()},
+        folder / WEIGHTS,
         metadata={"format": "pt"},
     )
 

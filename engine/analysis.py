@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import accumulate, pairwise, starmap
 
 from engine import checkpoints
 from engine.answers import run_config, usable_run
 from engine.config import WORLD
-from engine.evaluation import Task, judge, mark
+from engine.evaluation import Task, mark
 from engine.flower.site import Site
 from engine.launcher import NotPossible
 from engine.randomness import rng
 from engine.strategies import STRATEGIES
 from engine.training import Job, train_together
-from engine.vlm.encoded import concatenate
+from engine.vlm.encoded import concatenate, spans
 from engine.vlm.stacked import Factors
 from engine.workbench import workbench
 
@@ -49,16 +48,9 @@ def cross_matrix(run_id: int) -> tuple[list[int], list[list[float]]]:
     everyone = concatenate(tests)
     ends = [Site(config, k).factors(variant, shared, run.rounds_done) for k in clients]
     tasks = [Task(factors, everyone) for factors in ends]
-    if bench.federation.free_form:
-        items = [item for k in clients for item in bench.federation.items(k, "test")]
-        accepted = [[item.accepted for item in items]] * len(tasks)
-        judged = judge(bench.vlm, tasks, accepted, config.config.data.metric)
-        marks = [found for found, _ in judged]
-    else:
-        marks = mark(bench.vlm, tasks)
-    ends = accumulate(map(len, tests), initial=0)
-    spans = list(starmap(slice, pairwise(ends)))
-    return clients, [[row.cut(span).score().accuracy for span in spans] for row in marks]
+    judged = bench.judged(tasks, [clients] * len(tasks))
+    parts = spans(tests)
+    return clients, [[row.cut(part).score().accuracy for part in parts] for row, _ in judged]
 
 
 def newcomer(run_id: int) -> Newcomer:

@@ -17,7 +17,7 @@ from engine.federation.federation import Example
 from engine.flower.run_config import RunConfig
 from engine.flower.site import Site
 from engine.launcher import NotPossible
-from engine.metrics import METRICS, is_right
+from engine.metrics import is_right, metric_of
 from engine.paths import run_folder
 from engine.strategies import STRATEGIES
 
@@ -64,8 +64,9 @@ def predict(run_id: int, client: int, variant: str) -> list[dict[str, object]]:
             f"variant: run {run_id} ({run.strategy}) has no '{variant}' model; "
             f"allowed: {', '.join(allowed)}"
         )
-    items = Site(run_config(run), client).bench.federation.examples(client, "test")
-    judge = METRICS[run.experiment.config.get("data", {}).get("metric", "exact")]
+    config = run_config(run)
+    items = Site(config, client).bench.federation.examples(client, "test")
+    metric = metric_of(config.config)
     return [
         {
             "item": item.item,
@@ -73,7 +74,7 @@ def predict(run_id: int, client: int, variant: str) -> list[dict[str, object]]:
             "reference": item.answer,
             "answer": text,
             "confidence": round(confidence, 4),
-            "score": judge.score(text, item.accepted),
+            "score": metric.score(text, item.accepted),
             "correct": is_right(text, item.accepted),
         }
         for item, (text, confidence) in zip(

@@ -12,12 +12,11 @@ from typing import NamedTuple, TypeVar
 
 import torch
 
-from engine.metrics import METRICS
+from engine.metrics import Metric
 from engine.vlm.encoded import IGNORED, Encoded, concatenate
 from engine.vlm.model import Vlm, offsets_of
 from engine.vlm.stacked import Factors, Stacked, active, can_stack, rank_of
 
-_ROWS = 256  # of one pass
 Found = TypeVar("Found")
 
 
@@ -120,7 +119,7 @@ def answer(vlm: Vlm, tasks: Sequence[Task], marks: Sequence[Marks]) -> list[list
 
 
 def judge(
-    vlm: Vlm, tasks: Sequence[Task], accepted: Sequence[Sequence[tuple[str, ...]]], metric: str
+    vlm: Vlm, tasks: Sequence[Task], accepted: Sequence[Sequence[tuple[str, ...]]], metric: Metric
 ) -> list[tuple[Marks, list[Answer]]]:
     """Marks and written answers of every task, with the points that a metric gives the answers.
 
@@ -130,7 +129,7 @@ def judge(
     found = []
     for own, answers, references in zip(marks, answer(vlm, tasks, marks), accepted, strict=True):
         pairs = zip(answers, references, strict=True)
-        points = [METRICS[metric].score(one.text, right) for one, right in pairs]
+        points = [metric.score(one.text, right) for one, right in pairs]
         found.append((replace(own, points=torch.tensor(points)), answers))
     return found
 
@@ -162,7 +161,7 @@ def _passes(vlm: Vlm, tasks: Sequence[Task]) -> Iterator[tuple[list[int], Encode
     Yields the tasks' numbers, the batch, and how many rows of each share count: a shorter share
     repeats its first row.
     """
-    most = min(_ROWS, vlm.rows_tested)
+    most = vlm.rows_tested
     together = max(1, most // 8) if can_stack(vlm) else 1
     by_offsets: dict[object, list[int]] = {}  # the frozen weights are common to a pass
     for k, task in enumerate(tasks):

@@ -46,12 +46,12 @@ def export(run_id: int, folder: Path, *, moves: bool = False) -> None:
     config, shared = stored.config, checkpoints.read_shared(stored.folder, run.rounds_done)
     bench = workbench(config)
     base = _write_base(folder, config, moves)
-    models = {"global": bench.initial | shared} if "global" in rule.variants else {}
     for k in range(config.clients):
         factors = Site(stored, k).factors(rule.used_variant(), shared, run.rounds_done)
         write_adapter(folder / "clients" / str(k), factors, config, bench.vlm.layers, base)
-    for name, factors in models.items():
-        write_adapter(folder / name, factors, config, bench.vlm.layers, base)
+    if "global" in rule.variants:
+        factors = bench.initial | shared
+        write_adapter(folder / "global", factors, config, bench.vlm.layers, base)
     (folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
     _write_metrics(folder / "metrics.csv", run_id)
     (folder / "README.md").write_text(

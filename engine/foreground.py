@@ -14,7 +14,6 @@ from db import queries, records
 from engine import launcher
 from engine.config import ExperimentConfig
 from engine.preparing import paint_ahead
-from engine.ready import ready
 from engine.worker import execute, registered, warm_up
 
 
@@ -23,10 +22,10 @@ def run_in_foreground(config: ExperimentConfig, *, show: bool = True) -> tuple[i
 
     Raises ConfigError, before anything starts.
     """
-    config = ready(config)
     with registered(takes_queue=False) as worker:
         experiment, runs = launcher.create(config, worker_id=worker.id)
-        paint_ahead(config)
+        stored = queries.run(runs[0]).experiment.config  # what the data decide is filled in
+        paint_ahead(ExperimentConfig.model_validate(stored))
         warm_up()
         try:
             for run_id in runs:

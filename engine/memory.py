@@ -19,7 +19,7 @@ from engine.vlm.families import family_of
 from engine.vlm.shape import Shape, bundled_shape
 from engine.vlm.sources import place_of
 
-MOST_ROWS = 256  # of one pass: more are no faster
+MOST_ROWS = 256  # of one pass: more are no faster on a CPU, and need more memory
 LIGHT = 20_000_000  # parameters; smaller models use plain attention, which keeps its weights
 _FLOAT32 = 4
 _ADAM = 4 * _FLOAT32  # a trained number, its gradient and two running means

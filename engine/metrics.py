@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rouge_score.rouge_scorer import RougeScorer
 
+    from engine.config import ExperimentConfig
+
 References = tuple[str, ...]
 _ARTICLES = {"a", "an", "the"}
 # ASCII punctuation, except what is part of a number: -3, 2.5, 10:30, 1/2, 10-15.
@@ -135,3 +137,8 @@ METRICS: dict[str, Metric] = {
         ),
     )
 }
+
+
+def metric_of(config: ExperimentConfig) -> Metric:
+    """The metric of a stored experiment; those from before there were several say nothing."""
+    return METRICS["exact" if config.data.metric == "auto" else config.data.metric]

@@ -13,8 +13,6 @@ from engine.vlm.encoded import IGNORED, Encoded, concatenate
 from engine.vlm.model import Vlm
 from engine.vlm.stacked import Factors, Stacked, active
 
-COHORT_ROWS = 256  # rows of a fused step: more are no faster on a CPU and need more memory
-
 
 @dataclass(frozen=True)
 class Job:
@@ -92,7 +90,7 @@ def train_together(
     number of steps; offsets of the frozen weights must be the same for all. Raises ArithmeticError
     as ``train`` does.
     """
-    together = min(COHORT_ROWS, vlm.rows_per_pass) // batch_size
+    together = vlm.rows_per_pass // batch_size
     if not together:  # not even one batch fits in a pass
         how = {"batch_size": batch_size, "learning_rate": learning_rate}
         return [train(vlm, job, names, **how) for job in jobs]

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Sequence
 from functools import cached_property, lru_cache
+from itertools import chain
 
 import torch
 
 from engine import memory
 from engine.config import BUNDLED, ExperimentConfig
 from engine.encoded_sets import EncodedSets
-from engine.evaluation import Answer, Examined
+from engine.evaluation import Answer, Examined, Marks, Task, judge, mark
 from engine.federation.federation import federation_of
 from engine.memory import Passes
+from engine.metrics import metric_of
 from engine.vlm import loading
 from engine.vlm.lora import initial_factors
 from engine.vlm.model import Vlm
@@ -36,6 +39,23 @@ class Workbench:
         """The common start of all clients: A₀ from the seed, B = 0. Not to be changed in place."""
         shapes = {name: parameter.shape for name, parameter in self.vlm.factors.items()}
         return initial_factors(shapes, self.config.seed)
+
+    def judged(
+        self, tasks: Sequence[Task], clients: Sequence[Sequence[int]], *, pooled: bool = False
+    ) -> list[tuple[Marks, list[Answer]]]:
+        """Marks of every task, and its answers where these are read to be judged.
+
+        Task number i is about the test sets of ``clients[i]``, one after another, and the pooled
+        one after them.
+        """
+        data = self.federation
+        if not data.free_form:
+            return [(marks, []) for marks in mark(self.vlm, tasks)]
+        tests = {k: data.items(k, "test") for k in {k for some in clients for k in some}}
+        rest = data.pooled_items() if pooled else []
+        asked = [chain(*(tests[k] for k in some), rest) for some in clients]
+        accepted = [[item.accepted for item in items] for items in asked]
+        return judge(self.vlm, tasks, accepted, metric_of(self.config))
 
 
 @lru_cache(maxsize=2)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from app.judging import metric_of, verdict
+from app.judging import verdict
 from app.look import STYLES, percent, plain
 from app.thumbnails import shrunk
 from app.widgets import choose_client, choose_item, choose_run, client_names
@@ -18,7 +18,7 @@ from engine.config import BUNDLED, WORLD, ConfigError, ExperimentConfig
 from engine.data.rows import shorten
 from engine.federation.federation import Example, Federation, new_federation
 from engine.launcher import NotPossible
-from engine.metrics import Metric
+from engine.metrics import Metric, metric_of
 from engine.pictures import MAX_BYTES, BadPicture, read_picture
 
 if TYPE_CHECKING:

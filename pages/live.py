@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app import charts, client_charts
-from app.judging import measured, metric_of
+from app.judging import measured
 from app.look import duration, percent, size
 from app.widgets import ASK, LIVE, choose_run, client_names, status_line
 from db import queries
@@ -11,6 +11,7 @@ from db.tables import Evaluation, Round, Run, now
 from engine import launcher
 from engine.config import ExperimentConfig
 from engine.export import zipped
+from engine.metrics import metric_of
 from engine.sizes import adapter_size
 
 ACTIVE = ("queued", "running")

@@ -7,16 +7,15 @@ the clients that a round has sampled.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise, starmap
 from math import nan
 
-from engine.evaluation import Answer, Examined, Marks, Score, Task, answer, joined, judge, mark
+from engine.evaluation import Answer, Examined, Score, Task, answer, joined
 from engine.flower.site import Site
 from engine.strategies import Phase
 from engine.training import Job, train, train_together
-from engine.vlm.encoded import Encoded, concatenate
+from engine.vlm.encoded import Encoded, concatenate, spans
 from engine.vlm.factors import A, B, factor_of
 from engine.vlm.lora import as_offsets
 from engine.vlm.model import offsets_of
@@ -151,26 +150,13 @@ class Cohort:
         groups = self._with_one_model(variant, sites)
         tasks = [self._task(variant, group, after_round, pooled) for group in groups]
         found: dict[int, Examined] = {}
-        for group, (marks, answers) in zip(groups, self._judged(groups, tasks), strict=True):
+        clients = [[site.client for site in group] for group in groups]
+        judged = self.bench.judged(tasks, clients, pooled=True)
+        for group, (marks, answers) in zip(groups, judged, strict=True):
             rest = marks.cut(slice(-len(pooled), None)).score()
             for site, span in zip(group, self._spans(group), strict=True):
                 found[site.client] = Examined(marks.cut(span), rest, tuple(answers[span]))
         return [found[site.client] for site in sites]
-
-    def _judged(
-        self, groups: Sequence[Sequence[Site]], tasks: Sequence[Task]
-    ) -> list[tuple[Marks, list[Answer]]]:
-        """Marks of each group's tests and the pooled ones, and the answers where they are read."""
-        data = self.bench.federation
-        if not data.free_form:
-            return [(marks, []) for marks in mark(self.bench.vlm, tasks)]
-        items = [
-            [*(item for site in group for item in data.items(site.client, "test"))]
-            + data.pooled_items()
-            for group in groups
-        ]
-        accepted = [[item.accepted for item in asked] for asked in items]
-        return judge(self.bench.vlm, tasks, accepted, self.bench.config.data.metric)
 
     def _answers(
         self, variant: str, after_round: int, examined: Sequence[Examined]
@@ -201,9 +187,8 @@ class Cohort:
         factors = group[0].factors(variant, self._sent(group[0]), after_round)
         return Task(factors, concatenate([*map(self._tests, group), *more]))
 
-    def _spans(self, group: Sequence[Site]) -> Iterable[slice]:
-        ends = accumulate((len(self._tests(site)) for site in group), initial=0)
-        return starmap(slice, pairwise(ends))
+    def _spans(self, group: Sequence[Site]) -> list[slice]:
+        return spans(map(self._tests, group))
 
     def _tests(self, site: Site) -> Encoded:
         return self.bench.sets.get(site.client, "test")

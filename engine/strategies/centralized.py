@@ -39,7 +39,8 @@ class Centralized(LoraStrategy):
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Train on what the clients hold; every reply gets the loss."""
         from engine.flower.client_app import to_arrays, to_factors
-        from engine.training import COHORT_ROWS, Job, train
+        from engine.memory import MOST_ROWS
+        from engine.training import Job, train
         from engine.vlm.encoded import concatenate
         from engine.workbench import workbench
 
@@ -48,7 +49,7 @@ class Centralized(LoraStrategy):
         clients = [int(reply.content["metrics"]["partition-id"]) for reply in valid]
         pool = concatenate([bench.sets.get(client, "train") for client in clients])
         rows = config.batch_size * len(clients)
-        batch = max(config.batch_size, min(rows, COHORT_ROWS))
+        batch = max(config.batch_size, min(rows, MOST_ROWS))
         job = Job(
             bench.initial | to_factors(self.sent),
             pool,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import accumulate, pairwise, starmap
 
 import numpy as np
 import torch
@@ -78,6 +79,11 @@ def concatenate(parts: Sequence[Encoded]) -> Encoded:
         tuple(image for part in parts for image in part.images),
         causal,
     )
+
+
+def spans(parts: Iterable[Encoded]) -> list[slice]:
+    """Where the rows of each part lie once they are concatenated."""
+    return list(starmap(slice, pairwise(accumulate(map(len, parts), initial=0))))
 
 
 def padded(

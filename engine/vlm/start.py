@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 
 from engine.config import BUNDLED, ConfigError
 from engine.paths import BUNDLED_MODEL, home
-from engine.vlm.factors import A, B
+from engine.vlm.factors import OFFSET, A, B
 
 if TYPE_CHECKING:
     import torch
@@ -92,18 +92,24 @@ def add_start(model: nn.Module, place: str) -> None:
     """Add an adapter to a model's weights, in place. Raises ConfigError where it does not fit."""
     import torch
 
+    from engine.vlm.lora import as_offsets
+
     start = read_start(place)
-    factors = start.factors()
+    changes = as_offsets(start.factors(), start.scale)
+    changes = {name.removesuffix(f".{OFFSET}"): change for name, change in changes.items()}
     modules = dict(model.named_modules())
-    layers = {name.rpartition(".")[0] for name in factors}
-    _check_layers(layers, modules)
+    _check_layers(set(changes), modules)
     with torch.no_grad():
-        for layer in layers:
+        for layer, change in changes.items():
             weight = modules[layer].weight
-            change = start.scale * factors[f"{layer}.{B}"] @ factors[f"{layer}.{A}"]
             if change.shape != weight.shape:
                 raise ConfigError(f"start: the adapter's layer {layer} has another shape here")
             weight.add_(change.to(weight.device, weight.dtype))
+
+
+def peft_name(name: str) -> str:
+    """What PEFT calls a factor in an adapter's file."""
+    return f"{_BEFORE}{name}{_AFTER}"
 
 
 def _layers(weights: Path) -> set[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,8 @@ import pytest
 from PIL import Image
 
 from db import queries
-from engine import answers, checkpoints
+from engine import answers, launcher
+from engine import workbench as workbench_module
 from engine.analysis import cross_matrix
 from engine.answers import run_config
 from engine.config import ConfigError, ExperimentConfig
@@ -22,7 +24,7 @@ from engine.export import export
 from engine.launcher import NotPossible
 from engine.ready import ready
 from engine.vlm.vision_cache import VisionCache
-from engine.workbench import workbench
+from engine.worker import execute, registered
 from tests.unit.checkpoints import save_checkpoint
 from tests.unit.runs import run
 
@@ -110,7 +112,7 @@ def test_a_picture_is_looked_at_once_whoever_holds_it(folder, tmp_path, monkeypa
 
     def encode_all(**values: object) -> int:
         wanted = ready(config(folder, model=model, **values))
-        bench = workbench(wanted)
+        bench = workbench_module.workbench(wanted)
         looked.clear()
         for k in range(wanted.clients):
             bench.sets.get(k, "train"), bench.sets.get(k, "test")
@@ -123,7 +125,7 @@ def test_a_picture_is_looked_at_once_whoever_holds_it(folder, tmp_path, monkeypa
 
 def test_features_on_disk_are_those_of_the_pictures(folder, tmp_path):
     wanted = ready(config(folder, model=str(save_checkpoint("idefics3", tmp_path / "model"))))
-    bench = workbench(wanted)
+    bench = workbench_module.workbench(wanted)
     examples = bench.federation.examples(0, "test")
     first = bench.sets.get(0, "test")
     again = EncodedSets(bench.vlm, bench.federation).get(0, "test")
@@ -154,12 +156,14 @@ def test_a_mistake_is_one_sentence_before_anything_starts(folder, values, senten
 
 
 def test_data_that_vanish_fail_the_run_with_the_reason(folder):
-    [first] = run(config(folder, rounds=1))
-    stored = queries.run(first.run)
-    for picture in folder.glob("*.png"):
-        picture.unlink()
-    checkpoints.read_shared(run_config(stored).folder, 1)
-    with pytest.raises(ConfigError, match="dataset: .*no usable row"):
+    with registered(takes_queue=False) as worker:
+        _, [run_id] = launcher.create(config(folder), worker_id=worker.id)
+        for picture in folder.glob("*.png"):
+            picture.unlink()
+        workbench_module.forget()
+        assert execute(run_id, worker) == "failed"
+    assert re.match(r"dataset: .*no usable row", queries.run(run_id).error)
+    with pytest.raises(ConfigError, match=r"dataset: .*no usable row"):
         ready(config(folder, seed=3))
 
 
@@ -204,7 +208,7 @@ def test_exports_of_other_models_and_data_answer_the_same_elsewhere(family, tmp_
     stored = run_config(queries.run(found.run)).config
     asked, inside = [], []
     for k in range(stored.clients):
-        bench = workbench(stored)
+        bench = workbench_module.workbench(stored)
         for example in bench.federation.examples(k, "test"):
             path = tmp_path / f"{example.item}.png"
             Image.fromarray(example.image).save(path)
