@@ -17,6 +17,8 @@ def strategy_options(
     options: dict[str, dict[str, Any]] = {}
     if "fedprox" in strategies:
         options["fedprox"] = {"mu": number("fedprox.mu", base, start_from, step=0.05)}
+    if "feddpa" in strategies:
+        options["feddpa"] = {"weight": number("feddpa.weight", base, start_from, step=0.05)}
     if "ditto" in strategies:
         options["ditto"] = {"lam": number("ditto.lam", base, start_from, step=0.05)}
     if "plora" in strategies:

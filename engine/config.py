@@ -129,13 +129,19 @@ class PLoraOptions(_Strict):
     )
 
 
+class FedDpaOptions(_Strict):
+    """Options of ``feddpa``."""
+
+    weight: float = Field(0.5, ge=0.05, le=0.95, title="FedDPA: weight of the private adapter")
+
+
 class DittoOptions(_Strict):
     """Options of ``ditto``."""
 
     lam: float = Field(0.1, ge=0, le=100, title="Ditto: pull to the shared adapter, λ")
 
 
-_OPTIONS = {"fedprox", "plora", "ditto"}  # keys of options that one strategy has
+_OPTIONS = {"fedprox", "plora", "feddpa", "ditto"}  # keys of options that one strategy has
 
 
 class ExperimentConfig(_Strict):
@@ -155,6 +161,7 @@ class ExperimentConfig(_Strict):
     )
     fedprox: FedProxOptions = FedProxOptions()
     plora: PLoraOptions = PLoraOptions()
+    feddpa: FedDpaOptions = FedDpaOptions()
     ditto: DittoOptions = DittoOptions()
     rounds: int = Field(8, ge=1, le=500, title="Rounds")
     local_steps: int = Field(12, ge=1, le=1000, title="Local steps per round")

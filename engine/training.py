@@ -19,6 +19,7 @@ class Job:
     """What one client is to train: from which factors, on which samples, in which order.
 
     With a ``pull`` λ, λ/2·‖θ − anchor‖² is part of the loss (not of the loss that is reported).
+    What the factors add to the model counts ``weight`` times.
     """
 
     factors: Factors
@@ -27,6 +28,7 @@ class Job:
     generator: np.random.Generator  # draws the batches
     pull: float = 0.0
     anchor: Factors = field(default_factory=dict)
+    weight: float = 1.0
 
 
 def train(
@@ -45,7 +47,11 @@ def train(
     optimiser = torch.optim.AdamW(trainable, lr=learning_rate, weight_decay=0.0)
     total = torch.zeros((), device=vlm.device)
     try:
-        with vlm.threads_for(batch_size), vlm.shifted(job.factors):
+        with (
+            vlm.threads_for(batch_size),
+            vlm.shifted(job.factors),
+            vlm.weighted(job.weight),
+        ):
             for rows in batches(len(job.samples), job.steps, batch_size, job.generator):
                 loss = _step(vlm, job.samples.take(rows))
                 for parameter, anchor in zip(trainable, anchors, strict=False):
@@ -107,7 +113,8 @@ def train_together(
 def _train_cohort(
     vlm: Vlm, jobs: Sequence[Job], names: Collection[str], batch_size: int, learning_rate: float
 ) -> list[tuple[Factors, float]]:
-    stacked = Stacked(vlm, [job.factors for job in jobs], names)
+    weights = [job.weight for job in jobs]
+    stacked = Stacked(vlm, [job.factors for job in jobs], names, weights)
     optimiser = torch.optim.AdamW([stacked.trained], lr=learning_rate, weight_decay=0.0, fused=True)
     pool = concatenate([job.samples for job in jobs])
     plan = _Plan(jobs, batch_size)

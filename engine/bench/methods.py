@@ -34,8 +34,8 @@ PAPER = 0.245  # what the paper claims, on other data (arXiv 2507.17088)
 class Plan:
     """Strategies × kinds × levels × seeds, on a config that is otherwise ``base``.
 
-    ``tied`` are to be as good as each other where all clients are alike; those of them that are not
-    compared elsewhere train at FedIT's learning rate.
+    ``tied`` are to be as good as each other where all clients are alike, every adapter with all the
+    steps; those of them that are not compared elsewhere train at FedIT's learning rate.
     """
 
     strategies: Sequence[str] = COMPARED
@@ -193,7 +193,8 @@ def measure(plan: Plan) -> Results:
         for level in plan.levels
         for s in plan.strategies
     }
-    alike = {(s, kind, 0.0): over_seeds(s, heterogeneity={"level": 0}) for s in plan.tied}
+    whole = {"heterogeneity": {"level": 0}, "local_steps": plan.base.local_steps}
+    alike = {(s, kind, 0.0): over_seeds(s, **whole) for s in plan.tied}
     at_headline = _outcomes("headline", headline)
     return Results(plan, rates, _outcomes("grid", grid), at_headline, _outcomes("alike", alike))
 

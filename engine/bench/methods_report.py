@@ -159,22 +159,22 @@ def _share(results: Results) -> list[str]:
 
 
 def _tie(results: Results) -> list[str]:
-    """Methods whose clients use an average, and those whose clients train a whole adapter too."""
+    """Methods that average, where there is nothing to personalise."""
     if not results.alike:
         return []
     own = {o.strategy: mean(o.own) for o in results.alike}
-    averaged = {s: value for s, value in own.items() if not STRATEGIES[s].dual}
-    best, worst = max(averaged, key=averaged.get), min(averaged, key=averaged.get)
+    best, worst = max(own, key=own.get), min(own, key=own.get)
     rows = [f"| `{o.strategy}` | {Interval.of(o.own).points()} |" for o in results.alike]
-    dual = " and ".join(f"`{s}`" for s in own if s not in averaged)
+    dual = " and ".join(f"`{s}`" for s in own if STRATEGIES[s].dual)
     return [
         "## Everyone alike (level 0)",
         "",
-        f"The {len(averaged)} methods that average all or one factor of what a client uses lie "
-        f"within {100 * (averaged[best] - averaged[worst]):.1f} points, from `{worst}` to "
-        f"`{best}`. A client of {dual} trains a whole adapter of its own besides, with half the "
-        "steps for each. At level 0 the kinds are one and the same federation, run once; methods "
-        "that are not in the tables below train at the learning rate of `fedit`.",
+        f"The {len(own)} methods that average lie within {100 * (own[best] - own[worst]):.1f} "
+        f"points, from `{worst}` to `{best}`. Here a client of {dual} trains each of its two "
+        "adapters with as many steps as the others train their one, as in the papers; in the "
+        "tables below with half of them for each. At level 0 the kinds are one and the same "
+        "federation, run once; methods that are not in the tables below train at the learning "
+        "rate of `fedit`.",
         "",
         "| | own accuracy |",
         "|---|---|",

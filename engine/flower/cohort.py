@@ -115,7 +115,7 @@ class Cohort:
         ]
 
     def _jobs(self, phase: Phase, round_: int) -> list[Job]:
-        scale = self.sites[0].run.config.lora.scale
+        scale = (1 - phase.beside) * self.sites[0].run.config.lora.scale
         beside = {
             id(shared): as_offsets(self.bench.initial | shared, scale) if phase.beside else {}
             for shared in self.shared

@@ -35,8 +35,8 @@ class Site:
         if variant == "global":
             return base | shared
         own = checkpoints.read_personal(self.run.folder, self.client, up_to=after_round)
-        if any(phase.beside for phase in self.phases):
-            return side_by_side(base | shared, base | own)
+        if weight := max((phase.beside for phase in self.phases), default=0.0):
+            return side_by_side(base | shared, base | own, weight)
         return base | shared | own
 
     @property
@@ -68,6 +68,7 @@ class Site:
             rng(config.seed, scope, round_, self.client),
             phase.pull,
             base | shared,
+            phase.beside or 1.0,
         )
 
     def message(self, trained: Factors, shared: Factors, round_: int) -> Factors:

@@ -32,14 +32,15 @@ class Phase:
 
     own: start from what the client keeps, on top of what it was sent (else only from the latter);
     sends, keeps: what becomes of the result; pull: weight λ of λ/2·‖θ − θ_sent‖² in the loss;
-    beside: the received adapter stays in place, frozen, and a second one is trained beside it.
+    beside: above 0 the received adapter stays in place, frozen, and a second one is trained beside
+    it, which counts with this weight, the received one with the rest.
     """
 
     own: bool = True
     sends: bool = True
     keeps: bool = True
     pull: float = 0.0
-    beside: bool = False
+    beside: float = 0.0
 
 
 class LoraStrategy(Strategy):

@@ -5,12 +5,13 @@ from engine.strategies.base import BOTH, LoraStrategy, Phase
 
 
 class FedDpa(LoraStrategy):
-    """Rule: θ_g as in FedIT; a private θ_k is trained beside it, and both act: B_g·A_g + B_k·A_k.
+    """Rule: θ_g as in FedIT; a private θ_k is trained beside it: (1 - w)·B_g·A_g + w·B_k·A_k act.
 
     Travels: A and B of the global adapter. Stays: a whole private adapter. Yang et al.,
-    "Dual-Personalizing Adapter for Federated Foundation Models", arXiv 2403.19211. The paper weighs
-    the two anew for every question by its likeness to the client's data; here both count fully, as
-    in its training. A client trains twice as many steps as elsewhere.
+    "Dual-Personalizing Adapter for Federated Foundation Models", arXiv 2403.19211. Its authors'
+    code trains the private adapter in this mixture with w = 1/2, and answers with it; that it may
+    weigh the two anew for every question, by its likeness to the client's data, is left out. A
+    client trains twice as many steps as elsewhere.
     """
 
     key = "feddpa"
@@ -25,4 +26,7 @@ class FedDpa(LoraStrategy):
     @classmethod
     def phases(cls, config: ExperimentConfig) -> tuple[Phase, ...]:
         """The global adapter, then the private one beside what was received."""
-        return (Phase(own=False, keeps=False), Phase(sends=False, beside=True))
+        return (
+            Phase(own=False, keeps=False),
+            Phase(sends=False, beside=config.feddpa.weight),
+        )

@@ -85,16 +85,16 @@ def initial_factors(shapes: dict[str, torch.Size], seed: int) -> dict[str, torch
 
 
 def side_by_side(
-    one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]
+    one: dict[str, torch.Tensor], other: dict[str, torch.Tensor], weight: float
 ) -> dict[str, torch.Tensor]:
-    """One adapter that does what two of the same rank do together.
+    """One adapter that does what two of the same rank do together: the other weighs ``weight``.
 
     It has twice the rank, so that α / rank is halved: its B is doubled.
     """
     return {
         name: torch.cat([one[name], other[name]])
         if factor_of(name) == A
-        else 2 * torch.cat([one[name], other[name]], dim=1)
+        else 2 * torch.cat([(1 - weight) * one[name], weight * other[name]], dim=1)
         for name in one
     }
 

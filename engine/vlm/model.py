@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from peft.tuners.lora import LoraLayer
 from torch import nn
 from transformers.processing_utils import ProcessorMixin
 
@@ -222,6 +223,19 @@ class Vlm:
             with torch.no_grad():
                 for weight, old in before:
                     weight.copy_(old)
+
+    @contextmanager
+    def weighted(self, weight: float) -> Iterator[None]:
+        """Inside, what the adapter adds to the model counts ``weight`` times."""
+        layers = [m for m in self.model.modules() if isinstance(m, LoraLayer)]
+        before = [dict(layer.scaling) for layer in layers]
+        for layer in layers:
+            layer.scale_layer(weight)
+        try:
+            yield
+        finally:
+            for layer, scaling in zip(layers, before, strict=True):
+                layer.scaling = scaling
 
     def read_factors(self, names: Sequence[str]) -> dict[str, torch.Tensor]:
         """Copies of some of the LoRA factors, on the CPU."""

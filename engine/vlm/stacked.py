@@ -30,11 +30,16 @@ class Stacked:
     """The factors of ``n`` adapters; A as (n, rank, d_in), B transposed as (n, rank, d_out).
 
     Adapters of smaller rank are padded with zeros, which training leaves at zero. ``trained`` is
-    one flat tensor (n, numbers of the trained factors), so that an optimiser has one parameter.
+    one flat tensor (n, numbers of the trained factors), so that an optimiser has one parameter;
+    ``weights`` say how much of each adapter counts, all of it by default.
     """
 
     def __init__(
-        self, vlm: Vlm, adapters: Sequence[Factors], trained: Collection[str] = ()
+        self,
+        vlm: Vlm,
+        adapters: Sequence[Factors],
+        trained: Collection[str] = (),
+        weights: Sequence[float] = (),
     ) -> None:
         self.ranks = [rank_of(adapter) for adapter in adapters]
         self.names = {True: [], False: []}
@@ -46,7 +51,7 @@ class Stacked:
         self.device = vlm.device
         self.trained = self.flat(adapters).requires_grad_(bool(trained))
         self._fixed = self.flat(adapters, trained=False)
-        self.scales = _scales(vlm, self.ranks)
+        self.scales = _scales(vlm, self.ranks, weights or [1.0] * len(adapters))
 
     def __len__(self) -> int:
         return len(self.trained)
@@ -138,10 +143,11 @@ def rank_of(adapter: Factors) -> int:
     return next(len(value) for name, value in adapter.items() if factor_of(name) == A)
 
 
-def _scales(vlm: Vlm, ranks: Sequence[int]) -> torch.Tensor:
-    """α / rank of every adapter, (n, 1, 1)."""
+def _scales(vlm: Vlm, ranks: Sequence[int], weights: Sequence[float]) -> torch.Tensor:
+    """Weight · α / rank of every adapter, (n, 1, 1)."""
     alpha = next(iter(_layers(vlm).values())).lora_alpha["default"]
-    return torch.tensor([alpha / rank for rank in ranks], device=vlm.device).view(-1, 1, 1)
+    scales = [weight * alpha / rank for rank, weight in zip(ranks, weights, strict=True)]
+    return torch.tensor(scales, device=vlm.device).view(-1, 1, 1)
 
 
 def _forward(

@@ -12,6 +12,7 @@ from app.uploads import put_in_place
 from db import queries
 from engine.config import ConfigError, ExperimentConfig
 from engine.metrics import METRICS
+from engine.worker import execute, registered
 from tests.pages.test_pages import open_page, text_of
 from tests.unit.checkpoints import save_checkpoint
 from tests.unit.datasets_for_tests import jsonl, picture, plain, row, write
@@ -221,6 +222,38 @@ def test_a_model_of_ones_own_is_described_and_run(tmp_path):
     app.button(key="run").click().run()
     assert not app.exception and not app.error
     assert newest().model == str(folder)
+
+
+@pytest.mark.parametrize("family", ["smolvlm", "llava", "paligemma", "qwen2_vl"])
+def test_a_model_of_ones_own_from_set_up_to_ask(family, tmp_path):
+    model = save_checkpoint(family, tmp_path / family)
+    app = open_page("setup")
+    app.selectbox(key="preset").set_value("tiny").run()
+    app.selectbox(key="data.source").set_value("folder").run()
+    app.text_input(key="data.folder").set_value(str(wards(tmp_path / "wards"))).run()
+    app.segmented_control(key="model.source").set_value("A folder or hub id").run()
+    app.text_input(key="model").set_value(str(model)).run()
+    assert not app.exception and not app.error
+    app.button(key="run").click().run()
+    assert not app.exception and not app.error
+    assert (newest().model, newest().name) == (str(model), "wards")
+    with registered(takes_queue=False) as worker:
+        runs = sorted(row.id for row in queries.runs())
+        for run_id in runs:
+            execute(run_id, worker)
+    assert {row.status for row in queries.runs()} == {"done"}
+    plora = runs[-1]
+    app = open_page("live", run=str(plora))
+    assert not app.exception and "is **done**" in text_of(app)
+    app = open_page("ask", run=str(plora), client="1", item="2")
+    assert not app.exception and not app.error
+    stored = {p.variant: p.answer for p in queries.predictions(plora, 1) if p.item == 2}
+    assert set(stored) == {"base", "global", "personal"}
+    assert text_of(app).count("sure") >= 3 and "The right answer" in text_of(app)
+    app.segmented_control(key="source").set_value("My own picture").run()
+    app.file_uploader(key="upload").upload("0.png", picture(0), "image/png").run()
+    app.text_input(key="own_question").set_value("What is it?").run()
+    assert not app.exception and not app.error and text_of(app).count("sure") >= 3
 
 
 def test_how_the_model_is_run_is_part_of_the_experiment():

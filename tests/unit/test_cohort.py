@@ -14,12 +14,15 @@ from engine.paths import run_folder
 from engine.randomness import rng
 from engine.training import Job, train, train_together
 from engine.vlm import loading
-from engine.vlm.factors import A
+from engine.vlm.factors import A, cut
 from engine.vlm.lora import initial_factors
 from engine.workbench import workbench
 from tests.unit.runs import run
 
-TOLERANCE = {"atol": 1e-4, "rtol": 1e-3}
+
+def assert_same(one: torch.Tensor, other: torch.Tensor, start: torch.Tensor) -> None:
+    """Alike but for rounding, of which AdamW makes a step where a gradient is next to nothing."""
+    assert (one - other).norm() <= 0.01 * (one - start).norm()
 
 
 def one_after_another(monkeypatch) -> None:
@@ -50,11 +53,12 @@ def test_training_together_is_training_apart(tiny, trained):
     how = {"batch_size": 8, "learning_rate": 3e-3}
     apart = [train(vlm, job, names, **how) for job in jobs(tiny, *setting)]
     together = train_together(vlm, jobs(tiny, *setting), names, **how)
-    for (one, loss), (other, same_loss) in zip(apart, together, strict=True):
+    ended = zip(jobs(tiny, *setting), apart, together, strict=True)
+    for job, (one, loss), (other, same_loss) in ended:
         assert loss == pytest.approx(same_loss, rel=1e-4)
         assert list(one) == list(other) == names
         for name in names:
-            torch.testing.assert_close(one[name], other[name], **TOLERANCE)
+            assert_same(one[name], other[name], job.factors[name])
 
 
 def test_clients_of_different_ranks_train_together(tiny):
@@ -70,11 +74,12 @@ def test_clients_of_different_ranks_train_together(tiny):
         apart.append(train(vlm, job, list(start), **how))
     vlm = loading.load(tiny)  # of rank 8
     together = train_together(vlm, own, list(vlm.factors), **how)
-    for rank, (one, loss), (other, same_loss) in zip(ranks, apart, together, strict=True):
+    ended = zip(own, ranks, apart, together, strict=True)
+    for job, rank, (one, loss), (other, same_loss) in ended:
         assert loss == pytest.approx(same_loss, rel=1e-4)
         for name, value in other.items():
             assert value.shape[0 if name.endswith(A) else 1] == rank
-            torch.testing.assert_close(one[name], value, **TOLERANCE)
+            assert_same(one[name], value, cut(job.factors, rank)[name])
 
 
 @pytest.mark.parametrize(

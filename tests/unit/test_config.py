@@ -68,7 +68,7 @@ def test_every_contract_key_exists():
         "lora.rank lora.alpha lora.targets strategies rounds local_steps batch_size "
         "learning_rate participation seed runtime device"
     )
-    options = "fedprox.mu plora.start ditto.lam lora.client_ranks dropout tested_on "
+    options = "fedprox.mu plora.start feddpa.weight ditto.lam lora.client_ranks dropout tested_on "
     options += " privacy.clip privacy.noise privacy.delta lora.vision start dtype micro_batch "
     options += "checkpointing data.image data.question data.answer data.client data.rows "
     options += "data.test_samples data.metric data.answer_tokens"

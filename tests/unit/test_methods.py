@@ -69,8 +69,8 @@ def test_the_report_says_what_was_found_and_nothing_else(tmp_path):
     page = (tmp_path / "RESULTS.md").read_text()
     assert "gains **+50.0 [+50.0, +50.0] %**" in page and "2 seeds" in page
     assert "Neither is surely better (the interval holds 0) under `mixed` (+12.5" in page
-    assert "The 3 methods that average" in page
-    assert "lie within 35.0 points, from `fedit` to `fedsa`. A client of `feddpa` trains" in page
+    assert "The 4 methods that average" in page
+    assert "lie within 65.0 points, from `feddpa` to `fedsa`. Here a client of `feddpa`" in page
     stored = json.loads((tmp_path / "results.json").read_text())
     assert stored == json.loads(json.dumps(as_dict(found)))
     assert set(stored["headline"]) >= {"mean", "low", "high", "seeds", "clients_improved"}

@@ -339,13 +339,14 @@ def test_plora_can_restart_from_the_common_a(setting):
     assert moved[1] < moved[0], "two rounds of steps lead farther than one"
 
 
-def test_feddpa_answers_with_both_adapters(setting):
-    """The personal model is the base with both products added."""
+@pytest.mark.parametrize("weight", [0.5, 0.25])
+def test_feddpa_answers_with_both_adapters(setting, weight):
+    """The personal model is the base with both products added, each at its weight."""
     from engine.flower.run_config import RunConfig
     from engine.flower.site import Site
     from engine.vlm.lora import as_offsets
 
-    config = with_strategy(setting, "feddpa")
+    config = with_strategy(setting, "feddpa", feddpa={"weight": weight})
     [summary] = run(config)
     folder = run_folder(summary.run)
     shared = checkpoints.read(checkpoints.server_path(folder, 2))
@@ -355,7 +356,8 @@ def test_feddpa_answers_with_both_adapters(setting):
     apart = as_offsets(shared, config.lora.scale), as_offsets(own, config.lora.scale)
     for name, value in both.items():
         assert apart[1][name].abs().max() > 0
-        torch.testing.assert_close(value, apart[0][name] + apart[1][name])
+        mixture = (1 - weight) * apart[0][name] + weight * apart[1][name]
+        torch.testing.assert_close(value, mixture)
 
 
 def test_an_offset_shifts_the_frozen_weights_and_leaves_no_trace(setting):
