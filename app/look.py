@@ -41,6 +41,11 @@ def percent(value: float | None) -> str:
     return "–" if value is None else f"{value:.0%}"
 
 
+def certainty(probability: float) -> str:
+    """How sure a model is; of a long answer seldom more than a little."""
+    return f"{percent(probability)} sure" if probability >= 0.01 else "less than 1% sure"
+
+
 def duration(seconds: float) -> str:
     """A time span in one or two units."""
     seconds = round(seconds)

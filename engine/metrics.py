@@ -2,7 +2,8 @@
 
 ``exact``     equal to a reference after normalisation
 ``token_f1``  words in common with a reference, as in SQuAD (Rajpurkar et al., arXiv 1606.05250)
-``rouge_l``   longest common subsequence of words, ROUGE-L (Lin 2004), from the rouge-score library
+``rouge_l``   longest common subsequence of words, ROUGE-L (Lin 2004), from the rouge-score library,
+              with words of any script (its own tokenizer drops all but ASCII)
 ``vqa``       agreement with people, as in the VQA evaluation (Antol et al., arXiv 1505.00468)
 """
 
@@ -26,6 +27,7 @@ _ARTICLES = {"a", "an", "the"}
 # ASCII punctuation, except what is part of a number: -3, 2.5, 10:30, 1/2, 10-15.
 _PART_OF_NUMBER = r"(?<!\w)-(?=\d)|(?<=\d)[.:/-](?=\d)"
 _PUNCTUATION = re.compile(rf"(?:{_PART_OF_NUMBER})|([!-/:-@\[-`{{-~])")
+_LETTERS = re.compile(r"[^\W_]+")
 _NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _DIGITS = {"none": "0", **{word: str(number) for number, word in enumerate(_NUMBERS)}}
 _AGREEING = 3  # people who must have given an answer for it to count in full
@@ -82,11 +84,19 @@ def _rouge_l(answer: str, references: References) -> float:
     return max(_scorer().score(reference, answer)["rougeL"].fmeasure for reference in references)
 
 
+class _Words:
+    """A tokenizer for rouge-score; for ASCII text the same as its own."""
+
+    def tokenize(self, text: str) -> list[str]:
+        """Runs of letters and digits, in lower case."""
+        return _LETTERS.findall(text.lower())
+
+
 @lru_cache(maxsize=1)
 def _scorer() -> RougeScorer:
     from rouge_score.rouge_scorer import RougeScorer  # a second to import
 
-    return RougeScorer(["rougeL"])
+    return RougeScorer(["rougeL"], tokenizer=_Words())
 
 
 def _vqa(answer: str, references: References) -> float:

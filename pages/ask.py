@@ -9,7 +9,7 @@ import numpy as np
 import streamlit as st
 
 from app.judging import verdict
-from app.look import STYLES, percent, plain
+from app.look import STYLES, certainty, plain
 from app.thumbnails import shrunk
 from app.widgets import choose_client, choose_item, choose_run, client_names
 from db import queries
@@ -104,7 +104,7 @@ def show_answer(answer: VariantAnswer, references: tuple[str, ...] | None, metri
             f'max-height:16rem;overflow:auto;overflow-wrap:anywhere">{escape(text)}</div>'
         )
         lines = verdict(answer.text, references, metric) if references else []
-        st.markdown("  \n".join([*lines, f"{percent(answer.confidence)} sure"]))
+        st.markdown("  \n".join([*lines, certainty(answer.confidence)]))
         st.caption(answer.source)
 
 

@@ -7,14 +7,14 @@ same upload twice is one folder.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path, PurePosixPath
 
 from engine.config import ConfigError
 from engine.data.folder import SPLIT_FOLDERS, find_tables
-from engine.data.tables import TABLES
+from engine.data.tables import TABLES, Table, read_table
 from engine.data.zips import (
     MAX_ENTRIES,
     MAX_TABLE,
@@ -44,8 +44,9 @@ def unpack_zip(data: bytes) -> Path:
 def from_table(name: str, table: bytes, pictures: Mapping[str, bytes]) -> Path:
     """Put a table, called .csv or .jsonl, and the pictures that it names in one folder.
 
-    Raises ConfigError for another kind of table, and for files that are too many or too large, or
-    have a name that leads elsewhere.
+    Browsers send bare names: a picture goes into the folder in which the table looks for it. Raises
+    ConfigError for another kind of table, and for files that are too many or too large, or have a
+    name that leads elsewhere.
     """
     suffix = PurePosixPath(name).suffix.lower()
     if f"metadata{suffix}" not in TABLES:
@@ -58,10 +59,27 @@ def from_table(name: str, table: bytes, pictures: Mapping[str, bytes]) -> Path:
     parts += [part for file in sorted(files) for part in (file.encode(), files[file])]
     with _in_place(_digest(parts)) as (aside, folder):
         if aside:
-            for file, content in files.items():
-                _write(aside / file, content)
             _write(aside / f"metadata{suffix}", table)
+            places = _places(read_table(aside / f"metadata{suffix}", name), files.keys())
+            for file, content in files.items():
+                _write(aside / places.get(file, file), content)
     return folder
+
+
+def _places(table: Table, files: Collection[str]) -> dict[str, str]:
+    """Where the table has files that came without their folder; not those of two folders.
+
+    What leads out of the folder, as a link to the web does, is no place.
+    """
+    cells = (cell for record in table.records for cell in record.values.values())
+    paths = {cell.replace("\\", "/") for cell in cells if isinstance(cell, str)}
+    found: dict[str, list[str]] = {}
+    for path in paths:
+        bare = PurePosixPath(path).name
+        if bare in files and bare not in paths:
+            with suppress(ConfigError):
+                found.setdefault(bare, []).append(check_name(path, "the table"))
+    return {bare: named[0] for bare, named in found.items() if len(named) == 1}
 
 
 def _check_sizes(name: str, table: bytes, files: Mapping[str, bytes]) -> None:

@@ -3,7 +3,9 @@
 from typing import get_args
 
 import pytest
+from rouge_score.tokenizers import DefaultTokenizer
 
+from engine import metrics
 from engine.config import Metric as MetricKey
 from engine.federation.questions import topics
 from engine.federation.words import HOUSE, site_words
@@ -65,6 +67,13 @@ def test_word_overlap_by_hand():
     assert score("token_f1", "red red", "red") == pytest.approx(2 / 3), "counted once"
     assert score("token_f1", "car red", "blue", "the red car") == 1, "order and articles are free"
     assert score("token_f1", "", "red") == score("token_f1", "blue", "red") == 0
+
+
+def test_rouge_l_knows_words_of_any_script_and_ascii_as_the_library_does():
+    assert score("rouge_l", "кошка спит дома", "Кошка спит") == pytest.approx(0.8)
+    assert score("rouge_l", "größer", "grösser") == 0
+    text = "It's 10:30, snake_case -- and so_on"
+    assert metrics._Words().tokenize(text) == DefaultTokenizer(use_stemmer=False).tokenize(text)
 
 
 def test_rouge_l_by_hand():

@@ -151,6 +151,24 @@ def test_a_table_and_pictures_become_a_folder(home):
     assert len(list((home / "datasets").iterdir())) == 2
 
 
+def test_pictures_go_into_the_folder_that_the_table_names():
+    table = b"image,question,answer,url\n"
+    table += b"pictures/0.png,q,a,https://x.org/0.png\npictures\\1.png,q,b,\n2.png,q,c,e/2.png\n"
+    pictures = {f"{n}.png": picture(n) for n in range(3)}
+    folder = upload.from_table("t.csv", table, pictures)
+    assert sorted(str(p.relative_to(folder)) for p in folder.rglob("*.png")) == [
+        "2.png", "pictures/0.png", "pictures/1.png",
+    ]  # fmt: skip
+    assert len(collect(f"folder:{folder}", Data()).rows) == 3
+
+
+def test_a_bare_name_that_stands_for_two_pictures_stays_bare():
+    table = b"image,question,answer\na/0.png,q,a\nb/0.png,q,b\n1.png,q,c\n"
+    folder = upload.from_table("t.csv", table, {"0.png": picture(0), "1.png": picture(1)})
+    found = collect(f"folder:{folder}", Data())
+    assert len(found.rows) == 1 and found.problems[0].count == 2
+
+
 @pytest.mark.parametrize(
     ("name", "pictures", "words"),
     [
