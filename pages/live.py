@@ -9,10 +9,10 @@ from app.widgets import ASK, LIVE, choose_run, client_names, status_line
 from db import queries
 from db.tables import Evaluation, Round, Run, now
 from engine import launcher
-from engine.config import ExperimentConfig
+from engine.config import ConfigError, ExperimentConfig
 from engine.export import zipped
 from engine.metrics import metric_of
-from engine.sizes import adapter_size
+from engine.sizes import AdapterSize, adapter_size
 
 ACTIVE = ("queued", "running")
 
@@ -35,7 +35,16 @@ def times(run: Run) -> tuple[str, str]:
     return elapsed, f"about {duration(mean * (run.rounds - run.rounds_done))}"
 
 
-def show_figures(run: Run) -> None:
+def adapter_of(run: Run) -> AdapterSize | None:
+    """The size of the run's adapters; None, after a warning, where its model has gone."""
+    try:
+        return adapter_size(ExperimentConfig.model_validate(run.experiment.config))
+    except ConfigError as error:
+        st.warning(f"The clients of this run can be neither asked nor exported. {error}")
+        return None
+
+
+def show_figures(run: Run, adapter: AdapterSize | None) -> None:
     """Round x of N, times, accuracies, traffic."""
     found = queries.summary(run.id)
     elapsed, left = times(run)
@@ -48,16 +57,15 @@ def show_figures(run: Run) -> None:
     judged = f"Mean over clients. {metric.title}: {metric.explanation}"
     cells[3].metric("Own test set", percent(found.personal_accuracy), help=judged)
     cells[4].metric("Worst client", percent(found.worst_client_accuracy))
-    each = size(adapter_size(config).bytes_up(run.strategy))
-    cells[5].metric(
-        "Sent by clients",
-        size(found.bytes_up),
-        help=f"Counted in the messages. By the formula a client sends {each} per round.",
-    )
+    counted = "Counted in the messages."
+    if adapter:
+        each = size(adapter.bytes_up(run.strategy))
+        counted += f" By the formula a client sends {each} per round."
+    cells[5].metric("Sent by clients", size(found.bytes_up), help=counted)
     st.progress(run.rounds_done / run.rounds if run.rounds else float(run.status == "done"))
 
 
-def show_buttons(run: Run) -> None:
+def show_buttons(run: Run, usable: bool) -> None:
     """Stop or resume, whatever fits the run's state; then where to go, and the sibling runs."""
     with st.container(horizontal=True, vertical_alignment="center"):
         if run.status in ACTIVE and not run.stop_requested:
@@ -69,9 +77,9 @@ def show_buttons(run: Run) -> None:
         if run.status in ("stopped", "failed", "interrupted") and st.button("Resume", key="resume"):
             launcher.resume(run.id)
             st.rerun()
-        if run.rounds_done:
+        if run.rounds_done and usable:
             st.page_link(ASK, label="Ask its models →", query_params={"run": str(run.id)})
-        if run.status not in ACTIVE and run.rounds_done:
+        if run.status not in ACTIVE and run.rounds_done and usable:
             st.download_button(
                 "Export adapters",
                 lambda: zipped(run.id),
@@ -200,8 +208,9 @@ def follow(run_id: int) -> None:
     launcher.mark_interrupted()
     run = queries.run(run_id)
     status_line(run)
-    show_figures(run)
-    show_buttons(run)
+    adapter = adapter_of(run)
+    show_figures(run, adapter)
+    show_buttons(run, usable=adapter is not None)
     pairs = [(other, queries.evaluations(other.id)) for other in queries.runs_of(run.experiment_id)]
     own = next(rows for other, rows in pairs if other.id == run.id)
     rounds = queries.rounds(run.id)

@@ -12,6 +12,7 @@ from app.uploads import put_in_place
 from db import queries
 from engine.config import ConfigError, ExperimentConfig
 from engine.metrics import METRICS
+from engine.workbench import release
 from engine.worker import execute, registered
 from tests.pages.test_pages import open_page, text_of
 from tests.unit.checkpoints import save_checkpoint
@@ -310,6 +311,21 @@ def test_ask_says_when_data_have_gone(tmp_path):
     app = open_page("ask", run=str(untouched.run))
     [error] = app.error
     assert "there is no folder" in error.value and not app.exception
+
+
+def test_pages_say_when_a_model_has_gone(tmp_path):
+    model = save_checkpoint("smolvlm", tmp_path / "model")
+    values = {"model": str(model), "rounds": 1, "local_steps": 1, "strategies": ["fedit"]}
+    [fedit] = run(ExperimentConfig.parse({**values, "clients": 2, "samples_per_client": 8}))
+    assert fedit.status == "done"
+    model.rename(tmp_path / "elsewhere")
+    release()  # a page's own process has not loaded the model
+    app = open_page("live", run=str(fedit.run))
+    assert not app.exception and "is **done**" in text_of(app)
+    assert "neither asked nor exported. model: " in app.warning[0].value
+    app = open_page("ask", run=str(fedit.run))
+    [error] = app.error
+    assert error.value.startswith("model: ") and not app.exception
 
 
 def test_several_references_count_as_right():
