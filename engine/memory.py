@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.config import BUNDLED, WORLD, ConfigError, ExperimentConfig
-from engine.federation.collected import LONGEST_SIDE
 from engine.machine import room
+from engine.pictures import LONGEST_SIDE
 from engine.sizes import adapter_size
 from engine.vlm.checks import check_loadable
 from engine.vlm.families import family_of

@@ -22,10 +22,9 @@ from engine.federation.heterogeneity import camera_of, level_of
 from engine.federation.partition import kind_of, partition
 from engine.federation.words import passed_round
 from engine.metrics import normalised
-from engine.pictures import BadPicture, read_picture
+from engine.pictures import LONGEST_SIDE, BadPicture, read_picture
 from engine.randomness import rng
 
-LONGEST_SIDE = 768  # pixels of a picture; models see fewer, and all clients' have to fit in memory
 _CIRCLE = 12  # answers that may be passed round
 
 

@@ -13,11 +13,12 @@ from PIL import Image
 from engine.config import ConfigError, ExperimentConfig
 from engine.data import collection as data_module
 from engine.data.collection import Row
-from engine.federation.collected import LONGEST_SIDE, Collected, circle_of
+from engine.federation.collected import Collected, circle_of
 from engine.federation.distance import distances_without_pictures
 from engine.federation.federation import new_federation
 from engine.federation.settle import settled
 from engine.metrics import normalised
+from engine.pictures import LONGEST_SIDE
 from tests.unit.made_up import SITES, collection, config
 
 SIZES = ((40, 30), (30, 50), (64, 64))

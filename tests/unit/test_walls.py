@@ -44,6 +44,15 @@ def test_every_file_stays_on_its_side(path):
     assert not re.search(r"^import pickle|trust_remote_code=True|except Exception:\s*pass", text)
 
 
+def test_a_worker_for_the_world_imports_no_libraries_for_other_data():
+    code = (
+        "import sys; from engine.worker import warm_up; warm_up(); import engine.workbench;"
+        "assert not {'datasets', 'flwr_datasets', 'matplotlib', 'rouge_score'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("page", ["start", "setup", "live"])
 def test_pages_render_without_importing_torch(page, home):
     code = (
