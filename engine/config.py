@@ -150,7 +150,7 @@ class ExperimentConfig(_Strict):
     name: Annotated[str, Field(min_length=1, max_length=80, title="Name")] = "My experiment"
     model: str = Field(BUNDLED, min_length=1, max_length=500, title="Model")
     start: str = Field("", max_length=500, title="Adapter to start from")
-    dataset: str = Field(WORLD, pattern=r"^(world|(folder|hub):.+)$", title="Data")
+    dataset: str = Field(WORLD, title="Data")
     data: Data = Data()
     clients: int = Field(4, ge=1, le=1000, title="Clients")
     samples_per_client: int = Field(256, ge=8, le=4096, title="Training samples per client")
@@ -187,6 +187,14 @@ class ExperimentConfig(_Strict):
             if isinstance(given, dict):
                 return {**values, "heterogeneity": {"kind": "natural", **given}}
         return values
+
+    @field_validator("dataset", mode="after")
+    @classmethod
+    def _says_where(cls, value: str) -> str:
+        kind, _, place = value.partition(":")
+        if value != WORLD and not (kind in ("folder", "hub") and place.strip()):
+            raise ValueError(f"allowed: {WORLD}, folder:PATH or hub:OWNER/NAME")
+        return value
 
     @field_validator("strategies", "lora", mode="after")
     @classmethod

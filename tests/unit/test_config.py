@@ -32,6 +32,8 @@ def test_quickstart_is_what_it_promises():
         ("heterogeneity.kind=foo", "heterogeneity.kind", "'concept'"),
         ("heterogeneity.level=2", "heterogeneity.level", "1"),
         ("lora.rank=many", "lora.rank", "integer"),
+        ("dataset=zip:/x", "dataset", "allowed: world, folder:PATH or hub:OWNER/NAME"),
+        ("dataset=folder:", "dataset", "folder:PATH"),
         ("strategies=fedit,foo", "strategies", "'plora'"),
         ("strategies=", "strategies", "1 item"),
         ("strategies=fedit,fedit", "strategies", "twice"),
