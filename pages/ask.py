@@ -96,7 +96,7 @@ def show_answer(answer: VariantAnswer, references: tuple[str, ...] | None, metri
     css_dash = {"dot": "dotted", "dash": "dashed"}.get(style.dash, "solid")
     text = answer.text or "(no answer)"
     letters = "1.4rem" if len(text) <= LONG_ANSWER else "1rem"
-    with st.container(border=True, key=f"answer_{answer.variant}"):
+    with st.container(border=True, height="stretch", key=f"answer_{answer.variant}"):
         st.html(
             f'<div style="border-top:4px {css_dash} {style.colour};padding-top:.5rem">'
             f"<b>{style.label.partition(' (')[0]}</b></div>"
