@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.lora import LoraLayer
 from torch import nn
 from torch.nn import functional as F
 
@@ -37,6 +38,11 @@ def attach_lora(
             parameter.data = parameter.data.float()
             found[name.removesuffix(_SUFFIX)] = parameter
     return pattern, found
+
+
+def lora_layers(model: nn.Module) -> dict[str, LoraLayer]:
+    """The layers that carry an adapter, by name."""
+    return {name: found for name, found in model.named_modules() if isinstance(found, LoraLayer)}
 
 
 def layer_pattern(model: nn.Module, lora: Lora, family: Family) -> str:

@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from peft.tuners.lora import LoraLayer
 from torch import nn
 from transformers.processing_utils import ProcessorMixin
 
@@ -20,7 +19,7 @@ from engine.vlm.checkpointing import checkpoint_layers
 from engine.vlm.encoded import IGNORED, Encoded, padded
 from engine.vlm.factors import OFFSET, factor_of
 from engine.vlm.families import clean, family_of
-from engine.vlm.lora import attach_lora
+from engine.vlm.lora import attach_lora, lora_layers
 from engine.vlm.prompts import Prompter
 from engine.vlm.vision_cache import Pixels, VisionCache
 
@@ -227,7 +226,7 @@ class Vlm:
     @contextmanager
     def weighted(self, weight: float) -> Iterator[None]:
         """Inside, what the adapter adds to the model counts ``weight`` times."""
-        layers = [m for m in self.model.modules() if isinstance(m, LoraLayer)]
+        layers = lora_layers(self.model).values()
         before = [dict(layer.scaling) for layer in layers]
         for layer in layers:
             layer.scale_layer(weight)

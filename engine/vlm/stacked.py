@@ -14,11 +14,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
-from peft.tuners.lora import Linear as LoraLinear
 from torch import nn
 from torch.nn import functional as F
 
 from engine.vlm.factors import A, B, factor_of
+from engine.vlm.lora import lora_layers
 
 if TYPE_CHECKING:
     from engine.vlm.model import Vlm
@@ -107,7 +107,7 @@ def can_stack(vlm: Vlm) -> bool:
     """
     if not vlm.light or vlm.tunes_vision:
         return False
-    layers = _layers(vlm)
+    layers = lora_layers(vlm.model)
     bases = [layer.base_layer for layer in layers.values()]
     plain = all(isinstance(b, nn.Linear) and b.weight.dtype == torch.float32 for b in bases)
     return plain and 2 * len(layers) == len(vlm.factors)
@@ -117,7 +117,7 @@ def can_stack(vlm: Vlm) -> bool:
 def active(vlm: Vlm, stacked: Stacked) -> Iterator[None]:
     """Inside, the rows of the model belong to the adapters in equal consecutive shares."""
     factors = stacked.factors()
-    layers = _layers(vlm)
+    layers = lora_layers(vlm.model)
     for name, layer in layers.items():
         layer.forward = partial(
             _forward,
@@ -133,11 +133,6 @@ def active(vlm: Vlm, stacked: Stacked) -> Iterator[None]:
             del layer.forward  # the class's own shows again
 
 
-def _layers(vlm: Vlm) -> dict[str, LoraLinear]:
-    named = vlm.model.named_modules()
-    return {name: module for name, module in named if isinstance(module, LoraLinear)}
-
-
 def rank_of(adapter: Factors) -> int:
     """The rank of an adapter."""
     return next(len(value) for name, value in adapter.items() if factor_of(name) == A)
@@ -145,7 +140,7 @@ def rank_of(adapter: Factors) -> int:
 
 def _scales(vlm: Vlm, ranks: Sequence[int], weights: Sequence[float]) -> torch.Tensor:
     """Weight · α / rank of every adapter, (n, 1, 1)."""
-    alpha = next(iter(_layers(vlm).values())).lora_alpha["default"]
+    alpha = next(iter(lora_layers(vlm.model).values())).lora_alpha["default"]
     scales = [weight * alpha / rank for rank, weight in zip(ranks, weights, strict=True)]
     return torch.tensor(scales, device=vlm.device).view(-1, 1, 1)
 
