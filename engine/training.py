@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from engine.vlm.encoded import IGNORED, Encoded, concatenate
 from engine.vlm.model import Vlm
-from engine.vlm.stacked import Factors, Stacked, active
+from engine.vlm.stacked import Factors, Stacked, active, stack
 
 
 @dataclass(frozen=True)
@@ -115,12 +115,15 @@ def _train_cohort(
 ) -> list[tuple[Factors, float]]:
     weights = [job.weight for job in jobs]
     stacked = Stacked(vlm, [job.factors for job in jobs], names, weights)
-    optimiser = torch.optim.AdamW([stacked.trained], lr=learning_rate, weight_decay=0.0, fused=True)
+    optimiser = torch.optim.AdamW(
+        stacked.trained.values(), lr=learning_rate, weight_decay=0.0, fused=True
+    )
     pool = concatenate([job.samples for job in jobs])
     plan = _Plan(jobs, batch_size)
     losses = torch.zeros(len(jobs), device=vlm.device)
-    pulls = torch.tensor([job.pull for job in jobs], device=vlm.device).unsqueeze(1)
-    anchors = stacked.flat([job.anchor or job.factors for job in jobs]) if pulls.any() else None
+    pulls = torch.tensor([job.pull for job in jobs], device=vlm.device).view(-1, 1, 1)
+    pulled = stacked.trained if pulls.any() else ()
+    anchors = stack([job.anchor or job.factors for job in jobs], pulled, vlm.device)
     results: dict[int, Factors] = {}
     with vlm.threads_for(len(jobs) * plan.width), vlm.shifted(jobs[0].factors):
         for step in range(jobs[0].steps):
@@ -133,9 +136,9 @@ def _train_cohort(
             with active(vlm, stacked):
                 loss = _losses(vlm, batch, counted.to(vlm.device))
                 loss.sum().backward()
-            if anchors is not None:
-                strayed = stacked.trained.detach() - anchors[:at_work]
-                stacked.trained.grad.add_(pulls[:at_work] * strayed)
+            for name, anchor in anchors.items():
+                factor = stacked.trained[name]
+                factor.grad.add_(pulls[:at_work] * (factor.detach() - anchor[:at_work]))
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
             losses[:at_work] += loss.detach()
@@ -181,11 +184,12 @@ def _losses(vlm: Vlm, batch: Encoded, counted: torch.Tensor) -> torch.Tensor:
 
 def _keep_first(n: int, stacked: Stacked, optimiser: torch.optim.Optimizer) -> None:
     """Go on with the first n adapters and their optimiser state; the others are done."""
-    state = optimiser.state.pop(stacked.trained)
+    states = [optimiser.state.pop(factor) for factor in stacked.trained.values()]
     stacked.keep_first(n)
-    optimiser.param_groups[0]["params"] = [stacked.trained]
-    cut = {key: state[key][:n].clone() for key in ("exp_avg", "exp_avg_sq")}
-    optimiser.state[stacked.trained] = state | cut
+    optimiser.param_groups[0]["params"] = list(stacked.trained.values())
+    for factor, state in zip(stacked.trained.values(), states, strict=True):
+        cut = {key: state[key][:n].clone() for key in ("exp_avg", "exp_avg_sq")}
+        optimiser.state[factor] = state | cut
 
 
 def batches(

@@ -53,8 +53,6 @@ class Vlm:
         self.family = family_of(model.config.model_type)
         self.light = model.num_parameters() < LIGHT
         self.small = device == "cpu" and self.light
-        if self.small:  # over some 20 tokens plain products are twice as fast as SDPA's kernel
-            self.model.set_attn_implementation("eager")
         self.tunes_vision = lora.vision
         self.layers, self.factors = attach_lora(self.model, lora, self.family)
         self.causal = not model.config.is_encoder_decoder

@@ -8,7 +8,7 @@ adapter's rows to another's factors the result is that of training one after ano
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 
 from engine.vlm.factors import A, B, factor_of
 from engine.vlm.lora import lora_layers
@@ -29,9 +30,9 @@ Factors = dict[str, torch.Tensor]
 class Stacked:
     """The factors of ``n`` adapters; A as (n, rank, d_in), B transposed as (n, rank, d_out).
 
-    Adapters of smaller rank are padded with zeros, which training leaves at zero. ``trained`` is
-    one flat tensor (n, numbers of the trained factors), so that an optimiser has one parameter;
-    ``weights`` say how much of each adapter counts, all of it by default.
+    Adapters of smaller rank are padded with zeros, which training leaves at zero. ``trained`` are
+    the factors by name that get gradients; ``weights`` say how much of each adapter counts, all of
+    it by default.
     """
 
     def __init__(
@@ -42,61 +43,47 @@ class Stacked:
         weights: Sequence[float] = (),
     ) -> None:
         self.ranks = [rank_of(adapter) for adapter in adapters]
-        self.names = {True: [], False: []}
-        self.shapes: dict[str, tuple[int, int]] = {}
-        for name in vlm.factors:
-            d = adapters[0][name].shape[1 if factor_of(name) == A else 0]
-            self.shapes[name] = (max(self.ranks), d)
-            self.names[name in trained].append(name)
-        self.device = vlm.device
-        self.trained = self.flat(adapters).requires_grad_(bool(trained))
-        self._fixed = self.flat(adapters, trained=False)
+        every = stack(adapters, vlm.factors, vlm.device)
+        self.trained = {name: every.pop(name).requires_grad_(True) for name in trained}
+        self._fixed = every
         self.scales = _scales(vlm, self.ranks, weights or [1.0] * len(adapters))
 
     def __len__(self) -> int:
-        return len(self.trained)
+        return len(self.scales)
 
     def factors(self) -> Factors:
-        """All factors as views (n, rank, d) of the flat tensors; gradients reach ``trained``."""
-        return self._views(self.trained, True) | self._views(self._fixed, False)
+        """All factors, those that are trained and those that stay."""
+        return self.trained | self._fixed
 
     def adapter(self, number: int) -> Factors:
         """One adapter's trained factors, in PEFT's shapes and its own rank, on the CPU."""
         rank = self.ranks[number]
         found = {}
-        for name, stacked in self._views(self.trained.detach(), True).items():
-            own = stacked[number, :rank].cpu()
+        for name, stacked in self.trained.items():
+            own = stacked.detach()[number, :rank].cpu()
             found[name] = (own if factor_of(name) == A else own.T).clone(
                 memory_format=torch.contiguous_format
             )
         return found
 
-    def flat(self, adapters: Sequence[Factors], *, trained: bool = True) -> torch.Tensor:
-        """The trained (or the other) factors of adapters of these shapes, a flat row for each."""
-        names = self.names[trained]
-        return torch.stack([self._flat(adapter, names) for adapter in adapters]).to(self.device)
-
     def keep_first(self, n: int) -> None:
-        """Drop all adapters after the first n; ``trained`` is a new tensor then."""
-        self.trained = self.trained.detach()[:n].clone().requires_grad_(True)
-        self._fixed, self.scales = self._fixed[:n], self.scales[:n]
-
-    def _flat(self, adapter: Factors, names: Sequence[str]) -> torch.Tensor:
-        parts = [torch.empty(0)]
-        for name in names:
-            value = adapter[name] if factor_of(name) == A else adapter[name].T
-            parts.append(F.pad(value, (0, 0, 0, self.shapes[name][0] - len(value))).flatten())
-        return torch.cat(parts)
-
-    def _views(self, flat: torch.Tensor, trained: bool) -> Factors:
-        names = self.names[trained]
-        sizes = [self.shapes[name][0] * self.shapes[name][1] for name in names]
-        # One split has one backward step; slices would each make a gradient of full size.
-        parts = flat.split(sizes, dim=1) if names else ()
-        return {
-            name: part.unflatten(1, self.shapes[name])
-            for name, part in zip(names, parts, strict=True)
+        """Drop all adapters after the first n; the tensors of ``trained`` are new ones then."""
+        self.trained = {
+            name: value.detach()[:n].clone().requires_grad_(True)
+            for name, value in self.trained.items()
         }
+        self._fixed = {name: value[:n] for name, value in self._fixed.items()}
+        self.scales = self.scales[:n]
+
+
+def stack(adapters: Sequence[Factors], names: Iterable[str], device: str) -> Factors:
+    """Factors of some names side by side, in the shapes that ``Stacked`` has."""
+    found = {}
+    for name in names:
+        values = [adapter[name] for adapter in adapters]
+        rows = values if factor_of(name) == A else [value.T for value in values]
+        found[name] = pad_sequence(rows, batch_first=True).to(device)
+    return found
 
 
 def can_stack(vlm: Vlm) -> bool:
