@@ -195,7 +195,7 @@ def _adapters(vlm: Vlm, adapters: Sequence[Factors]) -> Iterator[None]:
     """Inside, the rows of the model belong to these adapters in equal shares."""
     with vlm.shifted(adapters[0]):
         if len(adapters) > 1 or rank_of(adapters[0]) != rank_of(vlm.factors):
-            with active(vlm, Stacked(vlm, adapters)):
+            with active(Stacked(vlm, adapters)):
                 yield
         else:
             vlm.load_factors(adapters[0])

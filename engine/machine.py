@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from pathlib import Path
 
 import psutil
 
 _CGROUP = Path("/sys/fs/cgroup")
+_TRIM, _MAPPED = -1, -3  # parameters of glibc's mallopt: M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
 
 
 def cores() -> int:
@@ -21,6 +24,18 @@ def pin(core: int) -> None:
     """Keep this process to one of its cores, where the system can: its number from 0."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[core]})
+
+
+def keep_freed_memory() -> None:
+    """From now on hold up to 512 MiB of what this process frees, where the C library can.
+
+    A training step takes and frees the same tensors as the one before. Given back in between, their
+    pages are cleared anew in every step, which is a tenth of the time of a small one.
+    """
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if hasattr(libc, "mallopt"):  # in glibc
+        libc.mallopt(_TRIM, 512 * 2**20)
+        libc.mallopt(_MAPPED, 32 * 2**20)  # bytes; larger tensors still go back at once
 
 
 def room(device: str, *, of_all: bool = False) -> int:

@@ -133,7 +133,7 @@ def _train_cohort(
                 _keep_first(at_work, stacked, optimiser)
             rows, counted = plan.rows(step, at_work)
             batch = pool.take(rows.flatten())
-            with active(vlm, stacked):
+            with active(stacked):
                 loss = _losses(vlm, batch, counted.to(vlm.device))
                 loss.sum().backward()
             for name, anchor in anchors.items():

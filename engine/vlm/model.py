@@ -13,7 +13,7 @@ from torch import nn
 from transformers.processing_utils import ProcessorMixin
 
 from engine.config import Lora
-from engine.machine import cores
+from engine.machine import cores, keep_freed_memory
 from engine.memory import LIGHT, Passes
 from engine.vlm.checkpointing import checkpoint_layers
 from engine.vlm.encoded import IGNORED, Encoded, padded
@@ -53,6 +53,8 @@ class Vlm:
         self.family = family_of(model.config.model_type)
         self.light = model.num_parameters() < LIGHT
         self.small = device == "cpu" and self.light
+        if self.small:
+            keep_freed_memory()
         self.tunes_vision = lora.vision
         self.layers, self.factors = attach_lora(self.model, lora, self.family)
         self.causal = not model.config.is_encoder_decoder

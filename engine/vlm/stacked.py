@@ -46,7 +46,11 @@ class Stacked:
         every = stack(adapters, vlm.factors, vlm.device)
         self.trained = {name: every.pop(name).requires_grad_(True) for name in trained}
         self._fixed = every
-        self.scales = _scales(vlm, self.ranks, weights or [1.0] * len(adapters))
+        self.layers = lora_layers(vlm.model)
+        alpha = next(iter(self.layers.values())).lora_alpha["default"]
+        shares = weights or [1.0] * len(adapters)
+        scales = [share * alpha / rank for share, rank in zip(shares, self.ranks, strict=True)]
+        self.scales = torch.tensor(scales, device=vlm.device).view(-1, 1, 1)
 
     def __len__(self) -> int:
         return len(self.scales)
@@ -101,11 +105,10 @@ def can_stack(vlm: Vlm) -> bool:
 
 
 @contextmanager
-def active(vlm: Vlm, stacked: Stacked) -> Iterator[None]:
+def active(stacked: Stacked) -> Iterator[None]:
     """Inside, the rows of the model belong to the adapters in equal consecutive shares."""
     factors = stacked.factors()
-    layers = lora_layers(vlm.model)
-    for name, layer in layers.items():
+    for name, layer in stacked.layers.items():
         layer.forward = partial(
             _forward,
             layer.base_layer,
@@ -116,20 +119,13 @@ def active(vlm: Vlm, stacked: Stacked) -> Iterator[None]:
     try:
         yield
     finally:
-        for layer in layers.values():
+        for layer in stacked.layers.values():
             del layer.forward  # the class's own shows again
 
 
 def rank_of(adapter: Factors) -> int:
     """The rank of an adapter."""
     return next(len(value) for name, value in adapter.items() if factor_of(name) == A)
-
-
-def _scales(vlm: Vlm, ranks: Sequence[int], weights: Sequence[float]) -> torch.Tensor:
-    """Weight · α / rank of every adapter, (n, 1, 1)."""
-    alpha = next(iter(lora_layers(vlm.model).values())).lora_alpha["default"]
-    scales = [weight * alpha / rank for rank, weight in zip(ranks, weights, strict=True)]
-    return torch.tensor(scales, device=vlm.device).view(-1, 1, 1)
 
 
 def _forward(
