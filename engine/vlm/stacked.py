@@ -32,7 +32,7 @@ class Stacked:
 
     Adapters of smaller rank are padded with zeros, which training leaves at zero. ``trained`` are
     the factors by name that get gradients; ``weights`` say how much of each adapter counts, all of
-    it by default.
+    it by default; ``scales`` (n, 1, 1) are weight · α / rank, ``layers`` those that carry factors.
     """
 
     def __init__(
