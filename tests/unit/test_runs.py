@@ -1,7 +1,5 @@
 """What a run must do, on tiny real ones."""
 
-from datetime import timedelta
-
 import numpy as np
 import pytest
 import torch
@@ -16,8 +14,6 @@ from engine.flower import server_app as server_module
 from engine.flower.run_config import RunConfig
 from engine.flower.site import Site
 from engine.paths import run_folder
-from engine.preparing import Preparing
-from engine.ready import ready
 from engine.strategies import STRATEGIES
 from engine.workbench import workbench
 from engine.worker import execute, registered
@@ -274,40 +270,3 @@ def test_a_thousand_clients_are_met_but_only_a_few_looked_at(tiny):
     assert len(set(tested)) == config.clients_tested == 64
     assert tested != list(range(64))
     assert STRATEGIES["fedit"](changed(tiny), {0: 0, 1: 1}).tested() == [0, 1]
-
-
-def test_the_worker_makes_ready_what_the_form_shows(tiny, monkeypatch):
-    preparing = Preparing()
-    assert preparing.step() is False, "nobody has asked"
-    monkeypatch.setattr("engine.preparing._SETTLED", timedelta(hours=1))
-    launcher.prepare(tiny)
-    assert preparing.step() is False, "the form still moves"
-    monkeypatch.setattr("engine.preparing._SETTLED", timedelta(0))
-    assert queries.preparation().ready_at is None
-    while preparing.step():
-        pass
-    assert queries.preparation().ready_at
-
-    def fail(*_):
-        raise AssertionError("made after the press of Run")
-
-    bench = workbench(ready(tiny))
-    assert set(bench.base_marks) == {0, 1}
-    monkeypatch.setattr(bench.federation, "paint", fail)
-    monkeypatch.setattr(bench.vlm, "encode", fail)
-    [summary] = run(changed(tiny, strategies=["fedit"]))
-    assert summary.status == "done"
-
-
-def test_a_fault_while_preparing_is_logged_and_the_worker_goes_on(tiny, monkeypatch, caplog):
-    def fail(config):
-        raise MemoryError("no room")
-
-    monkeypatch.setattr("engine.preparing._SETTLED", timedelta(0))
-    monkeypatch.setattr("engine.workbench.workbench", fail)
-    launcher.prepare(tiny)
-    preparing = Preparing()
-    assert preparing.step() is False and "no room" in caplog.text
-    assert preparing.step() is False
-    records.ask_to_prepare({"clients": "of an older version"})
-    assert preparing.step() is False and "ValidationError" in caplog.text
