@@ -7,8 +7,10 @@ averages are written out in place.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
+from engine.bench.agreement import Losses
 from engine.config import ExperimentConfig
 from engine.randomness import rng
 from engine.training import batches
@@ -16,20 +18,18 @@ from engine.vlm.encoded import IGNORED, Encoded, concatenate
 from engine.vlm.stacked import Factors
 from engine.workbench import Workbench
 
-Losses = list[dict[int, float]]  # by round and client
-
 
 def run(config: ExperimentConfig, bench: Workbench, shared: str) -> Losses:
     """One strategy; ``shared`` is in the names of the factors that are averaged."""
     clients = range(config.clients)
-    train = [bench.sets.get(k, "train") for k in clients]
+    data = [bench.sets.get(k, "train") for k in clients]
     pooled = bench.sets.pooled()
     tests = [concatenate([bench.sets.get(k, "test"), pooled]) for k in clients]
     start = bench.initial
     everyone = {name: value for name, value in start.items() if shared in name}
     own: list[Factors] = [start for _ in clients]
     personal = len(everyone) < len(start)
-    weights = torch.tensor([float(len(data)) for data in train])
+    weights = torch.tensor([float(len(one)) for one in data])
     losses: Losses = []
     for k in clients:
         _test(bench, start, tests[k])
@@ -39,7 +39,7 @@ def run(config: ExperimentConfig, bench: Workbench, shared: str) -> Losses:
         for k in clients:
             order = rng(config.seed, "batches", round_, k)
             bench.vlm.load_factors({**own[k], **everyone})
-            losses[-1][k] = _train(bench, train[k], config, order)
+            losses[-1][k] = train(bench, data[k], config, order)
             trained = bench.vlm.read_factors(list(start))
             sent.append({name: trained[name] for name in everyone})
             own[k] = {name: trained[name] for name in start if name not in everyone}
@@ -59,16 +59,17 @@ def run(config: ExperimentConfig, bench: Workbench, shared: str) -> Losses:
     return losses
 
 
-def _train(
-    bench: Workbench, data: Encoded, config: ExperimentConfig, order: torch.Generator
+def train(
+    bench: Workbench, data: Encoded, config: ExperimentConfig, order: np.random.Generator
 ) -> float:
+    """Train the model's factors where they stand; returns the mean loss over the steps."""
     factors = list(bench.vlm.factors.values())
     for factor in factors:
         factor.requires_grad_(True)
     optimiser = torch.optim.AdamW(factors, lr=config.learning_rate, weight_decay=0.0)
     total = 0.0
     for rows in batches(len(data), config.local_steps, config.batch_size, order):
-        batch = data.take(rows)
+        batch = data.take(rows).to(bench.vlm.device)
         with bench.vlm.vision.showing(batch):
             loss = bench.vlm.model(**bench.vlm.inputs(batch), labels=batch.labels).loss
         loss.backward()
@@ -81,6 +82,7 @@ def _train(
 @torch.inference_mode()
 def _test(bench: Workbench, factors: Factors, data: Encoded) -> float:
     bench.vlm.load_factors(factors)
+    data = data.to(bench.vlm.device)
     with bench.vlm.vision.showing(data):
         logits = bench.vlm.model(**bench.vlm.inputs(data), labels=data.labels).logits
     return ((logits.argmax(-1) == data.labels) | (data.labels == IGNORED)).all(-1).float().mean()
@@ -89,6 +91,7 @@ def _test(bench: Workbench, factors: Factors, data: Encoded) -> float:
 @torch.inference_mode()
 def _answer(bench: Workbench, factors: Factors, data: Encoded) -> torch.Tensor:
     bench.vlm.load_factors(factors)
+    data = data.to(bench.vlm.device)
     inputs = bench.vlm.inputs(data)
     with bench.vlm.vision.showing(data):
         return bench.vlm.model.generate(**inputs, max_new_tokens=12, do_sample=False)

@@ -14,7 +14,13 @@ from pathlib import Path
 
 from db import queries
 from engine import launcher
-from engine.paths import ROOT
+from engine.config import ExperimentConfig
+from engine.flower import client_app
+from engine.flower.local_grid import LocalGrid
+from engine.flower.run_config import RunConfig
+from engine.flower.runtimes import execute
+from engine.paths import ROOT, run_folder
+from engine.workbench import Workbench
 
 
 def output(command: list[str]) -> dict:
@@ -57,3 +63,17 @@ def wait(condition: Callable[[], object], seconds: float = 120) -> None:
         if time.monotonic() > end:
             raise TimeoutError(f"nothing happened within {seconds} s")
         time.sleep(0.02)
+
+
+def run_here(config: ExperimentConfig, bench: Workbench, *, together: bool) -> dict[str, int]:
+    """All strategies in this process, without the worker; run ids by strategy."""
+    bench.base_marks.clear()
+    bench.base_answers.clear()
+    _, runs = launcher.create(config, worker_id=0)
+    for key, run_id in zip(config.strategies, runs, strict=True):
+        folder = run_folder(run_id)
+        folder.mkdir(parents=True)
+        run = RunConfig(run_id, key, config.model_dump_json(), folder)
+        alone = LocalGrid(client_app.app, config.clients, run.to_flower())
+        execute(run, None if together else alone)
+    return dict(zip(config.strategies, runs, strict=True))

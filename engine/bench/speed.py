@@ -13,25 +13,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
+import torch
+
 from db import queries
 from engine import launcher
-from engine.bench import floor
-from engine.bench.harness import output, temporary_home, wait, worker_ended
+from engine.bench import floor, full_size
+from engine.bench.agreement import close, losses_of
+from engine.bench.harness import output, run_here, temporary_home, wait, worker_ended
 from engine.bench.setting import write_setting
 from engine.bench.shares import shares
 from engine.config import ExperimentConfig, preset
-from engine.flower import client_app
-from engine.flower.local_grid import LocalGrid
-from engine.flower.run_config import RunConfig
-from engine.flower.runtimes import execute
-from engine.paths import ROOT, run_folder
+from engine.paths import ROOT
 from engine.randomness import rng
 from engine.training import Job, train, train_together
 from engine.workbench import Workbench, forget, workbench
 
 REPEATS = 3
-# Of each client's loss in the first round, at first and later: training magnifies rounding.
-FIRST_ROUNDS, FIRST_TOLERANCE, LATER_TOLERANCE = 2, 0.01, 0.05
 FUSED_CLIENTS = (8, 32)
 MANY_CLIENTS = (100, 1000)
 _FUSED = {"samples_per_client": 64, "batch_size": 8}
@@ -60,6 +57,7 @@ class Measured:
     many: dict[int, dict[str, float]] = field(default_factory=dict)
     before: dict[str, float] = field(default_factory=dict)
     after: dict[str, float] = field(default_factory=dict)
+    full_size: full_size.FullSize | None = None
 
     def time(self, name: str) -> float:
         """The median of what was noted under a name."""
@@ -73,6 +71,8 @@ class Measured:
             found.append(f"{clients} clients: {figures}")
         for name, parts in (("before", self.before), ("after", self.after)):
             found += [f"{name}: {part} {value:.3g}" for part, value in parts.items()]
+        if self.full_size:
+            found += [f"full size: {name} {value}" for name, value in vars(self.full_size).items()]
         return found
 
     def note(self, name: str, seconds: float) -> None:
@@ -80,10 +80,11 @@ class Measured:
         self.seconds.setdefault(name, []).append(seconds)
 
 
-def measure(parts: Sequence[str], repeats: int = REPEATS) -> Measured:
-    """Run some of PARTS."""
+def measure(parts: Sequence[str] = (), repeats: int = REPEATS) -> Measured:
+    """Run some of PARTS, or all of them, the model of full size only where there is a GPU."""
     measured = Measured()
-    for part in parts:
+    has_gpu = torch.cuda.is_available()
+    for part in parts or [part for part in PARTS if has_gpu or part != "full-size"]:
         PARTS[part](measured, repeats)
     return measured
 
@@ -105,11 +106,11 @@ def quickstart(measured: Measured, repeats: int) -> None:
                 command = [sys.executable, "-m", "engine", "run", "--preset", "quickstart"]
                 done = output([*command, "--json"])
                 measured.note("quickstart", done["wall"])
-                ours = {run["strategy"]: _losses(run["run"]) for run in done["runs"]}
+                ours = {run["strategy"]: losses_of(run["run"]) for run in done["runs"]}
             found.append((reference["losses"], ours))
     report = measured.report
     report.quickstart_s = measured.time("quickstart")
-    agree = all(_close(theirs[key], ours[key]) for theirs, ours in found for key in ours)
+    agree = all(close(theirs[key], ours[key]) for theirs, ours in found for key in ours)
     report.losses_agree = agree and report.losses_agree is not False
     if agree:
         report.reference_over_ours = measured.time("reference") / report.quickstart_s
@@ -130,9 +131,9 @@ def bare(measured: Measured, repeats: int) -> None:
             }
             measured.note("floor", time.perf_counter() - start)
             start = time.perf_counter()
-            runs = _run_here(config, bench, together=False)
+            runs = run_here(config, bench, together=False)
             measured.note("sequential", time.perf_counter() - start)
-            agree &= all(_close(lowest[key], _losses(run)) for key, run in runs.items())
+            agree &= all(close(lowest[key], losses_of(run)) for key, run in runs.items())
     report = measured.report
     report.losses_agree = agree and report.losses_agree is not False
     if agree:
@@ -156,7 +157,7 @@ def fused(measured: Measured, repeats: int) -> None:
                 between = time.perf_counter()
                 together = train_together(bench.vlm, _jobs(bench), names, **how)
                 end = time.perf_counter()
-                if not _close([dict(enumerate(apart))], [dict(enumerate(x[1] for x in together))]):
+                if not close([dict(enumerate(apart))], [dict(enumerate(x[1] for x in together))]):
                     measured.report.losses_agree = False
                     return
                 if repeat:
@@ -209,8 +210,15 @@ def profile(measured: Measured, _: int) -> None:
         with temporary_home():
             forget()
             with shares() as found:
-                _run_here(config, workbench(config), together=together)
+                run_here(config, workbench(config), together=together)
         (measured.after if together else measured.before).update(found)
+
+
+def large(measured: Measured, repeats: int) -> None:
+    """The lab against the bare loop with a model of Florence-2-base's real size."""
+    measured.full_size = full_size.measure(repeats)
+    agree = measured.full_size.ours_over_floor is not None
+    measured.report.losses_agree = agree and measured.report.losses_agree is not False
 
 
 PARTS: dict[str, Callable[[Measured, int], None]] = {
@@ -220,6 +228,7 @@ PARTS: dict[str, Callable[[Measured, int], None]] = {
     "start": start,
     "many": many,
     "profile": profile,
+    "full-size": large,
 }
 
 
@@ -233,34 +242,3 @@ def _jobs(bench: Workbench) -> list[Job]:
         Job(initial, bench.sets.get(k, "train"), _FUSED_STEPS, rng(seed, "fused", k))
         for k in range(bench.config.clients)
     ]
-
-
-def _run_here(config: ExperimentConfig, bench: Workbench, *, together: bool) -> dict[str, int]:
-    """All strategies in this process, without the worker; run ids by strategy."""
-    bench.base_marks.clear()
-    bench.base_answers.clear()
-    _, runs = launcher.create(config, worker_id=0)
-    for key, run_id in zip(config.strategies, runs, strict=True):
-        folder = run_folder(run_id)
-        folder.mkdir(parents=True)
-        run = RunConfig(run_id, key, config.model_dump_json(), folder)
-        alone = LocalGrid(client_app.app, config.clients, run.to_flower())
-        execute(run, None if together else alone)
-    return dict(zip(config.strategies, runs, strict=True))
-
-
-def _losses(run_id: int) -> floor.Losses:
-    """Training losses by round and client, from the database."""
-    rows = queries.client_rounds(run_id)
-    rounds = max(row.round for row in rows)
-    return [{r.client: r.loss for r in rows if r.round == n} for n in range(1, rounds + 1)]
-
-
-def _close(one: floor.Losses, other: floor.Losses) -> bool:
-    """Whether two ways reach the same losses for every client and round, up to rounding."""
-    left, right = ([{int(k): v for k, v in row.items()} for row in way] for way in (one, other))
-    return all(
-        abs(a[k] - b[k]) <= (FIRST_TOLERANCE if n < FIRST_ROUNDS else LATER_TOLERANCE) * left[0][k]
-        for n, (a, b) in enumerate(zip(left, right, strict=True))
-        for k in a
-    )

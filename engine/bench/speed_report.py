@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import platform
 
-from engine.bench.speed import (
-    FIRST_ROUNDS,
-    FIRST_TOLERANCE,
-    LATER_TOLERANCE,
-    REPEATS,
-    Measured,
-)
+import torch
+
+from engine.bench.agreement import FIRST_ROUNDS, FIRST_TOLERANCE, LATER_TOLERANCE
+from engine.bench.full_size import FullSize
+from engine.bench.speed import REPEATS, Measured
 from engine.machine import cores
 from engine.paths import ROOT
 
@@ -29,7 +27,7 @@ def _lines(measured: Measured) -> list[str]:
         "# Speed",
         "",
         f"Written by `python -m engine bench speed --report` on {cores()} "
-        f"{platform.machine()} cores, no GPU, Python {platform.python_version()}. Medians of "
+        f"{platform.machine()} cores, {_gpu()}, Python {platform.python_version()}. Medians of "
         f"{REPEATS} repeats, side by side in one run. All ways reach the same training losses: "
         f"{'yes' if report.losses_agree else 'NO'}. (For every client and round, within "
         f"{FIRST_TOLERANCE:.0%} of its loss in the first round over {FIRST_ROUNDS} rounds, then "
@@ -88,6 +86,36 @@ def _lines(measured: Measured) -> list[str]:
         "| | before | after |",
         "|---|---|---|",
         *_shares(measured),
+        "",
+        "## A model of Florence-2-base's real size, random weights",
+        "",
+        *_full_size(measured.full_size),
+    ]
+
+
+def _gpu() -> str:
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+
+
+def _full_size(found: FullSize | None) -> list[str]:
+    if found is None:
+        return [
+            "Not measured: no GPU was at hand. `python -m engine bench speed --only full-size`."
+        ]
+    parts = ", ".join(
+        f"{name} {share:.0%}" for name, share in found.shares.items() if share > 0.005
+    )
+    return [
+        f"{found.parameters / 1e6:.0f} million parameters, {found.dtype}, on {found.device}.",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| samples trained per second | {found.samples_per_s:.1f} |",
+        f"| with every picture through the tower at every step | "
+        f"{found.with_tower_samples_per_s:.1f} |",
+        f"| the lab, with tests and answers | {_ratio(found.ours_over_floor)} of the floor |",
+        f"| memory | {found.memory_bytes / 1e9:.1f} GB |",
+        f"| where the time goes | {parts} |",
     ]
 
 

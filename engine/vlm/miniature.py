@@ -33,7 +33,7 @@ def vocabulary() -> list[str]:
     return [*SPECIAL, *sorted(words)]
 
 
-def build_processor() -> Florence2Processor:
+def build_processor(pixels: int = PIXELS, image_tokens: int = IMAGE_TOKENS) -> Florence2Processor:
     """Tokenizer and image processor, ready for ``save_pretrained``."""
     ids = {word: number for number, word in enumerate(vocabulary())}
     tokenizer = Tokenizer(models.WordLevel(ids, unk_token="<unk>"))
@@ -49,12 +49,12 @@ def build_processor() -> Florence2Processor:
         eos_token="</s>",
         unk_token="<unk>",
         extra_special_tokens={"image_token": "<image>"},
-        model_max_length=64,
+        model_max_length=image_tokens + 54,
     )
     pictures = CLIPImageProcessorPil(
-        size={"height": PIXELS, "width": PIXELS}, do_center_crop=False, do_convert_rgb=True
+        size={"height": pixels, "width": pixels}, do_center_crop=False, do_convert_rgb=True
     )
-    pictures.image_seq_length = IMAGE_TOKENS
+    pictures.image_seq_length = image_tokens
     return Florence2Processor(image_processor=pictures, tokenizer=fast)
 
 

@@ -7,7 +7,9 @@ from typing import get_args
 import pytest
 from PIL import Image
 
-from engine.bench import cards, harness, speed, speed_report, world
+from engine.bench import cards, full_size, harness, speed, speed_report, world
+from engine.bench.agreement import close, losses_of
+from engine.bench.cli import SPEED_PARTS
 from engine.bench.setting import write_setting
 from engine.bench.world import WorldReport
 from engine.config import ExperimentConfig, HeterogeneityKind, preset
@@ -92,7 +94,7 @@ def test_the_reference_is_the_same_federation(small, tmp_path):
     write_setting(config, setting)
     found = harness.output([sys.executable, "benchmarks/reference.py", str(setting)])
     [summary] = run(config)
-    assert speed._close(found["losses"]["plora"], speed._losses(summary.run))
+    assert close(found["losses"]["plora"], losses_of(summary.run))
 
 
 def test_the_profile_knows_where_the_time_goes(small, monkeypatch):
@@ -101,6 +103,39 @@ def test_the_profile_knows_where_the_time_goes(small, monkeypatch):
         assert shares["seconds"] > 0
         assert sum(v for name, v in shares.items() if name != "seconds") == pytest.approx(1)
         assert {"data", "evaluation", "model arithmetic"} <= set(shares)
+
+
+def test_a_model_of_full_size_is_measured_as_the_miniature_is(home, monkeypatch):
+    """The same code on a model that is hardly larger than the bundled one."""
+    vision = {"depths": (1, 1), "embed_dim": (16, 32), "num_heads": (2, 2), "num_groups": (2, 2)}
+    vision |= {"patch_size": (7, 3), "patch_stride": (4, 4), "patch_padding": (3, 1)}
+    vision |= {"patch_prenorm": (False, True), "window_size": 4, "projection_dim": 32}
+    text = {"d_model": 32, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64, "vocab_size": 200}
+    text |= {"encoder_attention_heads": 2, "decoder_attention_heads": 2}
+    monkeypatch.setattr(full_size, "VISION", vision)
+    monkeypatch.setattr(full_size, "TEXT", {**full_size.TEXT, **text})
+    monkeypatch.setattr(full_size, "PIXELS", 96)
+    monkeypatch.setattr(full_size, "IMAGE_TOKENS", 37)
+    small = {"samples_per_client": 8, "batch_size": 4, "local_steps": 2}
+    monkeypatch.setattr(full_size, "SETTING", {**full_size.SETTING, **small})
+    measured = speed.measure(["full-size"], repeats=1)
+    found = measured.full_size
+    assert measured.report.losses_agree and found.ours_over_floor > 0
+    assert found.samples_per_s > 0 and found.with_tower_samples_per_s > 0
+    assert 50_000 < found.parameters < 2_000_000 and found.memory_bytes > 50e6
+    assert sum(found.shares.values()) == pytest.approx(1)
+    page = "\n".join(speed_report._full_size(found))
+    assert f"{found.samples_per_s:.1f}" in page and found.dtype in page
+    assert "no GPU" in speed_report._full_size(None)[0]
+
+
+def test_all_parts_without_a_gpu_are_all_but_the_large_model(monkeypatch):
+    ran: list[str] = []
+    parts = {name: lambda *_, name=name: ran.append(name) for name in speed.PARTS}
+    monkeypatch.setattr(speed, "PARTS", parts)
+    monkeypatch.setattr(speed.torch.cuda, "is_available", lambda: False)
+    speed.measure()
+    assert tuple(ran) == tuple(part for part in SPEED_PARTS if part != "full-size")
 
 
 def test_the_speed_page_holds_what_was_measured(monkeypatch, tmp_path):

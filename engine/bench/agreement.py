@@ -1,0 +1,26 @@
+"""Whether two ways of training the same federation come to the same losses."""
+
+from __future__ import annotations
+
+from db import queries
+
+Losses = list[dict[int, float]]  # by round and client
+# Of each client's loss in the first round, at first and later: training magnifies rounding.
+FIRST_ROUNDS, FIRST_TOLERANCE, LATER_TOLERANCE = 2, 0.01, 0.05
+
+
+def losses_of(run_id: int) -> Losses:
+    """Training losses by round and client, from the database."""
+    rows = queries.client_rounds(run_id)
+    rounds = max(row.round for row in rows)
+    return [{r.client: r.loss for r in rows if r.round == n} for n in range(1, rounds + 1)]
+
+
+def close(one: Losses, other: Losses) -> bool:
+    """Whether two ways reach the same losses for every client and round, up to rounding."""
+    left, right = ([{int(k): v for k, v in row.items()} for row in way] for way in (one, other))
+    return all(
+        abs(a[k] - b[k]) <= (FIRST_TOLERANCE if n < FIRST_ROUNDS else LATER_TOLERANCE) * left[0][k]
+        for n, (a, b) in enumerate(zip(left, right, strict=True))
+        for k in a
+    )

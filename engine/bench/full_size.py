@@ -1,0 +1,145 @@
+"""The bench with a model of Florence-2-base's real size: random weights, for they serve for speed.
+
+In bfloat16 on a GPU, as the lab trains such models there; on a CPU it takes a quarter of an hour.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import psutil
+import torch
+from transformers import BartConfig, Florence2Config, Florence2ForConditionalGeneration
+
+from db import queries
+from engine.bench import floor
+from engine.bench.agreement import close, losses_of
+from engine.bench.harness import run_here, temporary_home
+from engine.bench.shares import shares
+from engine.config import ExperimentConfig
+from engine.randomness import rng
+from engine.training import batches
+from engine.vlm.miniature import SPECIAL, build_processor
+from engine.workbench import Workbench, forget, workbench
+
+SETTING = {
+    "clients": 2,
+    "samples_per_client": 64,
+    "batch_size": 8,
+    "local_steps": 8,
+    "rounds": 2,
+    "strategies": ["plora"],
+}
+# Florence-2-base as published (arXiv 2311.06242); the tower's own values are transformers' default.
+PIXELS, IMAGE_TOKENS = 768, 24 * 24 + 1
+TEXT = {
+    "vocab_size": 51289,
+    "d_model": 768,
+    "encoder_layers": 6,
+    "decoder_layers": 6,
+    "encoder_attention_heads": 12,
+    "decoder_attention_heads": 12,
+    "encoder_ffn_dim": 3072,
+    "decoder_ffn_dim": 3072,
+    "max_position_embeddings": 1024,
+}
+VISION = {"projection_dim": 768}
+
+
+@dataclass(frozen=True)
+class FullSize:
+    """What was measured; memory is the GPU's peak, or what the process holds where there is none.
+
+    ``with_tower`` is training with the pictures through the tower at every step, ``shares`` where
+    the time of the lab's run goes, by category.
+    """
+
+    device: str
+    dtype: str
+    parameters: int
+    samples_per_s: float
+    with_tower_samples_per_s: float
+    ours_over_floor: float | None  # None where the losses differ
+    shares: dict[str, float]
+    memory_bytes: int
+
+
+def measure(repeats: int) -> FullSize:
+    """Train and test two clients with the lab and with the bare loop, in turn."""
+    with temporary_home() as home:
+        config = ExperimentConfig.parse({**SETTING, "model": str(save_model(home / "model"))})
+        bench = workbench(config)
+        wanted = [(k, split) for k in range(config.clients) for split in ("train", "test")]
+        list(bench.sets.make_ready(wanted))
+        with_tower = _with_tower(config, bench)  # first: it also warms up the device
+        lowest, ours, agree = [], [], True
+        for _ in range(repeats):
+            start = time.perf_counter()
+            losses = floor.run(config, bench, "lora_B")
+            between = time.perf_counter()
+            with shares() as found:
+                run = run_here(config, bench, together=True)["plora"]
+            lowest.append(between - start)
+            ours.append(time.perf_counter() - between)
+            agree &= close(losses, losses_of(run))
+        weight = next(bench.vlm.model.parameters())
+        measured = FullSize(
+            device=_name(bench.vlm.device),
+            dtype=str(weight.dtype).removeprefix("torch."),
+            parameters=bench.vlm.model.num_parameters(),
+            samples_per_s=_samples(config) / sum(r.seconds for r in queries.client_rounds(run)),
+            with_tower_samples_per_s=with_tower,
+            ours_over_floor=median(ours) / median(lowest) if agree else None,
+            shares={name: share for name, share in found.items() if name != "seconds"},
+            memory_bytes=_memory(bench.vlm.device),
+        )
+    forget()
+    return measured
+
+
+def save_model(folder: Path) -> Path:
+    """Write a Florence-2 with random weights, whose tokenizer knows the lab's own world."""
+    processor = build_processor(PIXELS, IMAGE_TOKENS)
+    tokenizer = processor.tokenizer
+    text = BartConfig(
+        **TEXT,
+        bos_token_id=tokenizer.bos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        decoder_start_token_id=tokenizer.eos_token_id,
+        forced_eos_token_id=None,
+    )
+    config = Florence2Config(
+        text_config=text.to_dict(), vision_config=VISION, image_token_id=SPECIAL.index("<image>")
+    )
+    torch.manual_seed(0)
+    Florence2ForConditionalGeneration(config).save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+def _with_tower(config: ExperimentConfig, bench: Workbench) -> float:
+    """Samples trained per second where each step reads its pictures anew, as is done by hand."""
+    examples = bench.federation.examples(0, "train")
+    start = time.perf_counter()
+    for rows in batches(len(examples), config.local_steps, config.batch_size, rng(0, "tower")):
+        batch = bench.sets.encode([examples[row] for row in rows.tolist()])
+        floor.train(bench, batch, config.model_copy(update={"local_steps": 1}), rng(0, "one"))
+    return config.local_steps * config.batch_size / (time.perf_counter() - start)
+
+
+def _samples(config: ExperimentConfig) -> int:
+    return config.clients * config.rounds * config.local_steps * config.batch_size
+
+
+def _name(device: str) -> str:
+    return torch.cuda.get_device_name() if device == "cuda" else device.upper()
+
+
+def _memory(device: str) -> int:
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated()
+    return psutil.Process().memory_info().rss
