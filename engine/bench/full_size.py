@@ -27,6 +27,7 @@ from engine.workbench import Workbench, forget, workbench
 
 SETTING = {
     "clients": 2,
+    "data": {"test_samples": 16},
     "samples_per_client": 64,
     "batch_size": 8,
     "local_steps": 8,

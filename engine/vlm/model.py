@@ -61,7 +61,7 @@ class Vlm:
         self.prompter = Prompter(processor, self.family, _end(model), self.causal, answer_tokens)
         self.pad = processor.tokenizer.pad_token_id
         self.pad = _end(model) if self.pad is None else self.pad
-        self._chunk = 1 if self.causal else 256
+        self._chunk = 1 if self.causal else 32
         self._takes = set(inspect.signature(model.forward).parameters)
         self.vision = VisionCache(model.model, self._read)
         self.vision.features([self._read(np.zeros((32, 32, 3), np.uint8))])

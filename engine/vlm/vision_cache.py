@@ -23,7 +23,9 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from engine.vlm.encoded import Encoded
 
 Pixels = dict[str, torch.Tensor]  # a preprocessed picture, as the tower takes it
-_CHUNK = 32  # pictures per pass: activations of 128 leave the CPU's caches, twice as slow
+# Of one pass: 32 of the bundled model's pictures, one of Florence-2's. More are slower, as their
+# activations leave the CPU's caches, and each large one needs some 200 MB.
+_PIXELS = 32 * 96**2
 
 
 @dataclass
@@ -56,10 +58,11 @@ class VisionCache:
 
     @torch.no_grad()
     def features(self, pixels: Sequence[Pixels]) -> list[torch.Tensor]:
-        """Features (image tokens, width) of preprocessed pictures, one by one or in chunks."""
-        if self._alike(pixels):  # a stack goes through the tower at once
+        """Features (image tokens, width) of preprocessed pictures, one by one or in stacks."""
+        if self._alike(pixels):
             stack = torch.cat([one["pixel_values"] for one in pixels])
-            pixels = [{"pixel_values": some} for some in stack.split(_CHUNK)]
+            at_once = max(1, _PIXELS // stack[0, 0].numel())
+            pixels = [{"pixel_values": some} for some in stack.split(at_once)]
         return [one.cpu() for picture in pixels for one in self._of(picture)]
 
     @contextmanager

@@ -1,4 +1,7 @@
+from types import SimpleNamespace
+
 import numpy as np
+import pytest
 import torch
 
 from engine import encoded_files, encoded_sets
@@ -19,6 +22,7 @@ from engine.strategies import STRATEGIES
 from engine.vlm.loading import load_from
 from engine.vlm.lora import initial_factors
 from engine.vlm.miniature import build_processor
+from engine.vlm.vision_cache import Features, VisionCache
 from engine.workbench import workbench
 
 
@@ -148,6 +152,22 @@ def test_pretraining_runs_through_and_resumes_after_the_vision_stage(tmp_path):
     vlm = load_from(str(tmp_path / "model"), Lora(), "cpu")
     found = neutral_accuracy(vlm, seed=0, n=36)
     assert found.keys() == {"overall", *FAMILIES}
+
+
+@pytest.mark.parametrize(("side", "passes"), [(96, [32, 32, 6]), (192, [8] * 8 + [6])])
+def test_a_pass_of_the_tower_takes_fewer_pictures_where_they_are_larger(side, passes):
+    """Else 32 pictures of a model like Florence-2 ask for 7 GB, which no estimate knows of."""
+    taken: list[int] = []
+
+    def look(pixel_values: torch.Tensor) -> Features:
+        taken.append(len(pixel_values))
+        return Features(pooler_output=pixel_values.flatten(2).mean(-1, keepdim=True))
+
+    tower = SimpleNamespace(get_image_features=look)
+    pictures = [{"pixel_values": torch.full((1, 3, side, side), float(k))} for k in range(70)]
+    features = VisionCache(tower, lambda image: {}).features(pictures)
+    assert taken == passes
+    assert [float(one.mean()) for one in features] == list(range(70))
 
 
 def test_only_safetensors_are_bundled():
