@@ -77,9 +77,12 @@ def test_what_the_readme_says_of_sharing_a_or_b_and_of_the_tie():
 
     shown = {kind: difference(kind) for kind in KINDS}
     assert all(0 < shown[kind].low < shown[kind].mean < 0.03 for kind in ("concept", "mixed"))
-    assert all(-0.03 < shown[kind].mean < shown[kind].high < 0 for kind in ("domain", "task"))
+    assert -0.03 < shown["task"].mean < shown["task"].high < 0
+    assert all(shown[kind].low <= 0 <= shown[kind].high for kind in ("domain", "label"))
     assert all(interval.points(sign=True) in PAGE for interval in shown.values())
     tied = [mean(c["own"]) for c in RESULTS["alike"]]
-    assert len(tied) == 12 and max(tied) - min(tied) < 0.01
+    assert len(tied) == 12 and max(tied) - min(tied) < 0.011
     assert "sharing A (`fedsa`) is better where clients *say* things differently" in README
-    assert "twelve averaging methods lie within one point" in README
+    assert "sharing B (`plora`) where they *ask* differently" in README
+    assert "neither surely where they *see* differently or meet other answers" in README
+    assert "twelve averaging methods lie within 1.1 points" in README
