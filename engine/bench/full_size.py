@@ -1,6 +1,6 @@
 """The bench with a model of Florence-2-base's real size: random weights, for they serve for speed.
 
-In bfloat16 on a GPU, as the lab trains such models there; on two CPU cores it takes most of an hour.
+In bfloat16 on a GPU, as the lab trains such models there; two CPU cores need most of an hour.
 """
 
 from __future__ import annotations
