@@ -12,17 +12,16 @@ from statistics import median
 
 import psutil
 import torch
-from transformers import BartConfig, Florence2Config, Florence2ForConditionalGeneration
 
 from db import queries
 from engine.bench import floor
 from engine.bench.agreement import close, losses_of
-from engine.bench.harness import run_here, temporary_home
+from engine.bench.harness import all_sets, run_here, temporary_home
 from engine.bench.shares import shares
 from engine.config import ExperimentConfig
 from engine.randomness import rng
 from engine.training import batches
-from engine.vlm.miniature import SPECIAL, build_processor
+from engine.vlm.miniature import build_model, build_processor
 from engine.workbench import Workbench, forget, workbench
 
 SETTING = {
@@ -73,8 +72,7 @@ def measure(repeats: int) -> FullSize:
     with temporary_home() as home:
         config = ExperimentConfig.parse({**SETTING, "model": str(save_model(home / "model"))})
         bench = workbench(config)
-        wanted = [(k, split) for k in range(config.clients) for split in ("train", "test")]
-        list(bench.sets.make_ready(wanted))
+        list(bench.sets.make_ready(all_sets(config)))
         with_tower = _with_tower(config, bench)  # first: it also warms up the device
         lowest, ours, agree = [], [], True
         for _ in range(repeats):
@@ -88,7 +86,7 @@ def measure(repeats: int) -> FullSize:
             agree &= close(losses, losses_of(run))
         weight = next(bench.vlm.model.parameters())
         measured = FullSize(
-            device=_name(bench.vlm.device),
+            device=bench.vlm.device,
             dtype=str(weight.dtype).removeprefix("torch."),
             parameters=bench.vlm.model.num_parameters(),
             samples_per_s=_samples(config) / sum(r.seconds for r in queries.client_rounds(run)),
@@ -102,42 +100,26 @@ def measure(repeats: int) -> FullSize:
 
 
 def save_model(folder: Path) -> Path:
-    """Write a Florence-2 with random weights, whose tokenizer knows the lab's own world."""
-    processor = build_processor(PIXELS, IMAGE_TOKENS)
-    tokenizer = processor.tokenizer
-    text = BartConfig(
-        **TEXT,
-        bos_token_id=tokenizer.bos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        decoder_start_token_id=tokenizer.eos_token_id,
-        forced_eos_token_id=None,
-    )
-    config = Florence2Config(
-        text_config=text.to_dict(), vision_config=VISION, image_token_id=SPECIAL.index("<image>")
-    )
+    """Write the model, whose tokenizer knows the lab's own world."""
     torch.manual_seed(0)
-    Florence2ForConditionalGeneration(config).save_pretrained(folder)
-    processor.save_pretrained(folder)
+    build_model(TEXT, VISION).save_pretrained(folder)
+    build_processor(PIXELS, IMAGE_TOKENS).save_pretrained(folder)
     return folder
 
 
 def _with_tower(config: ExperimentConfig, bench: Workbench) -> float:
     """Samples trained per second where each step reads its pictures anew, as is done by hand."""
     examples = bench.federation.examples(0, "train")
+    one_step = config.model_copy(update={"local_steps": 1})
     start = time.perf_counter()
     for rows in batches(len(examples), config.local_steps, config.batch_size, rng(0, "tower")):
         batch = bench.sets.encode([examples[row] for row in rows.tolist()])
-        floor.train(bench, batch, config.model_copy(update={"local_steps": 1}), rng(0, "one"))
+        floor.train(bench, batch, one_step, rng(0, "one"))
     return config.local_steps * config.batch_size / (time.perf_counter() - start)
 
 
 def _samples(config: ExperimentConfig) -> int:
     return config.clients * config.rounds * config.local_steps * config.batch_size
-
-
-def _name(device: str) -> str:
-    return torch.cuda.get_device_name() if device == "cuda" else device.upper()
 
 
 def _memory(device: str) -> int:

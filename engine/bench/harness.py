@@ -65,6 +65,11 @@ def wait(condition: Callable[[], object], seconds: float = 120) -> None:
         time.sleep(0.02)
 
 
+def all_sets(config: ExperimentConfig) -> list[tuple[int, str]]:
+    """Every client's two sets, for ``EncodedSets.make_ready``."""
+    return [(k, split) for k in range(config.clients) for split in ("train", "test")]
+
+
 def run_here(config: ExperimentConfig, bench: Workbench, *, together: bool) -> dict[str, int]:
     """All strategies in this process, without the worker; run ids by strategy."""
     bench.base_marks.clear()

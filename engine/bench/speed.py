@@ -19,7 +19,15 @@ from db import queries
 from engine import launcher
 from engine.bench import floor, full_size
 from engine.bench.agreement import close, losses_of
-from engine.bench.harness import output, run_here, temporary_home, wait, worker_ended
+from engine.bench.full_size import FullSize
+from engine.bench.harness import (
+    all_sets,
+    output,
+    run_here,
+    temporary_home,
+    wait,
+    worker_ended,
+)
 from engine.bench.setting import write_setting
 from engine.bench.shares import shares
 from engine.config import ExperimentConfig, preset
@@ -57,7 +65,7 @@ class Measured:
     many: dict[int, dict[str, float]] = field(default_factory=dict)
     before: dict[str, float] = field(default_factory=dict)
     after: dict[str, float] = field(default_factory=dict)
-    full_size: full_size.FullSize | None = None
+    full_size: FullSize | None = None
 
     def time(self, name: str) -> float:
         """The median of what was noted under a name."""
@@ -78,6 +86,10 @@ class Measured:
     def note(self, name: str, seconds: float) -> None:
         """Add one measurement."""
         self.seconds.setdefault(name, []).append(seconds)
+
+    def compare(self, agree: bool) -> None:
+        """Say whether the losses of one part agree; those of all parts must."""
+        self.report.losses_agree = agree and self.report.losses_agree is not False
 
 
 def measure(parts: Sequence[str] = (), repeats: int = REPEATS) -> Measured:
@@ -111,7 +123,7 @@ def quickstart(measured: Measured, repeats: int) -> None:
     report = measured.report
     report.quickstart_s = measured.time("quickstart")
     agree = all(close(theirs[key], ours[key]) for theirs, ours in found for key in ours)
-    report.losses_agree = agree and report.losses_agree is not False
+    measured.compare(agree)
     if agree:
         report.reference_over_ours = measured.time("reference") / report.quickstart_s
 
@@ -122,7 +134,7 @@ def bare(measured: Measured, repeats: int) -> None:
     agree = True
     with temporary_home():
         bench = workbench(config)
-        list(bench.sets.make_ready(_all_sets(config)))
+        list(bench.sets.make_ready(all_sets(config)))
         for _ in range(repeats):
             start = time.perf_counter()
             lowest = {
@@ -135,7 +147,7 @@ def bare(measured: Measured, repeats: int) -> None:
             measured.note("sequential", time.perf_counter() - start)
             agree &= all(close(lowest[key], losses_of(run)) for key, run in runs.items())
     report = measured.report
-    report.losses_agree = agree and report.losses_agree is not False
+    measured.compare(agree)
     if agree:
         report.ours_over_floor = measured.time("sequential") / measured.time("floor")
 
@@ -158,14 +170,14 @@ def fused(measured: Measured, repeats: int) -> None:
                 together = train_together(bench.vlm, _jobs(bench), names, **how)
                 end = time.perf_counter()
                 if not close([dict(enumerate(apart))], [dict(enumerate(x[1] for x in together))]):
-                    measured.report.losses_agree = False
+                    measured.compare(False)
                     return
                 if repeat:
                     measured.note(f"apart {clients}", between - start)
                     measured.note(f"fused {clients}", end - between)
         ratios[str(clients)] = measured.time(f"apart {clients}") / measured.time(f"fused {clients}")
     measured.report.fused_over_sequential = ratios
-    measured.report.losses_agree = measured.report.losses_agree is not False
+    measured.compare(True)
 
 
 def start(measured: Measured, repeats: int) -> None:
@@ -217,8 +229,7 @@ def profile(measured: Measured, _: int) -> None:
 def large(measured: Measured, repeats: int) -> None:
     """The lab against the bare loop with a model of Florence-2-base's real size."""
     measured.full_size = full_size.measure(repeats)
-    agree = measured.full_size.ours_over_floor is not None
-    measured.report.losses_agree = agree and measured.report.losses_agree is not False
+    measured.compare(measured.full_size.ours_over_floor is not None)
 
 
 PARTS: dict[str, Callable[[Measured, int], None]] = {
@@ -230,10 +241,6 @@ PARTS: dict[str, Callable[[Measured, int], None]] = {
     "profile": profile,
     "full-size": large,
 }
-
-
-def _all_sets(config: ExperimentConfig) -> list[tuple[int, str]]:
-    return [(k, split) for k in range(config.clients) for split in ("train", "test")]
 
 
 def _jobs(bench: Workbench) -> list[Job]:
