@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from engine.vlm.encoded import IGNORED, Encoded, concatenate
 from engine.vlm.model import Vlm
-from engine.vlm.stacked import Factors, Stacked, active, stack
+from engine.vlm.stacked import Ask, Factors, Stacked, active, answering, stack
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,7 @@ def _train_cohort(
     optimiser = torch.optim.AdamW(
         stacked.trained.values(), lr=learning_rate, weight_decay=0.0, fused=True
     )
+    ask = answering(vlm, stacked)
     pool = concatenate([job.samples for job in jobs])
     plan = _Plan(jobs, batch_size)
     losses = torch.zeros(len(jobs), device=vlm.device)
@@ -129,12 +130,12 @@ def _train_cohort(
         for step in range(jobs[0].steps):
             at_work = sum(job.steps > step for job in jobs)
             if at_work < len(stacked):
-                results |= {k: stacked.adapter(k) for k in range(at_work, len(stacked))}
+                results |= dict(enumerate(stacked.adapters(at_work), at_work))
                 _keep_first(at_work, stacked, optimiser)
             rows, counted = plan.rows(step, at_work)
-            batch = pool.take(rows.flatten())
+            batch = pool.take(rows.flatten()).to(vlm.device)
             with active(stacked):
-                loss = _losses(vlm, batch, counted.to(vlm.device))
+                loss = _losses(ask, batch, counted.to(vlm.device))
                 loss.sum().backward()
             for name, anchor in anchors.items():
                 factor = stacked.trained[name]
@@ -142,7 +143,7 @@ def _train_cohort(
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
             losses[:at_work] += loss.detach()
-    results |= {k: stacked.adapter(k) for k in range(len(stacked))}
+    results |= dict(enumerate(stacked.adapters()))
     means = [total / job.steps for total, job in zip(losses.tolist(), jobs, strict=True)]
     return [(results[k], _finite(means[k])) for k in range(len(jobs))]
 
@@ -171,15 +172,14 @@ class _Plan:
         return rows, counted
 
 
-def _losses(vlm: Vlm, batch: Encoded, counted: torch.Tensor) -> torch.Tensor:
+def _losses(ask: Ask, batch: Encoded, counted: torch.Tensor) -> torch.Tensor:
     """Each client's mean loss per answer token, (clients,): as the model's own loss, but apart."""
-    logits = vlm.answer_logits(batch)
-    labels = batch.labels.to(vlm.device).masked_fill(~counted.flatten().unsqueeze(1), IGNORED)
+    labels = batch.labels.masked_fill(~counted.flatten().unsqueeze(1), IGNORED)
+    logits, labels = ask(replace(batch, labels=labels))
     each = F.cross_entropy(
         logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none"
     )
-    tokens = (labels != IGNORED).view(len(counted), -1).sum(1)
-    return each.view(len(counted), -1).sum(1) / tokens
+    return each.view(labels.shape).sum(1) / (labels != IGNORED).sum(1)
 
 
 def _keep_first(n: int, stacked: Stacked, optimiser: torch.optim.Optimizer) -> None:

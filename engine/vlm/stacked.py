@@ -8,23 +8,26 @@ adapter's rows to another's factors the result is that of training one after ano
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from engine.vlm.factors import A, B, factor_of
+from engine.vlm.bart import Bart, is_written_out
+from engine.vlm.encoded import Encoded
+from engine.vlm.factors import A, B, axis_of, factor_of
 from engine.vlm.lora import lora_layers
+from engine.vlm.projection import project
 
 if TYPE_CHECKING:
     from engine.vlm.model import Vlm
 
 Factors = dict[str, torch.Tensor]
+Ask = Callable[[Encoded], tuple[torch.Tensor, torch.Tensor]]
 
 
 class Stacked:
@@ -59,15 +62,16 @@ class Stacked:
         """All factors, those that are trained and those that stay."""
         return self.trained | self._fixed
 
-    def adapter(self, number: int) -> Factors:
-        """One adapter's trained factors, in PEFT's shapes and its own rank, on the CPU."""
-        rank = self.ranks[number]
-        found = {}
+    def adapters(self, first: int = 0) -> list[Factors]:
+        """Trained factors of all adapters from ``first`` on, in PEFT's shapes, on the CPU."""
+        ranks = self.ranks[first : len(self)]
+        found: list[Factors] = [{} for _ in ranks]
         for name, stacked in self.trained.items():
-            own = stacked.detach()[number, :rank].cpu()
-            found[name] = (own if factor_of(name) == A else own.T).clone(
-                memory_format=torch.contiguous_format
-            )
+            every = stacked.detach()[first:].cpu()
+            every = every.clone() if factor_of(name) == A else every.transpose(1, 2).contiguous()
+            for adapter, own, rank in zip(found, every, ranks, strict=True):
+                whole = rank == own.shape[axis_of(name)]
+                adapter[name] = own if whole else own.narrow(axis_of(name), 0, rank).contiguous()
         return found
 
     def keep_first(self, n: int) -> None:
@@ -84,9 +88,10 @@ def stack(adapters: Sequence[Factors], names: Iterable[str], device: str) -> Fac
     """Factors of some names side by side, in the shapes that ``Stacked`` has."""
     found = {}
     for name in names:
-        values = [adapter[name] for adapter in adapters]
-        rows = values if factor_of(name) == A else [value.T for value in values]
-        found[name] = pad_sequence(rows, batch_first=True).to(device)
+        values = [one[name] if factor_of(name) == A else one[name].T for one in adapters]
+        alike = len({value.shape for value in values}) == 1
+        every = torch.stack(values) if alike else pad_sequence(values, batch_first=True)
+        found[name] = every.to(device)
     return found
 
 
@@ -123,6 +128,22 @@ def active(stacked: Stacked) -> Iterator[None]:
             del layer.forward  # the class's own shows again
 
 
+def answering(vlm: Vlm, stacked: Stacked) -> Ask:
+    """The fastest way to ask the model while adapters are ``active``.
+
+    For a batch it gives logits (adapters, tokens, vocabulary) of the references' tokens, and their
+    labels (adapters, tokens), IGNORED where there is none.
+    """
+    if is_written_out(vlm, stacked):
+        return Bart(vlm, stacked).answer_logits
+    return partial(_answer_logits, vlm, stacked)
+
+
+def _answer_logits(vlm: Vlm, stacked: Stacked, batch: Encoded) -> tuple[torch.Tensor, torch.Tensor]:
+    logits = vlm.answer_logits(batch)
+    return logits.reshape(len(stacked), -1, logits.shape[-1]), batch.labels.view(len(stacked), -1)
+
+
 def rank_of(adapter: Factors) -> int:
     """The rank of an adapter."""
     return next(len(value) for name, value in adapter.items() if factor_of(name) == A)
@@ -131,44 +152,9 @@ def rank_of(adapter: Factors) -> int:
 def _forward(
     base: nn.Linear, a: torch.Tensor, b: torch.Tensor, scales: torch.Tensor, x: torch.Tensor
 ) -> torch.Tensor:
+    shares = x.reshape(len(a), -1, x.shape[-1])
     if base.weight.dtype == a.dtype:
-        return _StackedLinear.apply(x, base.weight, base.bias, a, b, scales)
-    shares = x.reshape(len(a), -1, x.shape[-1]).to(a.dtype)  # factors are float32, as in PEFT
-    delta = scales * (shares @ a.transpose(1, 2)) @ b
+        (y,) = project(shares, [base], [a], [b], scales)
+        return y.view(*x.shape[:-1], -1)
+    delta = scales * (shares.to(a.dtype) @ a.transpose(1, 2)) @ b  # factors are float32, as in PEFT
     return base(x) + delta.view(*x.shape[:-1], -1).to(x.dtype)
-
-
-class _StackedLinear(torch.autograd.Function):
-    """y = x·Wᵀ + bias + s·(x·Aᵀ)·Bᵀ with an own A, B and s for each share of the rows.
-
-    Written out because autograd would make and add a full-size tensor for each term.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        x: torch.Tensor,
-        weight: torch.Tensor,
-        bias: torch.Tensor | None,
-        a: torch.Tensor,
-        b: torch.Tensor,
-        scales: torch.Tensor,
-    ) -> torch.Tensor:
-        shares = x.reshape(len(a), -1, x.shape[-1])
-        h = torch.bmm(shares, a.transpose(1, 2)).mul_(scales)
-        y = F.linear(shares, weight, bias).baddbmm_(h, b)
-        ctx.save_for_backward(shares, weight, a, b, h, scales)
-        ctx.shape = x.shape
-        return y.view(*x.shape[:-1], y.shape[-1])
-
-    @staticmethod
-    def backward(ctx: Any, dy: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        shares, weight, a, b, h, scales = ctx.saved_tensors
-        dy = dy.reshape(len(a), -1, dy.shape[-1])
-        dh = torch.bmm(dy, b.transpose(1, 2)).mul_(scales)
-        db = torch.bmm(h.transpose(1, 2), dy) if ctx.needs_input_grad[4] else None
-        da = torch.bmm(dh.transpose(1, 2), shares) if ctx.needs_input_grad[3] else None
-        dx = None
-        if ctx.needs_input_grad[0]:
-            dx = (dy @ weight).baddbmm_(dh, a).view(ctx.shape)
-        return dx, None, None, da, db, None

@@ -22,7 +22,7 @@ from tests.unit.runs import run
 
 def assert_same(one: torch.Tensor, other: torch.Tensor, start: torch.Tensor) -> None:
     """Alike but for rounding, of which AdamW makes a step where a gradient is next to nothing."""
-    assert (one - other).norm() <= 0.005 * (one - start).norm()
+    assert (one - other).norm() <= 0.01 * (one - start).norm()
 
 
 def one_after_another(monkeypatch) -> None:

@@ -1,0 +1,116 @@
+"""Florence-2's language model, a BART, written out for many adapters at once.
+
+It does what the modules of transformers do with the adapters of ``stacked.active``, in fewer passes
+over memory, which is what training a cohort on a CPU costs: padding is left out, and layers that
+read the same rows read them together.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import nn
+from transformers.models.bart.modeling_bart import BartAttention, shift_tokens_right
+
+from engine.vlm.encoded import IGNORED, Encoded
+from engine.vlm.factors import A, B
+from engine.vlm.packing import Packing, attend
+from engine.vlm.projection import project
+
+if TYPE_CHECKING:
+    from engine.vlm.model import Vlm
+    from engine.vlm.stacked import Stacked
+
+
+def is_written_out(vlm: Vlm, stacked: Stacked) -> bool:
+    """Whether ``Bart`` can stand for the model: a Florence-2 with adapters everywhere, on a CPU."""
+    if vlm.model.config.model_type != "florence2" or vlm.device != "cpu" or vlm.checkpointing:
+        return False
+    modules = vlm.model.model.language_model.named_modules()
+    linear = {module for name, module in modules if name.endswith(vlm.family.linear)}
+    return linear <= set(stacked.layers.values())
+
+
+class Rows(NamedTuple):
+    """Hidden states (adapters, tokens, width): tokens of an adapter's rows behind each other."""
+
+    x: torch.Tensor
+    packing: Packing
+
+
+class Bart:
+    """The language model of a Florence-2 with some adapters."""
+
+    def __init__(self, vlm: Vlm, stacked: Stacked) -> None:
+        self._model = vlm.model
+        self._text = vlm.model.config.text_config
+        self._stacked = stacked
+        self._names = {layer: name for name, layer in stacked.layers.items()}
+
+    def answer_logits(self, batch: Encoded) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits (adapters, tokens, vocabulary) of the references' tokens, and their labels.
+
+        The rows of the batch are in equal consecutive shares. Labels (adapters, tokens) are IGNORED
+        where a token only fills up.
+        """
+        shares, decoder = len(self._stacked), self._model.model.language_model.decoder
+        prompts = Packing(batch.attention_mask.bool(), shares, self._text.encoder_attention_heads)
+        answers = Packing(batch.labels != IGNORED, shares, self._text.decoder_attention_heads)
+        read = Rows(self._encode(batch, prompts), prompts)
+        before = shift_tokens_right(
+            batch.labels, self._text.pad_token_id, self._text.decoder_start_token_id
+        )
+        x = self._start(decoder, answers, decoder.embed_tokens(answers.pack(before)))
+        later = torch.full((answers.tokens, answers.tokens), torch.finfo(x.dtype).min).triu_(1)
+        later = later.expand(len(answers.hidden), -1, -1)
+        for layer in decoder.layers:
+            rows = Rows(x, answers)
+            x = layer.self_attn_layer_norm(self._attend(layer.self_attn, rows, rows, later))
+            x = self._attend(layer.encoder_attn, Rows(x, answers), read, prompts.hidden)
+            x = self._feed_forward(layer, layer.encoder_attn_layer_norm(x))
+        labels = answers.pack(batch.labels).masked_fill(answers.fill, IGNORED)
+        return self._model.lm_head(x).float(), labels
+
+    def _encode(self, batch: Encoded, prompts: Packing) -> torch.Tensor:
+        encoder = self._model.model.language_model.encoder
+        ids = prompts.pack(batch.input_ids)
+        images = (ids == self._model.config.image_token_id).unsqueeze(-1)
+        x = encoder.embed_tokens(ids).masked_scatter(images, batch.features)
+        x = self._start(encoder, prompts, x)
+        for layer in encoder.layers:
+            rows = Rows(x, prompts)
+            x = self._attend(layer.self_attn, rows, rows, prompts.hidden)
+            x = self._feed_forward(layer, layer.self_attn_layer_norm(x))
+        return x
+
+    def _start(self, part: nn.Module, packing: Packing, x: torch.Tensor) -> torch.Tensor:
+        places = part.embed_positions(packing.place, position_ids=packing.place).squeeze(0)
+        return part.layernorm_embedding(x + places)
+
+    def _attend(
+        self, attention: BartAttention, rows: Rows, read: Rows, hidden: torch.Tensor
+    ) -> torch.Tensor:
+        """x and what the rows see in those that they read, before the norm."""
+        own, others = [attention.q_proj], [attention.k_proj, attention.v_proj]
+        if rows is read:
+            q, k, v = self._project(rows.x, own + others)
+        else:
+            (q,), (k, v) = self._project(rows.x, own), self._project(read.x, others)
+        seen = attend(q, k, v, rows.packing, read.packing, hidden, attention.scaling)
+        return self._project(seen, [attention.out_proj], residual=rows.x)[0]
+
+    def _feed_forward(self, layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        (inner,) = self._project(x, [layer.fc1])
+        (out,) = self._project(layer.activation_fn(inner), [layer.fc2], residual=x)
+        return layer.final_layer_norm(out)
+
+    def _project(
+        self, x: torch.Tensor, layers: list[nn.Module], residual: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, ...]:
+        factors = self._stacked.factors()
+        names = [self._names[layer] for layer in layers]
+        a = [factors[f"{name}.{A}"] for name in names]
+        b = [factors[f"{name}.{B}"] for name in names]
+        bases = [layer.base_layer for layer in layers]
+        return project(x, bases, a, b, self._stacked.scales, residual)

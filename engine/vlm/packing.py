@@ -1,0 +1,119 @@
+"""Rows of different lengths without their padding, and attention within such rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.autograd.function import once_differentiable
+
+_LOWEST = torch.finfo(torch.float32).min
+
+
+class Packing:
+    """Where those tokens of (rows, tokens) that count lie in (shares, longest).
+
+    Each of equal consecutive shares of the rows keeps its tokens in their order. Behind them, up to
+    the share with most, are others that only fill up: ``fill`` (shares, longest) says where.
+    ``place`` (shares, longest): where in its row a packed token was. ``hidden`` (rows · heads, 1,
+    tokens): to add to the scores of attention, so that it passes over padding.
+    """
+
+    def __init__(self, kept: torch.Tensor, shares: int, heads: int) -> None:
+        """``kept``: (rows, tokens), which tokens count; ``heads``: of the attention over them."""
+        self.tokens, self._heads = kept.shape[1], heads
+        own = kept.reshape(shares, -1)
+        order = own.byte().argsort(dim=1, descending=True, stable=True)
+        order = order[:, : int(own.sum(1).max())]
+        self.fill = ~own.gather(1, order)
+        share = torch.arange(shares, device=kept.device).unsqueeze(1)
+        self._packed = order + share * own.shape[1]  # numbers among all tokens
+        self.place = self._packed % self.tokens
+        hidden = torch.zeros(kept.shape, device=kept.device).masked_fill_(~kept, _LOWEST)
+        self.hidden = hidden.repeat_interleave(heads, 0).unsqueeze(1)
+        self._number_heads(kept)
+
+    def _number_heads(self, kept: torch.Tensor) -> None:
+        """Where the heads of packed tokens are in (rows, heads, tokens), and the other way."""
+        head = torch.arange(self._heads, device=kept.device)
+        row = self._packed.unsqueeze(-1) // self.tokens
+        self._from = (row * self._heads + head) * self.tokens + self.place.unsqueeze(-1)
+        numbers = torch.arange(self._packed.numel(), device=kept.device)
+        to = torch.zeros(kept.numel(), dtype=torch.long, device=kept.device)
+        to[self._packed.flatten()] = numbers
+        to = to.view(kept.shape).where(kept, 0)
+        self._to = to.unsqueeze(1) * self._heads + head.unsqueeze(1)
+        padding = (~kept).unsqueeze(1).expand_as(self._to)
+        self._padding = padding.flatten().nonzero().flatten()
+        self._fill = (self.fill.flatten().nonzero() * self._heads + head).flatten()
+
+    def pack(self, values: torch.Tensor) -> torch.Tensor:
+        """Values (rows, tokens) of the packed tokens, (shares, longest)."""
+        return values.flatten()[self._packed]
+
+    def apart(self, x: torch.Tensor, *, blank: bool = False) -> torch.Tensor:
+        """Packed (shares, longest, width) as (rows · heads, tokens, width / heads).
+
+        Padding is some other token, or zero if ``blank``.
+        """
+        heads = x.reshape(-1, x.shape[-1] // self._heads)
+        found = heads.index_select(0, self._to.flatten())
+        if blank:
+            found.index_fill_(0, self._padding, 0.0)
+        return found.view(-1, self.tokens, heads.shape[1])
+
+    def together(self, x: torch.Tensor, *, blank: bool = False) -> torch.Tensor:
+        """The way back; what fills up is some other token, or zero if ``blank``."""
+        found = x.reshape(-1, x.shape[-1]).index_select(0, self._from.flatten())
+        if blank:
+            found.index_fill_(0, self._fill, 0.0)
+        return found.view(*self.fill.shape, -1)
+
+
+def attend(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    queries: Packing,
+    keys: Packing,
+    hidden: torch.Tensor,
+    scaling: float,
+) -> torch.Tensor:
+    """Softmax attention of packed q (shares, longest, width) to the packed k and v of its own rows.
+
+    ``hidden``, added to the scores: (rows · heads, 1 or tokens of q, tokens of k).
+    """
+    return _Attention.apply(q, k, v, queries, keys, hidden, scaling)
+
+
+class _Attention(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        q: torch.Tensor,
+        k: torch.Tensor,
+        v: torch.Tensor,
+        queries: Packing,
+        keys: Packing,
+        hidden: torch.Tensor,
+        scaling: float,
+    ) -> torch.Tensor:
+        q, k, v = queries.apart(q), keys.apart(k), keys.apart(v)
+        scores = torch.baddbmm(hidden, q, k.transpose(1, 2), alpha=scaling)
+        weights = scores.softmax(-1)
+        ctx.save_for_backward(q, k, v, weights)
+        ctx.queries, ctx.keys, ctx.scaling = queries, keys, scaling
+        return queries.together(torch.bmm(weights, v))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        q, k, v, weights = ctx.saved_tensors
+        dy = ctx.queries.apart(dy, blank=True)
+        dv = torch.bmm(weights.transpose(1, 2), dy)
+        d_weights = torch.bmm(dy, v.transpose(1, 2))
+        ds = torch._softmax_backward_data(d_weights, weights, -1, weights.dtype)
+        ds.mul_(ctx.scaling)
+        dq = ctx.queries.together(torch.bmm(ds, k), blank=True)
+        dk = ctx.keys.together(torch.bmm(ds.transpose(1, 2), q), blank=True)
+        return dq, dk, ctx.keys.together(dv, blank=True), None, None, None, None

@@ -1,0 +1,80 @@
+"""Linear layers with an adapter for each share of the rows, written out.
+
+Autograd would make and add a full-size tensor for each term, and on a CPU it is passes over memory
+that training a cohort costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+
+def project(
+    x: torch.Tensor,
+    bases: Sequence[nn.Linear],
+    a: Sequence[torch.Tensor],
+    b: Sequence[torch.Tensor],
+    scales: torch.Tensor,
+    residual: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, ...]:
+    """y = x·Wᵀ + bias + s·(x·Aᵀ)·Bᵀ of each of some layers, with an own A, B and s for each share.
+
+    x: (n, rows, d_in); for each layer A (n, rank, d_in) and B transposed (n, rank, d_out); scales:
+    (n, 1, 1). The layers read x together. A ``residual`` (n, rows, d_out) is added to each y.
+    """
+    return _Projection.apply(x, residual, bases, scales, *a, *b)
+
+
+class _Projection(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: torch.Tensor,
+        residual: torch.Tensor | None,
+        bases: Sequence[nn.Linear],
+        scales: torch.Tensor,
+        *factors: torch.Tensor,
+    ) -> tuple[torch.Tensor, ...]:
+        count = len(bases)
+        a, b = _below(factors[:count]), factors[count:]
+        h = torch.bmm(a, x.transpose(1, 2)).mul_(scales)  # (n, layers · rank, rows)
+        ctx.bases = bases
+        ctx.save_for_backward(x, h, scales, a, *b)
+        ys = tuple(
+            F.linear(x, base.weight, base.bias).baddbmm_(part.transpose(1, 2), one)
+            for base, part, one in zip(bases, h.chunk(count, 1), b, strict=True)
+        )
+        return ys if residual is None else tuple(y.add_(residual) for y in ys)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *dys: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        x, h, scales, a, *b = ctx.saved_tensors
+        count = len(ctx.bases)
+        of_x, of_residual, _, _, *of_factors = ctx.needs_input_grad
+        dh = [torch.bmm(one, dy.transpose(1, 2)) for one, dy in zip(b, dys, strict=True)]
+        dh = _below(dh).mul_(scales)
+        da = db = (None,) * count
+        if any(of_factors[:count]):
+            da = torch.bmm(dh, x).chunk(count, 1)
+        if any(of_factors[count:]):
+            parts = zip(h.chunk(count, 1), dys, strict=True)
+            db = tuple(torch.bmm(part, dy) for part, dy in parts)
+        dx = None
+        if of_x:
+            dx = dys[0] @ ctx.bases[0].weight
+            for base, dy in zip(ctx.bases[1:], dys[1:], strict=True):
+                dx.flatten(0, 1).addmm_(dy.flatten(0, 1), base.weight)
+            dx.baddbmm_(dh.transpose(1, 2), a)
+        of_residual = sum(dys[1:], dys[0]) if of_residual else None
+        return dx, of_residual, None, None, *da, *db
+
+
+def _below(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+    return torch.cat(tuple(parts), 1) if len(parts) > 1 else parts[0]
