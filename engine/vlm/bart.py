@@ -7,7 +7,7 @@ read the same rows read them together.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -32,15 +32,12 @@ def is_written_out(vlm: Vlm, stacked: Stacked) -> bool:
     return linear <= set(stacked.layers.values())
 
 
-class Rows(NamedTuple):
-    """Hidden states (adapters, tokens, width): tokens of an adapter's rows behind each other."""
-
-    x: torch.Tensor
-    packing: Packing
-
-
 class Bart:
-    """The language model of a Florence-2 with some adapters."""
+    """The language model of a Florence-2 with some adapters.
+
+    Rows are packed: x is (adapters, tokens, width), the tokens of an adapter's rows one behind the
+    other.
+    """
 
     def __init__(self, vlm: Vlm, stacked: Stacked) -> None:
         self._model = vlm.model
@@ -54,21 +51,10 @@ class Bart:
         The rows of the batch are in equal consecutive shares. Labels (adapters, tokens) are IGNORED
         where a token only fills up.
         """
-        shares, decoder = len(self._stacked), self._model.model.language_model.decoder
+        shares = len(self._stacked)
         prompts = Packing(batch.attention_mask.bool(), shares, self._text.encoder_attention_heads)
         answers = Packing(batch.labels != IGNORED, shares, self._text.decoder_attention_heads)
-        read = Rows(self._encode(batch, prompts), prompts)
-        before = shift_tokens_right(
-            batch.labels, self._text.pad_token_id, self._text.decoder_start_token_id
-        )
-        x = self._start(decoder, answers, decoder.embed_tokens(answers.pack(before)))
-        later = torch.full((answers.tokens, answers.tokens), torch.finfo(x.dtype).min).triu_(1)
-        later = later.expand(len(answers.hidden), -1, -1)
-        for layer in decoder.layers:
-            rows = Rows(x, answers)
-            x = layer.self_attn_layer_norm(self._attend(layer.self_attn, rows, rows, later))
-            x = self._attend(layer.encoder_attn, Rows(x, answers), read, prompts.hidden)
-            x = self._feed_forward(layer, layer.encoder_attn_layer_norm(x))
+        x = self._decode(batch, answers, self._encode(batch, prompts), prompts)
         labels = answers.pack(batch.labels).masked_fill(answers.fill, IGNORED)
         return self._model.lm_head(x).float(), labels
 
@@ -79,26 +65,45 @@ class Bart:
         x = encoder.embed_tokens(ids).masked_scatter(images, batch.features)
         x = self._start(encoder, prompts, x)
         for layer in encoder.layers:
-            rows = Rows(x, prompts)
-            x = self._attend(layer.self_attn, rows, rows, prompts.hidden)
+            x = self._attend_own(layer.self_attn, x, prompts, prompts.hidden)
             x = self._feed_forward(layer, layer.self_attn_layer_norm(x))
+        return x
+
+    def _decode(
+        self, batch: Encoded, answers: Packing, read: torch.Tensor, prompts: Packing
+    ) -> torch.Tensor:
+        decoder = self._model.model.language_model.decoder
+        crossing = [layer.encoder_attn for layer in decoder.layers]
+        both = [layer for one in crossing for layer in (one.k_proj, one.v_proj)]
+        keys_and_values = iter(self._project(read, both))  # of each layer
+        before = shift_tokens_right(
+            batch.labels, self._text.pad_token_id, self._text.decoder_start_token_id
+        )
+        x = self._start(decoder, answers, decoder.embed_tokens(answers.pack(before)))
+        later = torch.full((answers.tokens, answers.tokens), torch.finfo(x.dtype).min).triu_(1)
+        later = later.expand(len(answers.hidden), -1, -1)
+        for layer in decoder.layers:
+            x = self._attend_own(layer.self_attn, x, answers, later)
+            x = layer.self_attn_layer_norm(x)
+            cross = layer.encoder_attn
+            (q,) = self._project(x, [cross.q_proj])
+            k, v = next(keys_and_values), next(keys_and_values)
+            seen = attend(q, k, v, answers, prompts, prompts.hidden, cross.scaling)
+            (x,) = self._project(seen, [cross.out_proj], residual=x)
+            x = self._feed_forward(layer, layer.encoder_attn_layer_norm(x))
         return x
 
     def _start(self, part: nn.Module, packing: Packing, x: torch.Tensor) -> torch.Tensor:
         places = part.embed_positions(packing.place, position_ids=packing.place).squeeze(0)
         return part.layernorm_embedding(x + places)
 
-    def _attend(
-        self, attention: BartAttention, rows: Rows, read: Rows, hidden: torch.Tensor
+    def _attend_own(
+        self, attention: BartAttention, x: torch.Tensor, packing: Packing, hidden: torch.Tensor
     ) -> torch.Tensor:
-        """x and what the rows see in those that they read, before the norm."""
-        own, others = [attention.q_proj], [attention.k_proj, attention.v_proj]
-        if rows is read:
-            q, k, v = self._project(rows.x, own + others)
-        else:
-            (q,), (k, v) = self._project(rows.x, own), self._project(read.x, others)
-        seen = attend(q, k, v, rows.packing, read.packing, hidden, attention.scaling)
-        return self._project(seen, [attention.out_proj], residual=rows.x)[0]
+        layers = [attention.q_proj, attention.k_proj, attention.v_proj]
+        q, k, v = self._project(x, layers)
+        seen = attend(q, k, v, packing, packing, hidden, attention.scaling)
+        return self._project(seen, [attention.out_proj], residual=x)[0]
 
     def _feed_forward(self, layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
         (inner,) = self._project(x, [layer.fc1])

@@ -113,7 +113,7 @@ class _Attention(torch.autograd.Function):
         dv = torch.bmm(weights.transpose(1, 2), dy)
         d_weights = torch.bmm(dy, v.transpose(1, 2))
         ds = torch._softmax_backward_data(d_weights, weights, -1, weights.dtype)
-        ds.mul_(ctx.scaling)
-        dq = ctx.queries.together(torch.bmm(ds, k), blank=True)
-        dk = ctx.keys.together(torch.bmm(ds.transpose(1, 2), q), blank=True)
+        scaled = {"beta": 0, "alpha": ctx.scaling}  # of the product; the first argument is unused
+        dq = ctx.queries.together(torch.baddbmm(q, ds, k, **scaled), blank=True)
+        dk = ctx.keys.together(torch.baddbmm(k, ds.transpose(1, 2), q, **scaled), blank=True)
         return dq, dk, ctx.keys.together(dv, blank=True), None, None, None, None
