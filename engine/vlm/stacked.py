@@ -69,9 +69,10 @@ class Stacked:
         for name, stacked in self.trained.items():
             every = stacked.detach()[first:].cpu()
             every = every.clone() if factor_of(name) == A else every.transpose(1, 2).contiguous()
+            axis = axis_of(name)
+            full = every.shape[1 + axis]
             for adapter, own, rank in zip(found, every, ranks, strict=True):
-                whole = rank == own.shape[axis_of(name)]
-                adapter[name] = own if whole else own.narrow(axis_of(name), 0, rank).contiguous()
+                adapter[name] = own if rank == full else own.narrow(axis, 0, rank).contiguous()
         return found
 
     def keep_first(self, n: int) -> None:
@@ -88,9 +89,13 @@ def stack(adapters: Sequence[Factors], names: Iterable[str], device: str) -> Fac
     """Factors of some names side by side, in the shapes that ``Stacked`` has."""
     found = {}
     for name in names:
-        values = [one[name] if factor_of(name) == A else one[name].T for one in adapters]
-        alike = len({value.shape for value in values}) == 1
-        every = torch.stack(values) if alike else pad_sequence(values, batch_first=True)
+        values, flips = [one[name] for one in adapters], factor_of(name) == B
+        if len({value.shape for value in values}) == 1:  # much faster than padding them
+            every = torch.stack(values)
+            every = every.transpose(1, 2).contiguous() if flips else every
+        else:
+            rows = [value.T for value in values] if flips else values
+            every = pad_sequence(rows, batch_first=True)
         found[name] = every.to(device)
     return found
 
