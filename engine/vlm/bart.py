@@ -15,7 +15,7 @@ from transformers.models.bart.modeling_bart import BartAttention, shift_tokens_r
 
 from engine.vlm.encoded import IGNORED, Encoded
 from engine.vlm.factors import A, B
-from engine.vlm.packing import Packing, attend
+from engine.vlm.packing import Packing, Reach, attend
 from engine.vlm.projection import project
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Bart:
             cross = layer.encoder_attn
             (q,) = self._project(x, [cross.q_proj])
             k, v = next(keys_and_values), next(keys_and_values)
-            seen = attend(q, k, v, answers, prompts, prompts.hidden, cross.scaling)
+            seen = attend(q, k, v, Reach(answers, prompts, prompts.hidden, cross.scaling))
             (x,) = self._project(seen, [cross.out_proj], residual=x)
             x = self._feed_forward(layer, layer.encoder_attn_layer_norm(x))
         return x
@@ -102,7 +102,7 @@ class Bart:
     ) -> torch.Tensor:
         layers = [attention.q_proj, attention.k_proj, attention.v_proj]
         q, k, v = self._project(x, layers)
-        seen = attend(q, k, v, packing, packing, hidden, attention.scaling)
+        seen = attend(q, k, v, Reach(packing, packing, hidden, attention.scaling))
         return self._project(seen, [attention.out_proj], residual=x)[0]
 
     def _feed_forward(self, layer: nn.Module, x: torch.Tensor) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.autograd.function import once_differentiable
@@ -70,50 +70,45 @@ class Packing:
         return found.view(*self.fill.shape, -1)
 
 
-def attend(
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    queries: Packing,
-    keys: Packing,
-    hidden: torch.Tensor,
-    scaling: float,
-) -> torch.Tensor:
-    """Softmax attention of packed q (shares, longest, width) to the packed k and v of its own rows.
+class Reach(NamedTuple):
+    """Who attends to whom: packed queries, packed keys and values, and the scale of the scores.
 
-    ``hidden``, added to the scores: (rows · heads, 1 or tokens of q, tokens of k).
+    ``hidden`` is added to the scores, (rows · heads, 1 or tokens of queries, tokens of keys).
     """
-    return _Attention.apply(q, k, v, queries, keys, hidden, scaling)
+
+    queries: Packing
+    keys: Packing
+    hidden: torch.Tensor
+    scaling: float
+
+
+def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, reach: Reach) -> torch.Tensor:
+    """Softmax attention of packed q (shares, longest, width) to the packed k and v of its rows."""
+    return _Attention.apply(q, k, v, reach)
 
 
 class _Attention(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any,
-        q: torch.Tensor,
-        k: torch.Tensor,
-        v: torch.Tensor,
-        queries: Packing,
-        keys: Packing,
-        hidden: torch.Tensor,
-        scaling: float,
+        ctx: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, reach: Reach
     ) -> torch.Tensor:
-        q, k, v = queries.apart(q), keys.apart(k), keys.apart(v)
-        scores = torch.baddbmm(hidden, q, k.transpose(1, 2), alpha=scaling)
+        q, k, v = reach.queries.apart(q), reach.keys.apart(k), reach.keys.apart(v)
+        scores = torch.baddbmm(reach.hidden, q, k.transpose(1, 2), alpha=reach.scaling)
         weights = scores.softmax(-1)
         ctx.save_for_backward(q, k, v, weights)
-        ctx.queries, ctx.keys, ctx.scaling = queries, keys, scaling
-        return queries.together(torch.bmm(weights, v))
+        ctx.reach = reach
+        return reach.queries.together(torch.bmm(weights, v))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         q, k, v, weights = ctx.saved_tensors
-        dy = ctx.queries.apart(dy, blank=True)
+        queries, keys, _, scaling = ctx.reach
+        dy = queries.apart(dy, blank=True)
         dv = torch.bmm(weights.transpose(1, 2), dy)
         d_weights = torch.bmm(dy, v.transpose(1, 2))
         ds = torch._softmax_backward_data(d_weights, weights, -1, weights.dtype)
-        scaled = {"beta": 0, "alpha": ctx.scaling}  # of the product; the first argument is unused
-        dq = ctx.queries.together(torch.baddbmm(q, ds, k, **scaled), blank=True)
-        dk = ctx.keys.together(torch.baddbmm(k, ds.transpose(1, 2), q, **scaled), blank=True)
-        return dq, dk, ctx.keys.together(dv, blank=True), None, None, None, None
+        scaled = {"beta": 0, "alpha": scaling}  # of the product; the first argument is unused
+        dq = queries.together(torch.baddbmm(q, ds, k, **scaled), blank=True)
+        dk = keys.together(torch.baddbmm(k, ds.transpose(1, 2), q, **scaled), blank=True)
+        return dq, dk, keys.together(dv, blank=True), None

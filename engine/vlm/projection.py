@@ -72,8 +72,8 @@ class _Projection(torch.autograd.Function):
             for base, dy in zip(ctx.bases[1:], dys[1:], strict=True):
                 dx.flatten(0, 1).addmm_(dy.flatten(0, 1), base.weight)
             dx.baddbmm_(dh.transpose(1, 2), a)
-        of_residual = sum(dys[1:], dys[0]) if of_residual else None
-        return dx, of_residual, None, None, *da, *db
+        d_residual = sum(dys[1:], dys[0]) if of_residual else None
+        return dx, d_residual, None, None, *da, *db
 
 
 def _below(parts: Sequence[torch.Tensor]) -> torch.Tensor:

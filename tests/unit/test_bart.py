@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 from engine.config import Lora
@@ -19,23 +16,10 @@ from engine.vlm.bart import Bart, is_written_out
 from engine.vlm.encoded import IGNORED, Encoded, concatenate
 from engine.vlm.factors import cut
 from engine.vlm.model import Vlm
-from engine.vlm.packing import Packing, attend
+from engine.vlm.packing import Packing, Reach, attend
 from engine.vlm.stacked import Stacked, active
 from engine.workbench import workbench
-
-
-@contextmanager
-def in_double(*modules: nn.Module) -> Iterator[None]:
-    """Inside, what differs is a fault, and not rounding."""
-    torch.set_default_dtype(torch.float64)
-    for module in modules:
-        module.double()
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(torch.float32)
-        for module in modules:
-            module.float()
+from tests.unit.precision import in_double
 
 
 def questions(tiny) -> Encoded:
@@ -138,7 +122,7 @@ def test_packed_attention_is_attention():
         mask = kept.view(4, 1, 1, 5)
         expected = F.scaled_dot_product_attention(*rows, attn_mask=mask, scale=0.7).flatten(0, 1)
         expected = packing.together(expected)[~packing.fill]
-        found = attend(*packed, packing, packing, packing.hidden, 0.7)[~packing.fill]
+        found = attend(*packed, Reach(packing, packing, packing.hidden, 0.7))[~packing.fill]
         torch.testing.assert_close(found, expected)
         gradients_found = torch.autograd.grad(found.square().sum(), packed)
         wanted = torch.autograd.grad(expected.square().sum(), packed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -17,12 +19,13 @@ from engine.vlm import loading
 from engine.vlm.factors import A, cut
 from engine.vlm.lora import initial_factors
 from engine.workbench import workbench
+from tests.unit.precision import in_double
 from tests.unit.runs import run
 
 
 def assert_same(one: torch.Tensor, other: torch.Tensor, start: torch.Tensor) -> None:
     """Alike but for rounding, of which AdamW makes a step where a gradient is next to nothing."""
-    assert (one - other).norm() <= 0.01 * (one - start).norm()
+    assert (one - other).norm() <= 0.005 * (one - start).norm()
 
 
 def one_after_another(monkeypatch) -> None:
@@ -65,15 +68,18 @@ def test_clients_of_different_ranks_train_together(tiny):
     ranks, how = [2, 8, 5], {"batch_size": 8, "learning_rate": 3e-3}
     own, apart = [], []
     samples = workbench(tiny).sets.get(0, "train")
+    samples = replace(samples, features=samples.features.double())
     for rank in ranks:
         config = tiny.model_copy(update={"lora": Lora(rank=rank)})
         vlm = loading.load(config)
-        start = initial_factors({n: p.shape for n, p in vlm.factors.items()}, rank)
-        own.append(Job(start, samples, 4, rng(0, "ranks", rank)))
-        job = Job(start, samples, 4, rng(0, "ranks", rank))
-        apart.append(train(vlm, job, list(start), **how))
+        with in_double(vlm.model):
+            start = initial_factors({n: p.shape for n, p in vlm.factors.items()}, rank)
+            own.append(Job(start, samples, 4, rng(0, "ranks", rank)))
+            job = Job(start, samples, 4, rng(0, "ranks", rank))
+            apart.append(train(vlm, job, list(start), **how))
     vlm = loading.load(tiny)  # of rank 8
-    together = train_together(vlm, own, list(vlm.factors), **how)
+    with in_double(vlm.model):
+        together = train_together(vlm, own, list(vlm.factors), **how)
     ended = zip(own, ranks, apart, together, strict=True)
     for job, rank, (one, loss), (other, same_loss) in ended:
         assert loss == pytest.approx(same_loss, rel=1e-4)
