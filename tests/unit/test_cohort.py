@@ -42,21 +42,24 @@ def jobs(config: ExperimentConfig, steps: list[int], sizes: list[int]) -> list[J
                 start[name].shape, generator=torch.Generator().manual_seed(k)
             )
         samples = bench.sets.get(k % config.clients, "train").take(slice(0, size))
+        samples = replace(samples, features=samples.features.to(torch.get_default_dtype()))
         found.append(Job(start, samples, n, rng(0, "batches", k)))
     return found
 
 
 @pytest.mark.parametrize("trained", ["both", "only A", "only B"])
 def test_training_together_is_training_apart(tiny, trained):
-    vlm = workbench(tiny).vlm
+    vlm, sets = workbench(tiny).vlm, workbench(tiny).sets
+    list(sets.make_ready([(k, "train") for k in range(tiny.clients)]))  # in single precision
     ends = {"both": "", "only A": "lora_A", "only B": "lora_B"}[trained]
     names = [name for name in vlm.factors if name.endswith(ends)]
     # Different numbers of steps and samples; one client has fewer samples than a batch.
     setting = ([3, 5, 5, 2], [16, 5, 12, 9])
     how = {"batch_size": 8, "learning_rate": 3e-3}
-    apart = [train(vlm, job, names, **how) for job in jobs(tiny, *setting)]
-    together = train_together(vlm, jobs(tiny, *setting), names, **how)
-    ended = zip(jobs(tiny, *setting), apart, together, strict=True)
+    with in_double(vlm.model):
+        apart = [train(vlm, job, names, **how) for job in jobs(tiny, *setting)]
+        together = train_together(vlm, jobs(tiny, *setting), names, **how)
+        ended = zip(jobs(tiny, *setting), apart, together, strict=True)
     for job, (one, loss), (other, same_loss) in ended:
         assert loss == pytest.approx(same_loss, rel=1e-4)
         assert list(one) == list(other) == names
