@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -84,8 +86,19 @@ def serve(idle_seconds: float) -> bool:
 
 
 def warm_up() -> None:
-    """Import what a run needs, so that the first one does not wait for it."""
-    importlib.import_module("engine.flower.runtimes")
+    """Import what a run needs, so that the first one does not wait for it.
+
+    The garbage collector is kept from what is imported: it would go through all of it, in vain, a
+    hundred times now and once more when the process ends. That takes more than a second.
+    """
+    if "engine.flower.runtimes" in sys.modules:
+        return
+    gc.disable()
+    try:
+        importlib.import_module("engine.flower.runtimes")
+    finally:
+        gc.enable()
+    gc.freeze()
 
 
 def _drain(worker: Registration, idle_seconds: float) -> None:
