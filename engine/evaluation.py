@@ -15,7 +15,7 @@ import torch
 from engine.metrics import Metric
 from engine.vlm.encoded import IGNORED, Encoded, concatenate
 from engine.vlm.model import Vlm, offsets_of
-from engine.vlm.stacked import Factors, Stacked, active, can_stack, rank_of
+from engine.vlm.stacked import Ask, Factors, Stacked, active, answering, can_stack, rank_of
 
 Found = TypeVar("Found")
 
@@ -144,12 +144,13 @@ def generate(vlm: Vlm, tasks: Sequence[Task]) -> list[list[Answer]]:
 
 
 def _asked(
-    vlm: Vlm, tasks: Sequence[Task], ask: Callable[[Vlm, Encoded], Found]
+    vlm: Vlm, tasks: Sequence[Task], find: Callable[[Vlm, Ask, Encoded], Found]
 ) -> Iterator[tuple[int, Found, slice]]:
-    """What ``ask`` finds in every pass: a task's number, the pass's result, the task's rows."""
+    """What ``find`` finds in every pass: a task's number, the pass's result, the task's rows."""
     for numbers, batch, counts in _passes(vlm, tasks):
-        with _adapters(vlm, [tasks[k].factors for k in numbers]), vlm.threads_for(len(batch)):
-            found = ask(vlm, batch)
+        adapters = [tasks[k].factors for k in numbers]
+        with _adapters(vlm, adapters) as ask, vlm.threads_for(len(batch)):
+            found = find(vlm, ask, batch)
         width = len(batch) // len(numbers)
         for place, (k, count) in enumerate(zip(numbers, counts, strict=True)):
             yield k, found, slice(place * width, place * width + count)
@@ -191,20 +192,21 @@ def _padded(share: Encoded, length: int) -> Encoded:
 
 
 @contextmanager
-def _adapters(vlm: Vlm, adapters: Sequence[Factors]) -> Iterator[None]:
-    """Inside, the rows of the model belong to these adapters in equal shares."""
+def _adapters(vlm: Vlm, adapters: Sequence[Factors]) -> Iterator[Ask]:
+    """Inside, the rows of the model belong to these adapters in equal shares; gives its logits."""
     with vlm.shifted(adapters[0]):
-        if len(adapters) > 1 or rank_of(adapters[0]) != rank_of(vlm.factors):
-            with active(Stacked(vlm, adapters)):
-                yield
+        if can_stack(vlm) or rank_of(adapters[0]) != rank_of(vlm.factors):
+            stacked = Stacked(vlm, adapters)
+            with active(stacked):
+                yield answering(vlm, stacked)
         else:
             vlm.load_factors(adapters[0])
-            yield
+            yield vlm.answer_logits
 
 
-def _mark(vlm: Vlm, batch: Encoded) -> Marks:
+def _mark(vlm: Vlm, ask: Ask, batch: Encoded) -> Marks:
     batch = batch.to(vlm.device)
-    logits = vlm.answer_logits(batch)
+    logits = ask(batch)
     kept = batch.labels != IGNORED
     labels = batch.labels.masked_fill(~kept, 0)
     log_p = logits.log_softmax(-1).gather(-1, labels.unsqueeze(-1)).squeeze(-1)
@@ -218,6 +220,6 @@ def _mark(vlm: Vlm, batch: Encoded) -> Marks:
     return Marks(-log_p.sum(-1), kept.sum(-1), right, free.sum(-1).exp(), right.float())
 
 
-def _generate(vlm: Vlm, batch: Encoded) -> list[Answer]:
+def _generate(vlm: Vlm, _: Ask, batch: Encoded) -> list[Answer]:
     texts, confidence = vlm.generate(batch)
     return [Answer(text, p) for text, p in zip(texts, confidence.tolist(), strict=True)]

@@ -175,11 +175,12 @@ class _Plan:
 def _losses(ask: Ask, batch: Encoded, counted: torch.Tensor) -> torch.Tensor:
     """Each client's mean loss per answer token, (clients,): as the model's own loss, but apart."""
     labels = batch.labels.masked_fill(~counted.flatten().unsqueeze(1), IGNORED)
-    logits, labels = ask(replace(batch, labels=labels))
+    logits = ask(replace(batch, labels=labels))
     each = F.cross_entropy(
         logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none"
     )
-    return each.view(labels.shape).sum(1) / (labels != IGNORED).sum(1)
+    clients = len(counted)
+    return each.view(clients, -1).sum(1) / (labels != IGNORED).view(clients, -1).sum(1)
 
 
 def _keep_first(n: int, stacked: Stacked, optimiser: torch.optim.Optimizer) -> None:

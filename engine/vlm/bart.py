@@ -45,18 +45,17 @@ class Bart:
         self._stacked = stacked
         self._names = {layer: name for name, layer in stacked.layers.items()}
 
-    def answer_logits(self, batch: Encoded) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits (adapters, tokens, vocabulary) of the references' tokens, and their labels.
+    def answer_logits(self, batch: Encoded) -> torch.Tensor:
+        """Logits (n, answer tokens, vocabulary) of the references' tokens, in float32.
 
-        The rows of the batch are in equal consecutive shares. Labels (adapters, tokens) are IGNORED
-        where a token only fills up.
+        The rows of the batch are in equal consecutive shares, one for each adapter. Where a label
+        is IGNORED, the logits mean nothing.
         """
         shares = len(self._stacked)
         prompts = Packing(batch.attention_mask.bool(), shares, self._text.encoder_attention_heads)
         answers = Packing(batch.labels != IGNORED, shares, self._text.decoder_attention_heads)
         x = self._decode(batch, answers, self._encode(batch, prompts), prompts)
-        labels = answers.pack(batch.labels).masked_fill(answers.fill, IGNORED)
-        return self._model.lm_head(x).float(), labels
+        return self._model.lm_head(answers.unpack(x)).float()
 
     def _encode(self, batch: Encoded, prompts: Packing) -> torch.Tensor:
         encoder = self._model.model.language_model.encoder

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
 _LOWEST = torch.finfo(torch.float32).min
 
@@ -41,8 +42,8 @@ class Packing:
         numbers = torch.arange(self._packed.numel(), device=kept.device)
         to = torch.zeros(kept.numel(), dtype=torch.long, device=kept.device)
         to[self._packed.flatten()] = numbers
-        to = to.view(kept.shape).where(kept, 0)
-        self._to = to.unsqueeze(1) * self._heads + head.unsqueeze(1)
+        self._unpacked = to.view(kept.shape).where(kept, 0)
+        self._to = self._unpacked.unsqueeze(1) * self._heads + head.unsqueeze(1)
         padding = (~kept).unsqueeze(1).expand_as(self._to)
         self._padding = padding.flatten().nonzero().flatten()
         self._fill = (self.fill.flatten().nonzero() * self._heads + head).flatten()
@@ -50,6 +51,10 @@ class Packing:
     def pack(self, values: torch.Tensor) -> torch.Tensor:
         """Values (rows, tokens) of the packed tokens, (shares, longest)."""
         return values.flatten()[self._packed]
+
+    def unpack(self, x: torch.Tensor) -> torch.Tensor:
+        """Packed (shares, longest, width) as (rows, tokens, width); padding is some other token."""
+        return F.embedding(self._unpacked, x.flatten(0, 1))  # on a CPU indexing learns slowly
 
     def apart(self, x: torch.Tensor, *, blank: bool = False) -> torch.Tensor:
         """Packed (shares, longest, width) as (rows · heads, tokens, width / heads).

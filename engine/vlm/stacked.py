@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from engine.vlm.model import Vlm
 
 Factors = dict[str, torch.Tensor]
-Ask = Callable[[Encoded], tuple[torch.Tensor, torch.Tensor]]
+Ask = Callable[[Encoded], torch.Tensor]
 
 
 class Stacked:
@@ -134,19 +134,8 @@ def active(stacked: Stacked) -> Iterator[None]:
 
 
 def answering(vlm: Vlm, stacked: Stacked) -> Ask:
-    """The fastest way to ask the model while adapters are ``active``.
-
-    For a batch it gives logits (adapters, tokens, vocabulary) of the references' tokens, and their
-    labels (adapters, tokens), IGNORED where there is none.
-    """
-    if is_written_out(vlm, stacked):
-        return Bart(vlm, stacked).answer_logits
-    return partial(_answer_logits, vlm, stacked)
-
-
-def _answer_logits(vlm: Vlm, stacked: Stacked, batch: Encoded) -> tuple[torch.Tensor, torch.Tensor]:
-    logits = vlm.answer_logits(batch)
-    return logits.reshape(len(stacked), -1, logits.shape[-1]), batch.labels.view(len(stacked), -1)
+    """The fastest ``Vlm.answer_logits`` while adapters are ``active``."""
+    return Bart(vlm, stacked).answer_logits if is_written_out(vlm, stacked) else vlm.answer_logits
 
 
 def rank_of(adapter: Factors) -> int:

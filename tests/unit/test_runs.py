@@ -59,6 +59,7 @@ def test_before_training_all_variants_are_the_base_bit_for_bit(tiny):
         [found] = mark(site.bench.vlm, [Task(site.factors(variant, shared, 0), data)])
         assert found.score() == untouched.score()
     # Without any adapter the model computes the same numbers: B = 0 adds exactly nothing.
+    site.bench.vlm.load_factors(site.bench.initial)
     with torch.no_grad():
         adapted = site.bench.vlm.answer_logits(data)
         layers = [m for m in site.bench.vlm.model.modules() if isinstance(m, BaseTunerLayer)]

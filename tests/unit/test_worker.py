@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 
 import psutil
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from db import queries
 from engine import launcher
 from engine.config import ExperimentConfig
+from engine.paths import ROOT
 from engine.worker import serve
 from tests.conftest import wait_for
 
@@ -77,3 +80,13 @@ def serve_is_refused() -> bool:
         return serve(idle_seconds=0.1) is False
     finally:
         module._HANDOVER_SECONDS = patience
+
+
+def test_the_garbage_collector_passes_over_what_is_imported_and_works_on():
+    code = (
+        "import gc; from engine.worker import warm_up; warm_up(); "
+        "assert gc.isenabled(); kept = gc.get_freeze_count(); assert kept > 100_000; "
+        "found = []; found.append(found); del found; assert gc.collect() > 0; "
+        "warm_up(); assert gc.get_freeze_count() == kept"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
