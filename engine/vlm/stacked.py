@@ -135,7 +135,9 @@ def active(stacked: Stacked) -> Iterator[None]:
 
 def answering(vlm: Vlm, stacked: Stacked) -> Ask:
     """The fastest ``Vlm.answer_logits`` while adapters are ``active``."""
-    return Bart(vlm, stacked).answer_logits if is_written_out(vlm, stacked) else vlm.answer_logits
+    if can_stack(vlm) and is_written_out(vlm, stacked):
+        return Bart(vlm, stacked).answer_logits
+    return vlm.answer_logits
 
 
 def rank_of(adapter: Factors) -> int:

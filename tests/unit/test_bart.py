@@ -18,7 +18,7 @@ from engine.vlm.encoded import IGNORED, Encoded, concatenate
 from engine.vlm.factors import cut
 from engine.vlm.model import Vlm
 from engine.vlm.packing import Packing, Reach, attend
-from engine.vlm.stacked import Stacked, active
+from engine.vlm.stacked import Stacked, active, answering
 from engine.workbench import workbench
 from tests.unit.precision import in_double
 
@@ -93,6 +93,13 @@ def test_it_stands_only_for_a_florence_with_adapters_everywhere(tiny):
     assert not is_written_out(vlm, two_adapters(vlm))
     some = loading.load(tiny.model_copy(update={"lora": Lora(targets=("q_proj", "v_proj"))}))
     assert not is_written_out(some, two_adapters(some))
+
+
+def test_with_a_tower_that_learns_or_in_half_precision_it_stands_for_nothing(tiny):
+    vlm = loading.load(tiny.model_copy(update={"lora": Lora(vision=True)}))
+    assert answering(vlm, two_adapters(vlm)) == vlm.answer_logits
+    half = loading.load(tiny.model_copy(update={"dtype": "bfloat16"}))
+    assert answering(half, two_adapters(half)) == half.answer_logits
 
 
 def test_with_some_layers_adapted_a_cohort_trains_as_before(tiny):
