@@ -88,8 +88,8 @@ def serve(idle_seconds: float) -> bool:
 def warm_up() -> None:
     """Import what a run needs, so that the first one does not wait for it.
 
-    The garbage collector is kept from what is imported: it would go through all of it, in vain, a
-    hundred times now and once more when the process ends. That takes more than a second.
+    The garbage collector is kept from what is imported: it would go through all of it, in vain,
+    again and again now and once more when the process ends. That takes more than a second.
     """
     if "engine.flower.runtimes" in sys.modules:
         return

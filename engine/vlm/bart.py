@@ -74,19 +74,18 @@ class Bart:
         decoder = self._model.model.language_model.decoder
         crossing = [layer.encoder_attn for layer in decoder.layers]
         both = [layer for one in crossing for layer in (one.k_proj, one.v_proj)]
-        keys_and_values = iter(self._project(read, both))  # of each layer
+        found = self._project(read, both)  # each layer's keys, then its values
         before = shift_tokens_right(
             batch.labels, self._text.pad_token_id, self._text.decoder_start_token_id
         )
         x = self._start(decoder, answers, decoder.embed_tokens(answers.pack(before)))
         later = torch.full((answers.tokens, answers.tokens), torch.finfo(x.dtype).min).triu_(1)
         later = later.expand(len(answers.hidden), -1, -1)
-        for layer in decoder.layers:
+        for layer, k, v in zip(decoder.layers, found[::2], found[1::2], strict=True):
             x = self._attend_own(layer.self_attn, x, answers, later)
             x = layer.self_attn_layer_norm(x)
             cross = layer.encoder_attn
             (q,) = self._project(x, [cross.q_proj])
-            k, v = next(keys_and_values), next(keys_and_values)
             seen = attend(q, k, v, Reach(answers, prompts, prompts.hidden, cross.scaling))
             (x,) = self._project(seen, [cross.out_proj], residual=x)
             x = self._feed_forward(layer, layer.encoder_attn_layer_norm(x))

@@ -54,7 +54,7 @@ class Packing:
 
     def unpack(self, x: torch.Tensor) -> torch.Tensor:
         """Packed (shares, longest, width) as (rows, tokens, width); padding is some other token."""
-        return F.embedding(self._unpacked, x.flatten(0, 1))  # on a CPU indexing learns slowly
+        return F.embedding(self._unpacked, x.flatten(0, 1))  # its gradient is cheaper than x[…]'s
 
     def apart(self, x: torch.Tensor, *, blank: bool = False) -> torch.Tensor:
         """Packed (shares, longest, width) as (rows · heads, tokens, width / heads).

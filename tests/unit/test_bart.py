@@ -18,6 +18,7 @@ from engine.vlm.encoded import IGNORED, Encoded, concatenate
 from engine.vlm.factors import cut
 from engine.vlm.model import Vlm
 from engine.vlm.packing import Packing, Reach, attend
+from engine.vlm.projection import project
 from engine.vlm.stacked import Stacked, active, answering
 from engine.workbench import workbench
 from tests.unit.precision import in_double
@@ -50,8 +51,15 @@ def gradients(
 
 
 @pytest.mark.parametrize("trained", ["lora", "lora_A", "lora_B"])
-def test_losses_and_gradients_are_those_of_the_modules(tiny, trained):
+def test_losses_and_gradients_are_those_of_the_modules(tiny, trained, monkeypatch):
     vlm, batch = loading.load(tiny), questions(tiny)
+    tokens = []
+
+    def noted(x: torch.Tensor, *rest) -> tuple[torch.Tensor, ...]:
+        tokens.append(x.shape[:2].numel())
+        return project(x, *rest)
+
+    monkeypatch.setattr("engine.vlm.bart.project", noted)
     batch = replace(batch, features=batch.features.double())
     with in_double(vlm.model):
         stacked = two_adapters(vlm)
@@ -63,6 +71,9 @@ def test_losses_and_gradients_are_those_of_the_modules(tiny, trained):
         with active(stacked):
             rows = vlm.answer_logits(batch)
             expected_losses, expected = gradients(stacked, wanted, rows, batch.labels)
+    # It went without the padding, in the prompts and in the answers.
+    assert max(tokens) < batch.input_ids.numel()
+    assert min(tokens) < batch.labels.numel()
     torch.testing.assert_close(losses, expected_losses, rtol=1e-6, atol=0)
     for one, other in zip(found, expected, strict=True):
         assert one.norm() > 0
@@ -82,6 +93,7 @@ def test_marks_are_those_of_the_modules(tiny, monkeypatch):
     monkeypatch.setattr("engine.vlm.stacked.is_written_out", lambda *_: False)
     for marks, expected in zip(found, mark(vlm, tasks), strict=True):
         assert torch.equal(marks.tokens, expected.tokens)
+        assert torch.equal(marks.right, expected.right)
         torch.testing.assert_close(marks.loss, expected.loss, rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(marks.confidence, expected.confidence, rtol=1e-3, atol=1e-6)
 
