@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -76,14 +75,12 @@ class EncodedSets:
 
     def _features(self, images: list[np.ndarray]) -> list[torch.Tensor]:
         """Features of pictures, each looked at once in the life of a home."""
-        found: dict[Path, torch.Tensor] = {}
         paths = [features_path(self.federation.config, _digest(image)) for image in images]
-        for path, image in zip(paths, images, strict=True):
-            if path not in found and path.exists():
-                found[path] = checkpoints.read(path)["features"]
-            elif path not in found:
-                [found[path]] = self.vlm.look_at([image])
-                checkpoints.write(path, {"features": found[path]})
+        new = {path: image for path, image in zip(paths, images, strict=True) if not path.exists()}
+        found = {path: checkpoints.read(path)["features"] for path in set(paths) - set(new)}
+        for path, features in zip(new, self.vlm.look_at(list(new.values())), strict=True):
+            checkpoints.write(path, {"features": features})  # kept, should the next be interrupted
+            found[path] = features
         return [found[path] for path in paths]
 
     def _has(self, client: int, split: str) -> bool:

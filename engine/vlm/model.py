@@ -110,9 +110,12 @@ class Vlm:
             self.causal,
         )
 
-    def look_at(self, images: Sequence[np.ndarray]) -> list[torch.Tensor]:
+    def look_at(self, images: Sequence[np.ndarray]) -> Iterator[torch.Tensor]:
         """What the vision tower makes of pictures: features (image tokens, width), on the CPU."""
-        return [one for image in images for one in self.vision.features([self._read(image)])]
+        for start in range(0, len(images), self._chunk):
+            some = images[start : start + self._chunk]
+            each = self.prompter.inputs(some, ["?"] * len(some))
+            yield from self.vision.features([self._pixels(one) for one in each])
 
     def answer_logits(self, batch: Encoded) -> torch.Tensor:
         """Logits (n, answer tokens, vocabulary) of every token of the references, in float32.

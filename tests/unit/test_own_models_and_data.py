@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from db import queries
@@ -121,6 +122,21 @@ def test_a_picture_is_looked_at_once_whoever_holds_it(folder, tmp_path, monkeypa
     assert encode_all() == 72
     assert encode_all(heterogeneity={"kind": "label", "level": 0.7}, clients=3, seed=5) == 0
     assert encode_all(heterogeneity={"kind": "domain", "level": 0.7}, clients=3) > 0
+
+
+def test_own_pictures_go_through_a_small_tower_together(folder, monkeypatch):
+    looked: list[int] = []
+    plain = VisionCache.features
+    bench = workbench_module.workbench(ready(config(folder)))
+    monkeypatch.setattr(
+        VisionCache, "features", lambda self, p: looked.append(len(p)) or plain(self, p)
+    )
+    found = bench.sets.get(0, "train")
+    assert len(looked) == 1 and looked[0] > 1
+    examples = bench.federation.examples(0, "train")
+    for example, features in zip(examples, found.features, strict=True):
+        [alone] = bench.vlm.look_at([example.image])
+        torch.testing.assert_close(features, alone, rtol=1e-4, atol=1e-5)
 
 
 def test_features_on_disk_are_those_of_the_pictures(folder, tmp_path):
