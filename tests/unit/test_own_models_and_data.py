@@ -103,13 +103,19 @@ def test_other_models_run_from_a_config_to_answers(family, folder, tmp_path):
     assert {p.variant for p in queries.predictions(found.run, 0)} == {"base", "global", "personal"}
 
 
-def test_a_picture_is_looked_at_once_whoever_holds_it(folder, tmp_path, monkeypatch):
-    model = str(save_checkpoint("smolvlm", tmp_path / "model"))
+@pytest.fixture
+def looked(monkeypatch) -> list[int]:
+    """How many pictures go through a tower at once, call by call."""
     looked: list[int] = []
     plain = VisionCache.features
     monkeypatch.setattr(
         VisionCache, "features", lambda self, p: looked.append(len(p)) or plain(self, p)
     )
+    return looked
+
+
+def test_a_picture_is_looked_at_once_whoever_holds_it(folder, tmp_path, looked):
+    model = str(save_checkpoint("smolvlm", tmp_path / "model"))
 
     def encode_all(**values: object) -> int:
         wanted = ready(config(folder, model=model, **values))
@@ -124,13 +130,9 @@ def test_a_picture_is_looked_at_once_whoever_holds_it(folder, tmp_path, monkeypa
     assert encode_all(heterogeneity={"kind": "domain", "level": 0.7}, clients=3) > 0
 
 
-def test_own_pictures_go_through_a_small_tower_together(folder, monkeypatch):
-    looked: list[int] = []
-    plain = VisionCache.features
+def test_own_pictures_go_through_a_small_tower_together(folder, looked):
     bench = workbench_module.workbench(ready(config(folder)))
-    monkeypatch.setattr(
-        VisionCache, "features", lambda self, p: looked.append(len(p)) or plain(self, p)
-    )
+    looked.clear()
     found = bench.sets.get(0, "train")
     assert len(looked) == 1 and looked[0] > 1
     examples = bench.federation.examples(0, "train")
