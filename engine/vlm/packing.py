@@ -9,15 +9,17 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 _LOWEST = torch.finfo(torch.float32).min
+_STEP = 8  # of packed lengths: oneDNN keeps a kernel for each size of a product, 1,024 at most
 
 
 class Packing:
     """Where those tokens of (rows, tokens) that count lie in (shares, longest).
 
     Each of equal consecutive shares of the rows keeps its tokens in their order. Behind them, up to
-    the share with most, are others that only fill up: ``fill`` (shares, longest) says where.
-    ``place`` (shares, longest): where in its row a packed token was. ``hidden`` (rows · heads, 1,
-    tokens): to add to the scores of attention, so that it passes over padding.
+    the share with most and the next multiple of ``_STEP``, are others that only fill up: ``fill``
+    (shares, longest) says where. ``place`` (shares, longest): where in its row a packed token was.
+    ``hidden`` (rows · heads, 1, tokens): to add to the scores of attention, so that it passes over
+    padding.
     """
 
     def __init__(self, kept: torch.Tensor, shares: int, heads: int) -> None:
@@ -25,7 +27,8 @@ class Packing:
         self.tokens, self._heads = kept.shape[1], heads
         own = kept.reshape(shares, -1)
         order = own.byte().argsort(dim=1, descending=True, stable=True)
-        order = order[:, : int(own.sum(1).max())]
+        longest = int(own.sum(1).max())
+        order = order[:, : longest + -longest % _STEP]
         self.fill = ~own.gather(1, order)
         share = torch.arange(shares, device=kept.device).unsqueeze(1)
         self._packed = order + share * own.shape[1]  # numbers among all tokens

@@ -135,12 +135,14 @@ def test_with_some_layers_adapted_a_cohort_trains_as_before(tiny):
 
 def test_packed_tokens_come_back_in_their_places():
     kept = torch.tensor([[1, 1, 0], [1, 0, 0], [1, 1, 1], [0, 1, 1]]).bool()
+    kept = F.pad(kept, (0, 2))
     packing = Packing(kept, shares=2, heads=2)
-    assert packing.pack(torch.arange(12).view(4, 3))[0, :3].tolist() == [0, 1, 3]
-    assert packing.place[1].tolist() == [0, 1, 2, 1, 2]
-    assert packing.fill.sum(1).tolist() == [2, 0]
-    x = torch.randn(2, 5, 6)
-    rows = packing.apart(x, blank=True).view(4, 2, 3, 3)
+    assert packing.pack(torch.arange(20).view(4, 5))[0, :3].tolist() == [0, 1, 5]
+    assert packing.place[1, :5].tolist() == [0, 1, 2, 1, 2]
+    assert packing.fill.shape == (2, 8)  # 5 at most, in steps of 8
+    assert packing.fill.sum(1).tolist() == [5, 3]
+    x = torch.randn(2, 8, 6)
+    rows = packing.apart(x, blank=True).view(4, 2, 5, 3)
     assert torch.equal(rows[1, :, 0], x[0, 2].view(2, 3))
     assert not rows.transpose(1, 2)[~kept].any()
     back = packing.together(rows, blank=True)
