@@ -27,11 +27,12 @@ def _lines(measured: Measured) -> list[str]:
         "# Speed",
         "",
         f"Written by `python -m engine bench speed --report` on {cores()} "
-        f"{platform.machine()} cores, {_gpu()}, Python {platform.python_version()}. Medians of "
-        f"{REPEATS} repeats, side by side in one run. All ways reach the same training losses: "
-        f"{'yes' if report.losses_agree else 'NO'}. (For every client and round, within "
-        f"{FIRST_TOLERANCE:.0%} of its loss in the first round over {FIRST_ROUNDS} rounds, then "
-        f"{LATER_TOLERANCE:.0%}, for training magnifies rounding; else no ratio is given.)",
+        f"{platform.machine()} cores ({torch.backends.cpu.get_cpu_capability()}), {_gpu()}, Python "
+        f"{platform.python_version()}. Medians of {REPEATS} repeats, side by side in one run. All "
+        f"ways reach the same training losses: {'yes' if report.losses_agree else 'NO'}. (For "
+        f"every client and round, within {FIRST_TOLERANCE:.0%} of its loss in the first round over "
+        f"{FIRST_ROUNDS} rounds, then {LATER_TOLERANCE:.0%}, for training magnifies rounding; else "
+        "no ratio is given.)",
         "",
         "## The quickstart: 4 clients, FedIT and pLoRA, 8 rounds of 12 steps of 16",
         "",
