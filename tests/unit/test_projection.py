@@ -15,13 +15,14 @@ SHARES, ROWS, WIDTH, OUT, RANK = 3, 5, 16, 24, 4
 def test_layers_that_read_together_are_the_formula_with_and_without_onednn(one_dnn, monkeypatch):
     if not one_dnn:  # as in a torch that was built without it
         monkeypatch.setattr(projection, "_one_dnn", None)
-    generator = torch.Generator().manual_seed(0)
+    torch.manual_seed(0)
 
     def drawn(*shape: int) -> torch.Tensor:
-        return torch.randn(shape, generator=generator).requires_grad_()
+        return torch.randn(shape).requires_grad_()
 
     bases = [nn.Linear(WIDTH, OUT).requires_grad_(False) for _ in range(2)]
-    x, residual, scales = drawn(SHARES, ROWS, WIDTH), drawn(SHARES, ROWS, OUT), torch.rand(3, 1, 1)
+    x, residual = drawn(SHARES, ROWS, WIDTH), drawn(SHARES, ROWS, OUT)
+    scales = torch.rand(SHARES, 1, 1)
     a = [drawn(SHARES, RANK, WIDTH) for _ in bases]
     b = [drawn(SHARES, RANK, OUT) for _ in bases]
     found = projection.project(x, bases, a, b, scales, residual)
@@ -31,7 +32,7 @@ def test_layers_that_read_together_are_the_formula_with_and_without_onednn(one_d
     )
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
     learned = [x, residual, *a, *b]
-    weights = [torch.randn(y.shape, generator=generator) for y in expected]
+    weights = [torch.randn(y.shape) for y in expected]
     torch.testing.assert_close(
         torch.autograd.grad(found, learned, weights),
         torch.autograd.grad(expected, learned, weights),
