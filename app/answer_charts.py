@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from engine.data.rows import shorten
-from engine.federation.federation import ClientProfile
+from engine.data.dataset import ClientProfile
+from engine.data.user.rows import shorten
 
 MOST_ANSWERS = 10
 BAR = "#56B4E9"

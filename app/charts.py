@@ -10,7 +10,7 @@ from typing import NamedTuple
 import plotly.graph_objects as go
 
 from app.look import STYLES, client_name
-from db.queries import Tradeoff
+from db.reads import Tradeoff
 from db.tables import ClientRound, Evaluation, Round, Run
 from engine.strategies import STRATEGIES
 

@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from app import charts
 from app.look import STYLES, client_name
 from db.tables import Evaluation, Run
-from engine.data.rows import shorten
+from engine.data.user.rows import shorten
 
 
 def per_client(

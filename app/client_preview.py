@@ -10,9 +10,9 @@ from app import answer_charts
 from app.look import client_name, plain
 from app.thumbnails import squared
 from engine.config import WORLD, ExperimentConfig
-from engine.federation.distance import distances_without_pictures
-from engine.federation.federation import ClientProfile, Example, new_federation
-from engine.federation.words import CIRCLES
+from engine.data.dataset import ClientProfile, Example, new_federation
+from engine.data.distance import distances_without_pictures
+from engine.data.synthetic.words import CIRCLES
 
 PREVIEWED = 6  # clients whose pictures are shown
 SAMPLES = 3  # pictures of each

@@ -13,11 +13,11 @@ from streamlit.delta_generator import DeltaGenerator
 from app.fields import DEFAULTS, number
 from app.uploads import TYPES, put_in_place
 from engine.config import WORLD, ConfigError, Data
-from engine.data import hub, known
-from engine.data.collection import Collection, collect
-from engine.data.columns import guess
-from engine.data.folder import file_state, find_tables
-from engine.data.reading import columns_of
+from engine.data.user import hub, known
+from engine.data.user.collection import Collection, collect
+from engine.data.user.columns import guess
+from engine.data.user.folder import file_state, find_tables
+from engine.data.user.reading import columns_of
 from engine.metrics import METRICS
 
 SOURCES = {

@@ -11,10 +11,10 @@ import streamlit as st
 from app import answer_charts
 from app.look import plain
 from app.thumbnails import alike, shrunk
-from engine.data.collection import Collection
-from engine.data.rows import Row
+from engine.data.pictures import BadPicture, read_picture
+from engine.data.user.collection import Collection
+from engine.data.user.rows import Row
 from engine.metrics import METRICS
-from engine.pictures import BadPicture, read_picture
 
 _PICTURES = 5
 _SIDE = 240  # pixels

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from engine.config import WORLD, HeterogeneityKind
-from engine.data.collection import Collection
-from engine.federation.heterogeneity import MEANINGS
+from engine.data.synthetic.heterogeneity import MEANINGS
+from engine.data.user.collection import Collection
 
 Meanings = dict[HeterogeneityKind, tuple[str, str]]  # a short name, and what the dial then does
 

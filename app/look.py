@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from engine.data.rows import shorten
+from engine.data.user.rows import shorten
 
 _MARKS = re.compile(r"([\\`*_\[\]$~<>#:|])")  # what Markdown would take for its own
 

@@ -12,7 +12,7 @@ keep_quiet()
 import streamlit as st
 
 from db.engine import DatabaseTooNew
-from engine import example
+from engine.results import example
 
 st.set_page_config(page_title="FedVLM Lab", page_icon=str(ASSETS / "logo.png"), layout="wide")
 try:

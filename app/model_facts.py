@@ -10,12 +10,12 @@ from app.look import size
 from engine.config import ExperimentConfig
 
 if TYPE_CHECKING:
-    from engine.memory import ModelFacts
+    from engine.vlm.memory import ModelFacts
 
 
 def model_facts(config: ExperimentConfig) -> ModelFacts:
     """Facts of a config's model. Raises ConfigError where it cannot be used."""
-    from engine.memory import describe  # here: it may import torch
+    from engine.vlm.memory import describe  # here: it may import torch
 
     with st.spinner("Looking at the model …"):
         return describe(config)

@@ -1,6 +1,6 @@
 """The picture on the Start page: B travels, A stays."""
 
-from engine.federation.cameras import CAMERAS
+from engine.data.synthetic.cameras import CAMERAS
 
 
 def _site(number: int, camera: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from engine.config import ConfigError
-from engine.data.upload import from_table, unpack_zip
+from engine.data.user.upload import from_table, unpack_zip
 
 TABLES = (".csv", ".jsonl")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")

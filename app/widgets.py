@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import streamlit as st
 
 from app.look import STATUS_WORDS, client_name
-from db import queries
+from db import reads
 from db.tables import Run
-from engine import launcher
 from engine.config import ExperimentConfig
+from engine.jobs import submit
 
 LIVE = "../pages/live.py"
 ASK = "../pages/ask.py"
@@ -25,8 +25,8 @@ def run_name(run: Run) -> str:
 
 def choose_run(label: str = "Run", *, trained_only: bool = False) -> Run | None:
     """A select box over all runs, kept in the URL as ``?run=``; None, with a hint, without runs."""
-    launcher.mark_interrupted()
-    found = [run for run in queries.runs() if not trained_only or run.rounds_done or not run.rounds]
+    submit.mark_interrupted()
+    found = [run for run in reads.runs() if not trained_only or run.rounds_done or not run.rounds]
     if not found:
         st.info("There is no run yet. Set one up, or press Run on the Start page.")
         st.page_link(SETUP, label="Set up an experiment")
@@ -53,7 +53,7 @@ def choose_run(label: str = "Run", *, trained_only: bool = False) -> Run | None:
 
 def client_names(run: Run) -> dict[int, str]:
     """The names that the data give to clients, by number; none before a run has started."""
-    return {client.client: client.name for client in queries.clients(run.experiment_id)}
+    return {client.client: client.name for client in reads.clients(run.experiment_id)}
 
 
 def choose_client(clients: int, names: Mapping[int, str]) -> int:
@@ -86,7 +86,7 @@ def choose_item(label: str, names: list[str]) -> int:
 
 def start_experiment(config: ExperimentConfig) -> None:
     """Submit an experiment and go to its first run on the Live page."""
-    _, runs = launcher.submit(config)
+    _, runs = submit.submit(config)
     st.switch_page(LIVE, query_params={"run": str(runs[0])})
 
 

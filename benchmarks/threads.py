@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parent.parent
 STEP = """
 import sys, time, numpy, torch
 from engine.config import ExperimentConfig
-from engine.training import Job, train
-from engine.workbench import workbench
+from engine.fl.training import Job, train
+from engine.fl.context import workbench
 config = ExperimentConfig()
 bench = workbench(config)
 torch.set_num_threads(int(sys.argv[1]))

@@ -116,7 +116,7 @@ class Round(Base):
     round: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     seconds: Mapped[float]
     finished_at: Mapped[datetime] = mapped_column(default=now)
-    # See engine/strategies/agreement.py; None where there is no such thing.
+    # See engine/fl/agreement.py; None where there is no such thing.
     aggregation_error: Mapped[float | None]
     cosine_a: Mapped[float | None]
     cosine_b: Mapped[float | None]

@@ -4,6 +4,6 @@ from engine.paths import keep_quiet
 
 keep_quiet()
 
-from engine.cli import main  # noqa: E402 - the environment must be set before flwr is imported
+from engine.cli.main import main  # noqa: E402 - the environment must be set before flwr is imported
 
 main()

@@ -101,7 +101,7 @@ class Lora(_Strict):
 
 
 class Privacy(_Strict):
-    """Noise on what a client sends, in every round (engine/privacy.py)."""
+    """Noise on what a client sends, in every round (engine/fl/privacy.py)."""
 
     clip: float = Field(0.0, ge=0, le=1000, title="Privacy: clip (0: off)")
     noise: float = Field(0.0, ge=0, le=100, title="Privacy: noise, in clips")
@@ -262,7 +262,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 _VLM = {"model": "HuggingFaceTB/SmolVLM-256M-Instruct", "learning_rate": 2e-4, "batch_size": 8}
-# Data sets of the hub with a model of the hub; engine/data/known.py knows their columns.
+# Data sets of the hub with a model of the hub; engine/data/user/known.py knows their columns.
 PRESETS |= {
     "rlaif-v": {
         "name": "RLAIF-V, the data of the FedVLM paper",

@@ -12,17 +12,17 @@ from app.judging import verdict
 from app.look import STYLES, certainty, plain
 from app.thumbnails import shrunk
 from app.widgets import choose_client, choose_item, choose_run, client_names
-from db import queries
+from db import reads
 from db.tables import Run
 from engine.config import BUNDLED, WORLD, ConfigError, ExperimentConfig
-from engine.data.rows import shorten
-from engine.federation.federation import Example, Federation, new_federation
-from engine.launcher import NotPossible
+from engine.data.dataset import Example, Federation, new_federation
+from engine.data.pictures import MAX_BYTES, BadPicture, read_picture
+from engine.data.user.rows import shorten
+from engine.jobs.submit import NotPossible
 from engine.metrics import Metric, metric_of
-from engine.pictures import MAX_BYTES, BadPicture, read_picture
 
 if TYPE_CHECKING:
-    from engine.answers import VariantAnswer
+    from engine.results.ask import VariantAnswer
 
 SIDE = 320  # pixels of the picture's longer side on the page
 LONG_QUESTION = 60  # letters that fit into one line
@@ -40,7 +40,7 @@ def answers_of(
     run_id: int, rounds: tuple[int, ...], client: int, image: np.ndarray, question: str
 ) -> list[VariantAnswer]:
     """All variants' answers; ``rounds`` of the experiment's runs renew them as rounds finish."""
-    from engine.answers import ask  # here: it imports torch
+    from engine.results.ask import ask  # here: it imports torch
 
     return ask(run_id, client, image, question)
 
@@ -116,7 +116,7 @@ def show_page(run: Run, client: int, config: ExperimentConfig) -> None:
         height, width = image.shape[:2]
         st.image(shrunk(image, 2 * SIDE), width=max(1, SIDE * width // max(height, width)))
     with right:
-        rounds = tuple(r.rounds_done for r in queries.runs_of(run.experiment_id))
+        rounds = tuple(r.rounds_done for r in reads.runs_of(run.experiment_id))
         found = answers_of(run.id, rounds, client, image, question)
         if references:
             show_references(references)
@@ -155,7 +155,7 @@ if selected is not None:
         chosen = choose_client(setting.clients, client_names(selected))
     try:
         show_page(selected, chosen, setting)
-    except (NotPossible, queries.NoSuchRun) as mistake:
+    except (NotPossible, reads.NoSuchRun) as mistake:
         st.warning(str(mistake))
     except ConfigError as mistake:  # the data or the model are no longer where they were
         st.error(str(mistake))

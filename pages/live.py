@@ -6,13 +6,13 @@ from app import charts, client_charts
 from app.judging import measured
 from app.look import duration, percent, size
 from app.widgets import ASK, LIVE, choose_run, client_names, status_line
-from db import queries
+from db import reads
 from db.tables import Evaluation, Round, Run, now
-from engine import launcher
 from engine.config import ConfigError, ExperimentConfig
-from engine.export import zipped
+from engine.jobs import submit
 from engine.metrics import metric_of
-from engine.sizes import AdapterSize, adapter_size
+from engine.results.export import zipped
+from engine.vlm.adapter_size import AdapterSize, adapter_size
 
 ACTIVE = ("queued", "running")
 
@@ -22,7 +22,7 @@ Pairs = list[tuple[Run, list[Evaluation]]]  # the experiment's runs with their e
 
 def times(run: Run) -> tuple[str, str]:
     """Time so far and time left, in words."""
-    rounds = queries.rounds(run.id)
+    rounds = reads.rounds(run.id)
     in_rounds = sum(row.seconds for row in rounds)
     if run.status == "queued":
         return "–", "waiting"
@@ -46,7 +46,7 @@ def adapter_of(run: Run) -> AdapterSize | None:
 
 def show_figures(run: Run, adapter: AdapterSize | None) -> None:
     """Round x of N, times, accuracies, traffic."""
-    found = queries.summary(run.id)
+    found = reads.summary(run.id)
     elapsed, left = times(run)
     cells = st.columns(6)
     cells[0].metric("Round", f"{run.rounds_done} of {run.rounds}")
@@ -70,12 +70,12 @@ def show_buttons(run: Run, usable: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         if run.status in ACTIVE and not run.stop_requested:
             if st.button("Stop after this round", key="stop"):
-                launcher.stop(run.id)
+                submit.stop(run.id)
                 st.rerun()
         elif run.status in ACTIVE:
             st.markdown("Stopping after this round …")
         if run.status in ("stopped", "failed", "interrupted") and st.button("Resume", key="resume"):
-            launcher.resume(run.id)
+            submit.resume(run.id)
             st.rerun()
         if run.rounds_done and usable:
             st.page_link(ASK, label="Ask its models →", query_params={"run": str(run.id)})
@@ -89,7 +89,7 @@ def show_buttons(run: Run, usable: bool) -> None:
                 help="Every client's model as a PEFT adapter, with config and metrics.",
                 key="export",
             )
-        others = [other for other in queries.runs_of(run.experiment_id) if other.id != run.id]
+        others = [other for other in reads.runs_of(run.experiment_id) if other.id != run.id]
         if others:
             st.markdown("Same clients, same data:", width="content")
         for other in others:
@@ -152,13 +152,13 @@ def show_averaging(run: Run, rounds: list[Round]) -> None:
             st.caption("1: all the same way. 0: nothing in common. Below 0: against each other.")
         with three:
             st.markdown("**How far a client's factors move in a round (drift), mean over clients**")
-            st.plotly_chart(charts.drifts(queries.client_rounds(run.id)), key="averaging_drift")
+            st.plotly_chart(charts.drifts(reads.client_rounds(run.id)), key="averaging_drift")
             st.caption("The length of the change. Clients that differ much pull far.")
 
 
 def show_fairness(run: Run, pairs: Pairs, own: list[Evaluation]) -> None:
     """How even the clients are, and what a personal model gives up elsewhere."""
-    points = queries.tradeoffs_in(pairs)
+    points = reads.tradeoffs_in(pairs)
     if not points:
         return
     with st.expander("Who gains, who is left behind"):
@@ -191,7 +191,7 @@ def show_privacy(run: Run, rounds: list[Round]) -> None:
 def show_events(run: Run) -> None:
     """What happened, newest first."""
     st.markdown("**What happened**")
-    for event in queries.events(run.id, limit=12):
+    for event in reads.events(run.id, limit=12):
         st.caption(f"{event.at:%H:%M:%S} UTC · {event.text}")
 
 
@@ -199,27 +199,27 @@ st.title("Live")
 selected = choose_run()
 if selected is None:
     st.stop()
-experiment_alive = any(r.status in ACTIVE for r in queries.runs_of(selected.experiment_id))
+experiment_alive = any(r.status in ACTIVE for r in reads.runs_of(selected.experiment_id))
 
 
 @st.fragment(run_every=1.0 if experiment_alive else None)
 def follow(run_id: int) -> None:
     """Redrawn every second while the experiment is alive."""
-    launcher.mark_interrupted()
-    run = queries.run(run_id)
+    submit.mark_interrupted()
+    run = reads.run(run_id)
     status_line(run)
     adapter = adapter_of(run)
     show_figures(run, adapter)
     show_buttons(run, usable=adapter is not None)
-    pairs = [(other, queries.evaluations(other.id)) for other in queries.runs_of(run.experiment_id)]
+    pairs = [(other, reads.evaluations(other.id)) for other in reads.runs_of(run.experiment_id)]
     own = next(rows for other, rows in pairs if other.id == run.id)
-    rounds = queries.rounds(run.id)
+    rounds = reads.rounds(run.id)
     show_charts(run, pairs, own)
     show_fairness(run, pairs, own)
     show_averaging(run, rounds)
     show_privacy(run, rounds)
     show_events(run)
-    alive = any(r.status in ACTIVE for r in queries.runs_of(run.experiment_id))
+    alive = any(r.status in ACTIVE for r in reads.runs_of(run.experiment_id))
     if experiment_alive and not alive:
         st.rerun()
 

@@ -14,11 +14,11 @@ from app.method_form import client_ranks, strategy_options
 from app.model_facts import show_model
 from app.model_form import choose_model, model_settings
 from app.widgets import start_experiment
-from engine import launcher
 from engine.config import BUNDLED, PRESETS, WORLD, ConfigError, ExperimentConfig, preset
-from engine.federation.settle import MOST_CLIENTS
-from engine.sizes import adapter_size
+from engine.jobs import submit
+from engine.jobs.resolve import MOST_CLIENTS
 from engine.strategies import STRATEGIES
+from engine.vlm.adapter_size import adapter_size
 
 PRIVACY = (
     "Differential privacy of the factors that a client sends: their change is clipped to this "
@@ -194,7 +194,7 @@ with result:
     if config is None:
         st.stop()
     if (config.model, config.start) == (BUNDLED, ""):  # others are not checked yet, or large
-        launcher.prepare(config)  # the worker warms up while the form is filled in
+        submit.prepare(config)  # the worker warms up while the form is filled in
     with action:
         pressed = st.button("Run", type="primary", key="run", width="stretch")
     with st.expander("The same on the command line"):

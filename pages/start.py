@@ -7,11 +7,11 @@ from app import charts
 from app.look import percent
 from app.story import ALT, diagram
 from app.widgets import ASK, LIVE, SETUP, start_experiment
-from db import queries
+from db import reads
 from db.tables import Prediction
-from engine import launcher
 from engine.config import ExperimentConfig, preset
-from engine.federation.federation import new_federation
+from engine.data.dataset import new_federation
+from engine.jobs import submit
 
 
 @st.cache_data(max_entries=4, show_spinner=False)
@@ -20,12 +20,12 @@ def disagreements(fedit: int, plora: int) -> list[tuple[np.ndarray, str, str]]:
 
     Kept: it paints the clients' pictures anew, and a finished example does not change.
     """
-    config = ExperimentConfig.model_validate(queries.run(plora).experiment.config)
+    config = ExperimentConfig.model_validate(reads.run(plora).experiment.config)
     federation = new_federation(config)
     found = []
     for client in range(config.clients):
-        ours = {p.item: p for p in queries.predictions(plora, client) if p.variant == "personal"}
-        theirs = {p.item: p for p in queries.predictions(fedit, client) if p.variant == "global"}
+        ours = {p.item: p for p in reads.predictions(plora, client) if p.variant == "personal"}
+        theirs = {p.item: p for p in reads.predictions(fedit, client) if p.variant == "global"}
         for example in federation.examples(client, "test"):
             one, other = theirs[example.item], ours[example.item]
             if one.answer != other.answer:
@@ -58,26 +58,26 @@ with right:
         "B, and keep the other half, A."
     )
     quickstart = ExperimentConfig.parse(preset("quickstart"))
-    launcher.prepare(quickstart)  # the worker warms up while people read
+    submit.prepare(quickstart)  # the worker warms up while people read
     if st.button("Run the quickstart", type="primary", key="run_quickstart"):
         start_experiment(quickstart)
     st.caption("4 clients, 8 rounds, FedIT and pLoRA, about half a minute on two CPU cores.")
     st.page_link(SETUP, label="Set up an experiment of your own →")
 
-bundled = next((run for run in queries.runs() if run.experiment.bundled), None)
+bundled = next((run for run in reads.runs() if run.experiment.bundled), None)
 if bundled is not None:
     st.divider()
     st.subheader("A finished example")
     st.caption(
         f"{bundled.experiment.name}: a real run of the quickstart, one seed. It came with the lab."
     )
-    siblings = queries.runs_of(bundled.experiment_id)
-    found = {run.strategy: queries.summary(run.id) for run in siblings}
+    siblings = reads.runs_of(bundled.experiment_id)
+    found = {run.strategy: reads.summary(run.id) for run in siblings}
     chart, figures = st.columns([5, 4], gap="large")
     with chart:
         st.markdown("**Right answers on each client's own test pictures, mean over clients**")
         lines = charts.variant_lines(
-            [(run, queries.evaluations(run.id)) for run in siblings], "accuracy"
+            [(run, reads.evaluations(run.id)) for run in siblings], "accuracy"
         )
         st.plotly_chart(
             charts.over_rounds(lines, bundled.rounds, accuracy=True), key="example_chart"

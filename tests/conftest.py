@@ -12,8 +12,8 @@ from engine.paths import keep_quiet
 
 keep_quiet()
 
-from engine import launcher  # noqa: E402
 from engine.config import ExperimentConfig, preset  # noqa: E402
+from engine.jobs import submit  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ def started(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> 
     """An entry for every worker that would have started; ``real_worker`` tests start it really."""
     calls: list = []
     if "real_worker" not in request.keywords:
-        monkeypatch.setattr(launcher, "spawn_worker", lambda: calls.append("worker"))
+        monkeypatch.setattr(submit, "spawn_worker", lambda: calls.append("worker"))
     yield calls
 
 

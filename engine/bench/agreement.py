@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from db import queries
+from db import reads
 
 Losses = list[dict[int, float]]  # by round and client
 # Of each client's loss in the first round, at first and later: training magnifies rounding.
@@ -11,7 +11,7 @@ FIRST_ROUNDS, FIRST_TOLERANCE, LATER_TOLERANCE = 2, 0.01, 0.05
 
 def losses_of(run_id: int) -> Losses:
     """Training losses by round and client, from the database."""
-    rows = queries.client_rounds(run_id)
+    rows = reads.client_rounds(run_id)
     rounds = max(row.round for row in rows)
     return [{r.client: r.loss for r in rows if r.round == n} for n in range(1, rounds + 1)]
 

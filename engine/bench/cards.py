@@ -11,10 +11,10 @@ import numpy as np
 from PIL import Image
 
 from engine.bench.world import LEVELS, QUESTIONS, SITE_SAMPLES, SITE_STEPS, SITES, WorldReport
-from engine.federation.cameras import CAMERAS, look_through
-from engine.federation.heterogeneity import MEANINGS
-from engine.federation.questions import FAMILIES, ask
-from engine.federation.scenes import (
+from engine.data.synthetic.cameras import CAMERAS, look_through
+from engine.data.synthetic.heterogeneity import MEANINGS
+from engine.data.synthetic.questions import FAMILIES, ask
+from engine.data.synthetic.scenes import (
     COLOUR_NAMES,
     KINDS,
     MATERIALS,
@@ -23,9 +23,9 @@ from engine.federation.scenes import (
     render,
     sample_scenes,
 )
-from engine.federation.words import CIRCLES, say, site_words
+from engine.data.synthetic.words import CIRCLES, say, site_words
 from engine.paths import ASSETS, BUNDLED_MODEL
-from engine.randomness import rng
+from engine.system.seeding import rng
 
 _PER_CAMERA = 7
 _GAP = 4  # pixels between pictures
@@ -117,7 +117,7 @@ def _data_card(report: WorldReport, seed: int, command: str) -> list[str]:
         "# The embedded world",
         "",
         "Sites of one company watch their parts bins: pictures, questions and answers are drawn "
-        "from a seed by `engine/federation/`; nothing is downloaded and nobody is in the pictures. "
+        "from a seed by `engine/data/synthetic/`; nothing is downloaded and nobody is in the pictures. "
         f"A bin is {SIZE} × {SIZE} pixels and holds one to six shaded solids: "
         f"{len(KINDS)} kinds ({', '.join(KINDS)}), {len(COLOUR_NAMES)} colours "
         f"({', '.join(COLOUR_NAMES)}), {' and '.join(MATERIALS)}, {', '.join(SIZES)}. Neighbours "
@@ -154,7 +154,7 @@ def _data_card(report: WorldReport, seed: int, command: str) -> list[str]:
         "## The dial",
         "",
         "Measured distance between eight clients by level, mean over pairs "
-        f"(`engine/federation/distance.py` defines them; {command}):",
+        f"(`engine/data/distance.py` defines them; {command}):",
         "",
         "| kind | what differs | " + " | ".join(f"{level:g}" for level in LEVELS) + " |",
         "|---" * (len(LEVELS) + 2) + "|",

@@ -12,11 +12,11 @@ import torch
 
 from engine.bench.agreement import Losses
 from engine.config import ExperimentConfig
-from engine.randomness import rng
-from engine.training import batches
+from engine.fl.context import Workbench
+from engine.fl.training import batches
+from engine.system.seeding import rng
 from engine.vlm.encoded import IGNORED, Encoded, concatenate
-from engine.vlm.stacked import Factors
-from engine.workbench import Workbench
+from engine.vlm.multi_lora.stacked import Factors
 
 
 def run(config: ExperimentConfig, bench: Workbench, shared: str) -> Losses:

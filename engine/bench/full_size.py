@@ -13,16 +13,16 @@ from statistics import median
 import psutil
 import torch
 
-from db import queries
+from db import reads
 from engine.bench import floor
 from engine.bench.agreement import close, losses_of
 from engine.bench.harness import all_sets, run_here, temporary_home
 from engine.bench.shares import shares
 from engine.config import ExperimentConfig
-from engine.randomness import rng
-from engine.training import batches
-from engine.vlm.miniature import build_model, build_processor
-from engine.workbench import Workbench, forget, workbench
+from engine.fl.context import Workbench, forget, workbench
+from engine.fl.training import batches
+from engine.pretraining.miniature import build_model, build_processor
+from engine.system.seeding import rng
 
 SETTING = {
     "clients": 2,
@@ -89,7 +89,7 @@ def measure(repeats: int) -> FullSize:
             device=bench.vlm.device,
             dtype=str(weight.dtype).removeprefix("torch."),
             parameters=bench.vlm.model.num_parameters(),
-            samples_per_s=_samples(config) / sum(r.seconds for r in queries.client_rounds(run)),
+            samples_per_s=_samples(config) / sum(r.seconds for r in reads.client_rounds(run)),
             with_tower_samples_per_s=with_tower,
             ours_over_floor=median(ours) / median(lowest) if agree else None,
             shares={name: share for name, share in found.items() if name != "seconds"},

@@ -12,10 +12,10 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from db import queries
+from db import reads
 from engine.config import ExperimentConfig
-from engine.foreground import run_in_foreground
-from engine.machine import cores, pin
+from engine.jobs.foreground import run_in_foreground
+from engine.system.machine import cores, pin
 
 
 class RunsFailed(RuntimeError):
@@ -51,7 +51,7 @@ def _key(config: ExperimentConfig) -> ExperimentConfig:
 def _stored() -> dict[ExperimentConfig, int]:
     """Finished runs by what decides their numbers; configs of an older version are left out."""
     found: dict[ExperimentConfig, int] = {}
-    for run in queries.done_runs():
+    for run in reads.done_runs():
         with suppress(ValidationError):
             config = ExperimentConfig.model_validate(run.experiment.config)
             found[config.for_one(run.strategy)] = run.id
@@ -66,7 +66,7 @@ def _execute(title: str, experiments: Sequence[ExperimentConfig]) -> None:
     free: SimpleQueue[int] = context.SimpleQueue()
     for core in range(cores()):
         free.put(core)
-    before, total = len(queries.done_runs()), sum(len(e.strategies) for e in experiments)
+    before, total = len(reads.done_runs()), sum(len(e.strategies) for e in experiments)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     columns += (TimeRemainingColumn(),)
     with (
@@ -80,7 +80,7 @@ def _execute(title: str, experiments: Sequence[ExperimentConfig]) -> None:
                 ended, running = wait(running, timeout=1)
                 for future in ended:
                     future.result()  # a failed run raises nothing; what does is a fault of ours
-                bar.update(task, completed=len(queries.done_runs()) - before)
+                bar.update(task, completed=len(reads.done_runs()) - before)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

@@ -12,15 +12,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from db import queries
-from engine import launcher
+from db import reads
 from engine.config import ExperimentConfig
-from engine.flower import client_app
-from engine.flower.local_grid import LocalGrid
-from engine.flower.run_config import RunConfig
-from engine.flower.runtimes import execute
+from engine.fl.context import Workbench
+from engine.fl.flower import client_app
+from engine.fl.run_config import RunConfig
+from engine.fl.runtimes.local import execute
+from engine.fl.runtimes.local_grid import LocalGrid
+from engine.jobs import submit
 from engine.paths import ROOT, run_folder
-from engine.workbench import Workbench
 
 
 def output(command: list[str]) -> dict:
@@ -51,8 +51,8 @@ def worker_ended() -> Iterator[None]:
     try:
         yield
     finally:
-        for worker in queries.workers():
-            if launcher.is_alive(worker):
+        for worker in reads.workers():
+            if submit.is_alive(worker):
                 os.kill(worker.pid, signal.SIGKILL)
 
 
@@ -74,7 +74,7 @@ def run_here(config: ExperimentConfig, bench: Workbench, *, together: bool) -> d
     """All strategies in this process, without the worker; run ids by strategy."""
     bench.base_marks.clear()
     bench.base_answers.clear()
-    _, runs = launcher.create(config, worker_id=0)
+    _, runs = submit.create(config, worker_id=0)
     for key, run_id in zip(config.strategies, runs, strict=True):
         folder = run_folder(run_id)
         folder.mkdir(parents=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from statistics import mean, pstdev
 from typing import Any
 
-from db import queries
+from db import reads
 from engine.bench.grid import run_grid
 from engine.bench.intervals import Interval
 from engine.config import ExperimentConfig
@@ -95,8 +95,8 @@ class Outcome:
     @classmethod
     def of(cls, strategy: str, kind: str, level: float, runs: Sequence[int]) -> Outcome:
         """Read the outcome of runs, one for each seed."""
-        own = [list(queries.used_accuracies(run, "own").values()) for run in runs]
-        pooled = [mean(queries.used_accuracies(run, "pooled").values()) for run in runs]
+        own = [list(reads.used_accuracies(run, "own").values()) for run in runs]
+        pooled = [mean(reads.used_accuracies(run, "pooled").values()) for run in runs]
         return cls(
             strategy,
             kind,
@@ -218,7 +218,7 @@ def _rates(plan: Plan) -> dict[str, dict[float, float]]:
         for rate in LEARNING_RATES
     }
     runs = run_grid("learning rates", list(wanted.values()))
-    own = {key: queries.used_accuracies(runs[config], "own") for key, config in wanted.items()}
+    own = {key: reads.used_accuracies(runs[config], "own") for key, config in wanted.items()}
     return {
         strategy: {
             rate: mean(mean(own[strategy, rate, kind].values()) for kind in plan.kinds)

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
-from engine import checkpoints
 from engine.config import ExperimentConfig
-from engine.federation.federation import Example
-from engine.federation.world import World
-from engine.machine import cores
+from engine.data.dataset import Example
+from engine.data.synthetic.world import World
+from engine.fl import checkpoints
+from engine.fl.context import workbench
+from engine.fl.training import batches
 from engine.paths import BUNDLED_MODEL
-from engine.randomness import rng
-from engine.training import batches
+from engine.system.machine import cores
+from engine.system.seeding import rng
 from engine.vlm.families import FAMILIES, LANGUAGE, layers_of, target_layers
-from engine.workbench import workbench
 
 
 def write_setting(config: ExperimentConfig, folder: Path) -> None:

@@ -15,26 +15,19 @@ from statistics import median
 
 import torch
 
-from db import queries
-from engine import launcher
+from db import reads
 from engine.bench import floor, full_size
 from engine.bench.agreement import close, losses_of
 from engine.bench.full_size import FullSize
-from engine.bench.harness import (
-    all_sets,
-    output,
-    run_here,
-    temporary_home,
-    wait,
-    worker_ended,
-)
+from engine.bench.harness import all_sets, output, run_here, temporary_home, wait, worker_ended
 from engine.bench.setting import write_setting
 from engine.bench.shares import shares
 from engine.config import ExperimentConfig, preset
+from engine.fl.context import Workbench, forget, workbench
+from engine.fl.training import Job, train, train_together
+from engine.jobs import submit
 from engine.paths import ROOT
-from engine.randomness import rng
-from engine.training import Job, train, train_together
-from engine.workbench import Workbench, forget, workbench
+from engine.system.seeding import rng
 
 REPEATS = 3
 FUSED_CLIENTS = (8, 32)
@@ -187,12 +180,12 @@ def start(measured: Measured, repeats: int) -> None:
         for _ in range(repeats):
             with temporary_home(), worker_ended():
                 if kind == "warm":
-                    launcher.prepare(config)
-                    wait(lambda: (asked := queries.preparation()) and asked.ready_at)
-                queries.runs()  # who presses Run has the page open, so the database is there
+                    submit.prepare(config)
+                    wait(lambda: (asked := reads.preparation()) and asked.ready_at)
+                reads.runs()  # who presses Run has the page open, so the database is there
                 pressed = time.perf_counter()
-                _, [run, _] = launcher.submit(config)
-                wait(lambda run=run: any(row.round for row in queries.evaluations(run)))
+                _, [run, _] = submit.submit(config)
+                wait(lambda run=run: any(row.round for row in reads.evaluations(run)))
                 measured.note(kind, time.perf_counter() - pressed)
     measured.report.first_round_cold_s = measured.time("cold")
     measured.report.first_round_warm_s = measured.time("warm")
@@ -208,9 +201,7 @@ def many(measured: Measured, _: int) -> None:
             for key, value in settings.items():
                 command += ["--set", f"{key}={value}"]
             runs = output(command)["runs"]
-            first, again = (
-                median(row.seconds for row in queries.rounds(run["run"])) for run in runs
-            )
+            first, again = (median(row.seconds for row in reads.rounds(run["run"])) for run in runs)
             peak = max(run["peak_rss_mb"] for run in runs)
             measured.many[clients] = {"first": first, "again": again, "peak_rss_mb": peak}
 

@@ -9,8 +9,8 @@ import torch
 from engine.bench.agreement import FIRST_ROUNDS, FIRST_TOLERANCE, LATER_TOLERANCE
 from engine.bench.full_size import FullSize
 from engine.bench.speed import REPEATS, Measured
-from engine.machine import cores
 from engine.paths import ROOT
+from engine.system.machine import cores
 
 OUT = ROOT / "benchmarks" / "SPEED.md"
 

@@ -16,17 +16,17 @@ import numpy as np
 import torch
 
 from engine.config import ExperimentConfig, HeterogeneityKind
-from engine.evaluation import Task, generate, mark
-from engine.federation.distance import distance
-from engine.federation.questions import FAMILIES, Question, ask
-from engine.federation.scenes import SIZE, Scenes, render, sample_scenes
+from engine.data.distance import distance
+from engine.data.synthetic.questions import FAMILIES, Question, ask
+from engine.data.synthetic.scenes import SIZE, Scenes, render, sample_scenes
+from engine.fl.context import workbench
+from engine.fl.evaluation import Task, generate, mark
+from engine.fl.training import Job, train_together
 from engine.paths import BUNDLED_MODEL
-from engine.randomness import rng
-from engine.training import Job, train_together
+from engine.system.seeding import rng
 from engine.vlm import loading
 from engine.vlm.model import Vlm
-from engine.vlm.stacked import Factors
-from engine.workbench import workbench
+from engine.vlm.multi_lora.stacked import Factors
 
 QUESTIONS = 2700  # neutral ones, about as many of each family
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)

@@ -1,1 +1,1 @@
-"""Data that people bring: read, checked and told what is wrong with it, before any training."""
+"""Any client's data as examples, whatever they come from, and as tensors on disk."""

@@ -13,10 +13,10 @@ import torch
 from torch import nn
 from transformers import Florence2ForConditionalGeneration, Florence2Processor
 
-from engine.federation.questions import FAMILIES, Question, ask
-from engine.federation.words import HOUSE, say
+from engine.data.synthetic.questions import FAMILIES, Question, ask
+from engine.data.synthetic.words import HOUSE, say
 from engine.pretraining.recipe import Material, Recipe, pixel_values, training_steps
-from engine.randomness import rng
+from engine.system.seeding import rng
 
 log = logging.getLogger(__name__)
 _BATCH = 128

@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_model, save_model
 
 from engine.pretraining.language import train_language
+from engine.pretraining.miniature import build_model, build_processor
 from engine.pretraining.recipe import Recipe, make_material
 from engine.pretraining.vision import train_vision
-from engine.vlm.miniature import build_model, build_processor
 
 log = logging.getLogger(__name__)
 

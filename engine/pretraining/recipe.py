@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-from engine.federation.cameras import CAMERAS, look_through
-from engine.federation.scenes import Scenes, render, sample_scenes
-from engine.randomness import rng
-from engine.vlm.miniature import PIXELS
+from engine.data.synthetic.cameras import CAMERAS, look_through
+from engine.data.synthetic.scenes import Scenes, render, sample_scenes
+from engine.pretraining.miniature import PIXELS
+from engine.system.seeding import rng
 
 log = logging.getLogger(__name__)
 _MEAN, _STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)

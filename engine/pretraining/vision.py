@@ -15,10 +15,10 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import Florence2ForConditionalGeneration
 
-from engine.federation.scenes import COLOUR_NAMES, KINDS, MATERIALS, MAX_OBJECTS, SIZES, Scenes
+from engine.data.synthetic.scenes import COLOUR_NAMES, KINDS, MATERIALS, MAX_OBJECTS, SIZES, Scenes
+from engine.pretraining.miniature import GRID
 from engine.pretraining.recipe import Material, Recipe, pixel_values, training_steps
-from engine.randomness import rng
-from engine.vlm.miniature import GRID
+from engine.system.seeding import rng
 
 log = logging.getLogger(__name__)
 _SHIFT = 2  # pixels by which training pictures move about

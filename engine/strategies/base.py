@@ -2,7 +2,7 @@
 
 Written over Flower's Message API: a strategy builds the messages of a round and aggregates the
 replies. What a client does in a round is said by the class: which factors it sends and keeps, and
-the phases in which it trains them (engine/flower/site.py follows them).
+the phases in which it trains them (engine/fl/client.py follows them).
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, Re
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
-from engine import privacy
+from engine.adapters.factors import OFFSET, A, B, cut, factor_of
 from engine.config import ExperimentConfig
-from engine.randomness import rng
-from engine.vlm.factors import OFFSET, A, B, cut, factor_of
+from engine.fl import privacy
+from engine.system.seeding import rng
 
 
 class ClientFailed(RuntimeError):

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from flwr.app import ArrayRecord, Message, MetricRecord
 
 from engine.config import ExperimentConfig
-from engine.randomness import rng
 from engine.strategies.base import BOTH, LoraStrategy, Phase, require_success
+from engine.system.seeding import rng
 
 
 class Centralized(LoraStrategy):
@@ -38,11 +38,11 @@ class Centralized(LoraStrategy):
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Train on what the clients hold; every reply gets the loss."""
-        from engine.flower.client_app import to_arrays, to_factors
-        from engine.memory import MOST_ROWS
-        from engine.training import Job, train
+        from engine.fl.context import workbench
+        from engine.fl.flower.client_app import to_arrays, to_factors
+        from engine.fl.training import Job, train
         from engine.vlm.encoded import concatenate
-        from engine.workbench import workbench
+        from engine.vlm.memory import MOST_ROWS
 
         valid = require_success(replies)
         config, bench = self.config, workbench(self.config)

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from engine.adapters.factors import OFFSET, products
 from engine.strategies.base import BOTH, Arrays, LoraStrategy
-from engine.vlm.factors import OFFSET, products
 
 
 class FedEx(LoraStrategy):

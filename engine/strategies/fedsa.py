@@ -1,7 +1,7 @@
 """FedSA-LoRA: A is shared, B is the client's own."""
 
+from engine.adapters.factors import A, B
 from engine.strategies.base import LoraStrategy
-from engine.vlm.factors import A, B
 
 
 class FedSa(LoraStrategy):

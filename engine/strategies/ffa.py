@@ -1,7 +1,7 @@
 """FFA-LoRA: only B is trained and averaged."""
 
+from engine.adapters.factors import B
 from engine.strategies.base import LoraStrategy
-from engine.vlm.factors import B
 
 
 class Ffa(LoraStrategy):

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from engine.adapters.factors import A, B, factor_of
 from engine.strategies.base import BOTH, Arrays, LoraStrategy, to_numpy
-from engine.vlm.factors import A, B, factor_of
 
 
 class FlexLora(LoraStrategy):

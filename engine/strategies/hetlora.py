@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from engine.adapters.factors import A, B, padded, products
 from engine.strategies.base import BOTH, Arrays, LoraStrategy, weighted_mean
-from engine.vlm.factors import A, B, padded, products
 
 
 class HetLora(LoraStrategy):

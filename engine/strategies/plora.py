@@ -1,8 +1,8 @@
 """pLoRA: the personalised LoRA of FedVLM."""
 
+from engine.adapters.factors import A, B
 from engine.config import ExperimentConfig
 from engine.strategies.base import LoraStrategy, Phase
-from engine.vlm.factors import A, B
 
 
 class PLora(LoraStrategy):

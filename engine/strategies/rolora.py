@@ -1,7 +1,7 @@
 """RoLoRA: the two factors take turns."""
 
+from engine.adapters.factors import A, B, factor_of
 from engine.strategies.base import BOTH, LoraStrategy
-from engine.vlm.factors import A, B, factor_of
 
 
 class RoLora(LoraStrategy):

@@ -11,11 +11,11 @@ from transformers import AutoModelForImageTextToText
 from transformers.utils import logging as transformers_logging
 
 from engine.config import BUNDLED, ConfigError, ExperimentConfig, Lora
-from engine.vlm.files import sentence
+from engine.vlm.checkpoint_files.files import sentence
+from engine.vlm.checkpoint_files.sources import place_of
+from engine.vlm.imported_adapter import add_start
 from engine.vlm.model import Vlm
 from engine.vlm.processors import load_processor
-from engine.vlm.sources import place_of
-from engine.vlm.start import add_start
 from engine.vlm.vocabulary import extend, words_of
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ def load_from(
     """The model in a folder or on the hub, with an adapter attached; kept in the process.
 
     ``words`` that its tokenizer is to know, see engine/vlm/vocabulary.py; ``start``: the folder of
-    an adapter that becomes part of it, see engine/vlm/start.py.
+    an adapter that becomes part of it, see engine/vlm/imported_adapter.py.
     """
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()

@@ -12,9 +12,9 @@ from peft.tuners.lora import LoraLayer
 from torch import nn
 from torch.nn import functional as F
 
+from engine.adapters.factors import OFFSET, A, B, axis_of, cut, factor_of
 from engine.config import ConfigError, Lora
-from engine.randomness import torch_generator
-from engine.vlm.factors import OFFSET, A, B, axis_of, cut, factor_of
+from engine.system.seeding import torch_generator
 from engine.vlm.families import LANGUAGE, VISION, Family, layers_of, target_layers
 
 _SUFFIX = ".default.weight"

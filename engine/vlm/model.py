@@ -12,14 +12,14 @@ import torch
 from torch import nn
 from transformers.processing_utils import ProcessorMixin
 
+from engine.adapters.factors import OFFSET, factor_of
 from engine.config import Lora
-from engine.machine import cores, keep_freed_memory
-from engine.memory import LIGHT, Passes
+from engine.system.machine import cores, keep_freed_memory
 from engine.vlm.checkpointing import checkpoint_layers
 from engine.vlm.encoded import IGNORED, Encoded, padded
-from engine.vlm.factors import OFFSET, factor_of
 from engine.vlm.families import clean, family_of
 from engine.vlm.lora import attach_lora, lora_layers
+from engine.vlm.memory import LIGHT, Passes
 from engine.vlm.prompts import Prompter
 from engine.vlm.vision_cache import Pixels, VisionCache
 

@@ -3,7 +3,7 @@
 With LoRA on the language model only, what the vision tower makes of a picture never changes. All
 transformers VLMs fetch image features through ``get_image_features``: that method is replaced by
 one that gives ready features while some are shown. They travel with the encoded questions;
-engine/encoded_sets.py keeps those, and single pictures' features, on disk.
+engine/data/cache.py keeps those, and single pictures' features, on disk.
 """
 
 from __future__ import annotations

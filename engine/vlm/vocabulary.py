@@ -26,7 +26,7 @@ def words_of(config: ExperimentConfig) -> tuple[str, ...]:
     """
     if config.model != BUNDLED or config.dataset == WORLD:
         return ()
-    from engine.data.collection import collect
+    from engine.data.user.collection import collect
 
     counts: Counter[str] = Counter()
     for row in collect(config.dataset, config.data).rows:

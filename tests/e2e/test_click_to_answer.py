@@ -11,8 +11,8 @@ import urllib.request
 
 import pytest
 
-from db import queries
-from engine import launcher
+from db import reads
+from engine.jobs import submit
 from engine.paths import ROOT
 from tests.conftest import wait_for
 
@@ -53,8 +53,8 @@ def lab(home, tmp_path):
     yield address, process
     process.terminate()
     process.wait(20)
-    for worker in queries.workers():
-        if launcher.is_alive(worker):
+    for worker in reads.workers():
+        if submit.is_alive(worker):
             os.kill(worker.pid, signal.SIGKILL)
 
 
@@ -87,7 +87,7 @@ def test_from_click_to_answer(lab, page):
     page.wait_for_url(re.compile(r"/live\?run=\d+"))
     run_id = int(re.search(r"run=(\d+)", page.url).group(1))
     plora = run_id + 1
-    wait_for(lambda: queries.run(plora).status == "done")
+    wait_for(lambda: reads.run(plora).status == "done")
     page.get_by_text("is done").first.wait_for()
     page.get_by_text("2 of 2").first.wait_for()
     page.locator(".js-plotly-plot .scatterlayer .trace").first.wait_for(state="attached")
@@ -114,14 +114,14 @@ def test_a_run_outlives_the_tab_and_the_app(lab, page):
     page.get_by_role("button", name="Run the quickstart").click()
     page.wait_for_url(re.compile(r"/live\?run=\d+"))
     run_id = int(re.search(r"run=(\d+)", page.url).group(1))
-    wait_for(lambda: queries.run(run_id).rounds_done >= 1)
+    wait_for(lambda: reads.run(run_id).rounds_done >= 1)
     page.close()
     streamlit.send_signal(signal.SIGINT)
     streamlit.wait(20)
-    done = queries.run(run_id).rounds_done
-    wait_for(lambda: queries.run(run_id).rounds_done > done or queries.run(run_id).rounds == done)
-    launcher.mark_interrupted()
-    assert queries.run(run_id).status in ("running", "done")
+    done = reads.run(run_id).rounds_done
+    wait_for(lambda: reads.run(run_id).rounds_done > done or reads.run(run_id).rounds == done)
+    submit.mark_interrupted()
+    assert reads.run(run_id).status in ("running", "done")
 
 
 def is_local(url: str, address: str) -> bool:

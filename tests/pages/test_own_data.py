@@ -9,15 +9,15 @@ import pytest
 from app import client_charts
 from app.judging import verdict
 from app.uploads import put_in_place
-from db import queries
+from db import reads
 from engine.config import ConfigError, ExperimentConfig
+from engine.fl.context import release
+from engine.jobs.worker import execute, registered
 from engine.metrics import METRICS
-from engine.workbench import release
-from engine.worker import execute, registered
+from tests.helpers.checkpoints import save_checkpoint
+from tests.helpers.datasets_for_tests import jsonl, picture, plain, row, write
+from tests.helpers.runs import run
 from tests.pages.test_pages import open_page, text_of
-from tests.unit.checkpoints import save_checkpoint
-from tests.unit.datasets_for_tests import jsonl, picture, plain, row, write
-from tests.unit.runs import run
 
 SITES = ("north", "south", "west")
 
@@ -46,7 +46,7 @@ def with_folder(path: Path):
 
 
 def newest() -> ExperimentConfig:
-    return ExperimentConfig.model_validate(queries.runs()[0].experiment.config)
+    return ExperimentConfig.model_validate(reads.runs()[0].experiment.config)
 
 
 def test_a_folder_is_previewed_and_run(tmp_path, started):
@@ -61,7 +61,7 @@ def test_a_folder_is_previewed_and_run(tmp_path, started):
     assert "Client 0 · north" in text and "camera" not in text and "thing 0" in text
     kind = app.segmented_control(key=f"heterogeneity.kind:quickstart:{dataset}:natural")
     assert kind.value == "natural" and kind.options[0] == "its own clients"
-    assert queries.preparation().config["dataset"] == dataset  # a worker warms up
+    assert reads.preparation().config["dataset"] == dataset  # a worker warms up
     app.button(key="run").click().run()
     assert not app.exception and not app.error
     config = newest()
@@ -83,7 +83,7 @@ def test_a_bad_path_gives_one_sentence_and_no_button(tmp_path):
     [error] = app.error
     assert "there is no folder" in error.value and not app.exception
     assert not [button for button in app.button if button.key == "run"]
-    assert queries.preparation().config["dataset"] == "world"  # as the page was opened
+    assert reads.preparation().config["dataset"] == "world"  # as the page was opened
 
 
 def test_more_clients_than_there_are_give_one_sentence(tmp_path):
@@ -182,7 +182,7 @@ def test_nothing_is_fetched_from_the_hub_before_somebody_asks(monkeypatch, tmp_p
         fetched.append(name)
         raise ConfigError("dataset: the hub cannot be reached")
 
-    monkeypatch.setattr("engine.data.hub.fetch", fetch)
+    monkeypatch.setattr("engine.data.user.hub.fetch", fetch)
     app = setup_with("hub")
     assert not app.exception and not app.error and not fetched
     app.button(key="data.look").click().run()
@@ -219,7 +219,7 @@ def test_a_model_of_ones_own_is_described_and_run(tmp_path):
     assert not app.exception and not app.error
     shown = {metric.label: metric.value for metric in app.metric}
     assert shown["Family"] == "SmolVLM" and {"Memory it takes", "This machine has"} <= set(shown)
-    assert queries.preparation().config["model"] == "bundled"  # another is not loaded ahead
+    assert reads.preparation().config["model"] == "bundled"  # another is not loaded ahead
     app.button(key="run").click().run()
     assert not app.exception and not app.error
     assert newest().model == str(folder)
@@ -239,14 +239,14 @@ def test_a_model_of_ones_own_from_set_up_to_ask(family, tmp_path):
     assert not app.exception and not app.error
     assert (newest().model, newest().name) == (str(model), "wards")
     with registered(takes_queue=False) as worker:
-        runs = sorted(row.id for row in queries.runs())
+        runs = sorted(row.id for row in reads.runs())
         for run_id in runs:
             execute(run_id, worker)
-    assert {row.status for row in queries.runs()} == {"done"}
+    assert {row.status for row in reads.runs()} == {"done"}
     plora = runs[-1]
     app = open_page("live", run=str(plora))
     assert not app.exception and "is **done**" in text_of(app)
-    given = {p.variant for p in queries.predictions(plora, 1)}
+    given = {p.variant for p in reads.predictions(plora, 1)}
     assert given == {"base", "global", "personal"}
     app = open_page("ask", run=str(plora), client="1")
     assert not app.exception and not app.error
@@ -287,11 +287,10 @@ def test_live_and_ask_name_clients_and_metric_and_mark_answers(tmp_path):
     app = open_page("live", run=str(plora.run))
     assert not app.exception and "Word overlap (F1) on the clients' own test sets" in text_of(app)
     names = {
-        client.client: client.name
-        for client in queries.clients(queries.run(plora.run).experiment_id)
+        client.client: client.name for client in reads.clients(reads.run(plora.run).experiment_id)
     }
-    rows = queries.evaluations(plora.run)
-    figure = client_charts.per_client(queries.run(plora.run), rows, names)
+    rows = reads.evaluations(plora.run)
+    figure = client_charts.per_client(reads.run(plora.run), rows, names)
     assert {note.text for note in figure.layout.annotations} == set(SITES)
     app = open_page("ask", run=str(plora.run), client="1")
     assert not app.exception and not app.error

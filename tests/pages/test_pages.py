@@ -4,12 +4,12 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app import charts, client_charts
-from db import queries, records
+from db import reads, writes
 from db.tables import Evaluation
-from engine import launcher
 from engine.config import ExperimentConfig
+from engine.jobs import submit
 from engine.paths import ROOT
-from tests.unit.runs import run
+from tests.helpers.runs import run
 
 PAGES = ("start", "setup", "live", "ask")
 
@@ -37,8 +37,8 @@ def test_every_page_renders_on_a_fresh_home(page):
 def test_start_shows_the_example_with_its_stored_figures():
     app = open_page("start")
     shown = {metric.label: metric.value for metric in app.metric}
-    [plora] = [r for r in queries.runs() if r.experiment.bundled and r.strategy == "plora"]
-    found = queries.summary(plora.id)
+    [plora] = [r for r in reads.runs() if r.experiment.bundled and r.strategy == "plora"]
+    found = reads.summary(plora.id)
     assert shown["Personalised (pLoRA)"] == f"{found.personal_accuracy:.0%}"
     assert shown["Base"] == f"{found.base_accuracy:.0%}"
     assert "example" in text_of(app)
@@ -48,7 +48,7 @@ def test_the_quickstart_button_queues_both_runs_and_a_worker(started):
     app = open_page("start")
     app.button(key="run_quickstart").click().run()
     assert not app.exception
-    newest = queries.runs()[:2]
+    newest = reads.runs()[:2]
     assert {r.strategy for r in newest} == {"fedit", "plora"}
     assert all(r.status == "queued" and r.rounds == 8 for r in newest)
     assert started
@@ -67,7 +67,7 @@ def test_setup_previews_clients_and_costs_and_runs_what_it_shows():
     app.number_input(key="rounds:quickstart").set_value(2).run()
     app.button(key="run").click().run()
     assert not app.exception
-    config = ExperimentConfig.model_validate(queries.runs()[0].experiment.config)
+    config = ExperimentConfig.model_validate(reads.runs()[0].experiment.config)
     assert (config.clients, config.rounds, config.heterogeneity.level) == (3, 2, 0.0)
 
 
@@ -103,13 +103,13 @@ def test_live_shows_who_gains_what_averaging_does_and_what_privacy_costs(tiny):
     assert not app.exception
     shown = {expander.label for expander in app.expander}
     assert {label.partition(" ")[0] for label in shown} == {"Who", "What"} and len(shown) == 3
-    spent = queries.rounds(fedit.run)[-1].epsilon
+    spent = reads.rounds(fedit.run)[-1].epsilon
     assert f"at δ = 1e-05; now {spent:.1f}" in text_of(app)
-    figure = charts.own_over_pooled(queries.tradeoffs(fedit.run))
+    figure = charts.own_over_pooled(reads.tradeoffs(fedit.run))
     assert [trace.name for trace in figure.data] == ["fedit", "local"]
     assert all(len(trace.x) == 2 for trace in figure.data)
-    rows = queries.evaluations(fedit.run)
-    worst, spread = charts.evenness(queries.run(fedit.run), rows).data
+    rows = reads.evaluations(fedit.run)
+    worst, spread = charts.evenness(reads.run(fedit.run), rows).data
     assert worst.y[-1] == fedit.worst_client_accuracy and spread.y[-1] >= 0
 
 
@@ -124,30 +124,30 @@ def test_setup_takes_ranks_privacy_and_dropout(started):
     app.number_input(key="dropout:quickstart").set_value(0.25).run()
     app.button(key="run").click().run()
     assert not app.exception
-    config = ExperimentConfig.model_validate(queries.runs()[0].experiment.config)
+    config = ExperimentConfig.model_validate(reads.runs()[0].experiment.config)
     assert config.lora.client_ranks == (8, 2) and config.dropout == 0.25
     assert (config.privacy.clip, config.privacy.noise) == (1.0, 0.5)
 
 
 def test_live_stops_a_queued_run_and_resumes_it(started):
     config = ExperimentConfig.parse({"name": "waiting"})
-    _, [run_id] = records.create_experiment(config.model_dump(mode="json"), {"fedit": 8})
+    _, [run_id] = writes.create_experiment(config.model_dump(mode="json"), {"fedit": 8})
     app = open_page("live", run=str(run_id))
     app.button(key="stop").click().run()
-    assert queries.run(run_id).status == "stopped"
+    assert reads.run(run_id).status == "stopped"
     app = open_page("live", run=str(run_id))
     app.button(key="resume").click().run()
-    assert queries.run(run_id).status == "queued" and started
+    assert reads.run(run_id).status == "queued" and started
 
 
 def test_live_shows_a_dead_workers_run_as_interrupted_and_a_failed_one_with_its_reason():
     config = ExperimentConfig.parse({"name": "unlucky"}).model_dump(mode="json")
-    _, [run_id] = records.create_experiment(config, {"fedit": 8})
-    records.claim_next(records.add_worker(2**22 - 1, 1.0, takes_queue=True))
-    records.start_run(run_id, 1)
+    _, [run_id] = writes.create_experiment(config, {"fedit": 8})
+    writes.claim_next(writes.add_worker(2**22 - 1, 1.0, takes_queue=True))
+    writes.start_run(run_id, 1)
     app = open_page("live", run=str(run_id))
     assert "interrupted" in app.warning[0].value
-    records.end_run(run_id, "failed", error="MemoryError: no room")
+    writes.end_run(run_id, "failed", error="MemoryError: no room")
     app = open_page("live", run=str(run_id))
     assert "MemoryError: no room" in app.error[0].value
 
@@ -179,7 +179,7 @@ def test_a_run_in_the_url_that_does_not_exist_gives_a_sentence():
 def test_live_shows_the_spread_of_many_clients(tiny):
     many = charts.MOST_LINES + 4
     values = {**tiny.model_dump(), "clients": many, "rounds": 1, "strategies": ["fedit"]}
-    _, [run_id] = launcher.create(ExperimentConfig.parse(values))
+    _, [run_id] = submit.create(ExperimentConfig.parse(values))
     rows = [
         Evaluation(
             run_id=run_id, round=1, client=k, variant="global", scope="own",
@@ -187,8 +187,8 @@ def test_live_shows_the_spread_of_many_clients(tiny):
         )
         for k in range(many)
     ]  # fmt: skip
-    records.save_evaluations(rows)
-    figure = client_charts.per_client(queries.run(run_id), queries.evaluations(run_id))
+    writes.save_evaluations(rows)
+    figure = client_charts.per_client(reads.run(run_id), reads.evaluations(run_id))
     assert [line.y[0] for line in figure.data] == [0, (many - 1) / 2 / many, (many - 1) / many]
     app = open_page("live", run=str(run_id))
     assert not app.exception and "The clients of run" in text_of(app)

@@ -6,8 +6,8 @@ import shlex
 import click
 import pytest
 
-from engine import cli
-from engine.cli_options import config_of
+from engine.cli import main
+from engine.cli.options import config_of
 from engine.paths import ASSETS, ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -19,7 +19,7 @@ def test_engine_commands_parse(line):
     import typer.main
 
     name, *arguments = shlex.split(line, comments=True)
-    command = typer.main.get_command(cli.app).commands[name]
+    command = typer.main.get_command(main.app).commands[name]
     while isinstance(command, click.Group):
         name, *arguments = arguments
         command = command.commands[name]

@@ -46,7 +46,7 @@ def test_every_file_stays_on_its_side(path):
 
 def test_a_worker_for_the_world_imports_no_libraries_for_other_data():
     code = (
-        "import sys; from engine.worker import warm_up; warm_up(); import engine.workbench;"
+        "import sys; from engine.jobs.worker import warm_up; warm_up(); import engine.fl.context;"
         "assert not {'datasets', 'flwr_datasets', 'matplotlib', 'rouge_score'} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
@@ -57,7 +57,7 @@ def test_a_worker_for_the_world_imports_no_libraries_for_other_data():
 def test_pages_render_without_importing_torch(page, home):
     code = (
         "import sys; from streamlit.testing.v1 import AppTest;"
-        "import engine.launcher as l; l.spawn_worker = lambda: None;"
+        "import engine.jobs.submit as l; l.spawn_worker = lambda: None;"
         f"app = AppTest.from_file('app/main.py', default_timeout=60);"
         f"app.switch_page('../pages/{page}.py'); app.run();"
         "assert not app.exception, app.exception; assert 'torch' not in sys.modules"

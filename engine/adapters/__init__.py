@@ -1,0 +1,1 @@
+"""A LoRA adapter as a value: names of its factors, products, ranks."""

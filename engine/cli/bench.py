@@ -1,0 +1,107 @@
+"""``python -m engine bench NAME``: the measurements that anyone can repeat."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from engine.cli.options import Json, Set, config_of
+from engine.config import ConfigError
+
+SPEED_PARTS = ("quickstart", "floor", "fused", "start", "many", "profile", "full-size")
+bench = typer.Typer(help="Repeat a measurement.", no_args_is_help=True)
+
+
+@bench.callback()
+def _names() -> None:
+    """Each measurement is a command of its own."""
+
+
+@bench.command()
+def world(
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the pictures.")] = 0,
+    as_json: Json = False,
+    cards: Annotated[
+        bool, typer.Option("--cards", help="Write the cards in assets/ anew.")
+    ] = False,
+) -> None:
+    """Measure the embedded world and its model, some minutes on 2 CPU cores."""
+    from engine.bench.cards import write_cards
+    from engine.bench.world import measure
+
+    report = measure(seed)
+    if cards:
+        write_cards(report, seed)
+    typer.echo(json.dumps(asdict(report), indent=None if as_json else 2))
+
+
+@bench.command()
+def speed(
+    only: Annotated[
+        str | None, typer.Option("--only", help=f"Run one part: {', '.join(SPEED_PARTS)}.")
+    ] = None,
+    as_json: Json = False,
+    report: Annotated[
+        bool, typer.Option("--report", help="Write benchmarks/SPEED.md from all parts.")
+    ] = False,
+) -> None:
+    """Measure how fast the lab is, beside Flower's own way and a bare loop; some 20 minutes.
+
+    Of all parts, full-size (a model as large as Florence-2-base) runs only where there is a GPU.
+    """
+    if only is not None and only not in SPEED_PARTS:
+        raise ConfigError(f"--only: there is no '{only}'; allowed: {', '.join(SPEED_PARTS)}")
+    if only and report:
+        raise ConfigError("--only and --report exclude each other")
+    from engine.bench.speed import measure
+    from engine.bench.speed_report import write_report
+
+    measured = measure([only] if only else ())
+    if report:
+        write_report(measured)
+    for line in measured.lines():
+        typer.echo(line)
+    typer.echo(json.dumps(asdict(measured.report), indent=None if as_json else 2))
+    if measured.report.losses_agree is False:
+        raise typer.Exit(1)
+
+
+@bench.command()
+def methods(
+    strategies: Annotated[str | None, typer.Option(help="Compare these, comma-separated.")] = None,
+    kinds: Annotated[str | None, typer.Option(help="Kinds of difference between clients.")] = None,
+    levels: Annotated[str | None, typer.Option(help="How much they differ, from 0 to 1.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Repeats, with other pictures and A₀.")] = 5,
+    set_: Set = None,
+    as_json: Json = False,
+    report: Annotated[
+        bool, typer.Option("--report", help="Write benchmarks/RESULTS.md and results.json.")
+    ] = False,
+) -> None:
+    """Compare strategies over kinds, levels and seeds; goes on where it was interrupted."""
+    from engine.bench import methods as bench_methods
+    from engine.bench.grid import RunsFailed
+    from engine.bench.methods_report import as_dict, table, write_report
+
+    chosen = {"strategies": strategies, "kinds": kinds, "levels": levels}
+    if report and (set_ or any(chosen.values())):
+        raise ConfigError("--report writes the whole comparison: it takes no option but --seeds")
+    if report and seeds < 2:
+        raise ConfigError("--report writes intervals: it needs --seeds 2 or more")
+    lists = {key: text.split(",") for key, text in chosen.items() if text}
+    plan = bench_methods.Plan.of(lists, seeds, config_of(changes=set_))
+    try:
+        results = bench_methods.measure(plan)
+    except RunsFailed as failed:
+        typer.echo(f"error: {failed}", err=True)
+        raise typer.Exit(1) from None
+    if report:
+        write_report(results)
+    if as_json:
+        typer.echo(json.dumps(as_dict(results)))
+    else:
+        Console().print(table(results))

@@ -1,0 +1,115 @@
+"""The clients' data as tensors: in memory up to a size, else on disk, else made.
+
+On disk they outlive the run and the worker, so the vision tower sees a picture once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from hashlib import blake2b
+
+import numpy as np
+import torch
+from cachetools import LRUCache
+
+from engine.data import cache_files
+from engine.data.cache_files import encoded_path, features_path
+from engine.data.dataset import Example, Federation
+from engine.fl import checkpoints
+from engine.vlm.encoded import Encoded, concatenate
+from engine.vlm.model import Vlm
+
+_IN_MEMORY = 64 * 2**20  # bytes: some 40 clients of the quickstart's size
+_FEW = 8  # clients: their test sets are needed anyway
+POOLED = "pooled"
+
+
+class EncodedSets:
+    """Every client's ``train`` and ``test`` set, and the pooled test set, ready for the model."""
+
+    def __init__(self, vlm: Vlm, federation: Federation) -> None:
+        self.vlm = vlm
+        self.federation = federation
+        self._memory: LRUCache[str, Encoded] = LRUCache(_IN_MEMORY, getsizeof=lambda s: s.bytes)
+        cache_files.prune()
+
+    def get(self, client: int, split: str) -> Encoded:
+        """Client k's ``train`` or ``test`` set."""
+        found = self._find(client, split)
+        return found or self._make(client, split, self.federation.painted(client, split))
+
+    def pooled(self) -> Encoded:
+        """The pooled test set; of few clients, cut from their own test sets."""
+        n, first = len(self.federation), slice(0, self.federation.pooled_each)
+        if n <= _FEW:
+            return concatenate([self.get(k, "test").take(first) for k in range(n)])
+        return self._find(0, POOLED) or self._make(0, POOLED, self.federation.pooled_test())
+
+    def make_ready(self, wanted: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+        """Make the sets that are missing; the next is painted while one goes through the tower.
+
+        Yields after each, so that a caller can stop.
+        """
+        missing = [key for key in wanted if not self._has(*key)]
+        for place, key in enumerate(missing):
+            self.federation.paint_ahead(missing[place : place + 2])
+            self._make(*key, self.federation.painted(*key))
+            yield key
+
+    def encode(self, examples: Iterable[Example]) -> Encoded:
+        """Examples as tensors, kept nowhere."""
+        examples = list(examples)
+        with self.vlm.threads_for(1 if self.federation.is_painting() else len(examples)):
+            images = [example.image for example in examples]
+            return self.vlm.encode(
+                images,
+                [example.question for example in examples],
+                [example.answer for example in examples],
+                self._features(images) if self._keeps_pictures else None,
+            )
+
+    @property
+    def _keeps_pictures(self) -> bool:
+        """Whether pictures are met again in other sets: as soon as other clients hold them."""
+        return self.federation.free_form and not self.vlm.tunes_vision
+
+    def _features(self, images: list[np.ndarray]) -> list[torch.Tensor]:
+        """Features of pictures, each looked at once in the life of a home."""
+        paths = [features_path(self.federation.config, _digest(image)) for image in images]
+        new = {path: image for path, image in zip(paths, images, strict=True) if not path.exists()}
+        found = {path: checkpoints.read(path)["features"] for path in set(paths) - set(new)}
+        for path, features in zip(new, self.vlm.look_at(list(new.values())), strict=True):
+            checkpoints.write(path, {"features": features})  # kept, should the next be interrupted
+            found[path] = features
+        return [found[path] for path in paths]
+
+    def _has(self, client: int, split: str) -> bool:
+        path = encoded_path(self.federation, client, split)
+        return path.name in self._memory or path.exists()
+
+    def _find(self, client: int, split: str) -> Encoded | None:
+        path = encoded_path(self.federation, client, split)
+        if path.name in self._memory:
+            return self._memory[path.name]
+        if not path.exists():
+            return None
+        os.utime(path)  # read lately, so pruned late
+        return self._keep(path.name, Encoded(**checkpoints.read(path), causal=self.vlm.causal))
+
+    def _make(self, client: int, split: str, examples: Iterable[Example]) -> Encoded:
+        made = self.encode(examples)
+        path = encoded_path(self.federation, client, split)
+        if not made.images:  # where the tower is trained, there are no features to store
+            checkpoints.write(path, made.tensors())
+        return self._keep(path.name, made)
+
+    def _keep(self, name: str, encoded: Encoded) -> Encoded:
+        if encoded.bytes > _IN_MEMORY:
+            return encoded  # read from disk as it is used
+        self._memory[name] = encoded.to(self.vlm.device)
+        return self._memory[name]
+
+
+def _digest(image: np.ndarray) -> str:
+    return blake2b(f"{image.shape}".encode() + image.tobytes(), digest_size=16).hexdigest()

@@ -1,0 +1,176 @@
+"""The clients' data of an experiment: what every source of data offers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+
+from engine.config import WORLD, ExperimentConfig
+
+POOLED_SAMPLES = 64  # of the pooled test set, about the same number from every client
+
+
+@dataclass(frozen=True)
+class Item:
+    """One question with its right answer at one site; ``references`` are all that count as right.
+
+    ``family`` is the kind of question.
+    """
+
+    item: str
+    question: str
+    answer: str
+    family: str
+    references: tuple[str, ...] = ()
+
+    @property
+    def accepted(self) -> tuple[str, ...]:
+        """Every answer that counts as right."""
+        return self.references or (self.answer,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example(Item):
+    """An item with its picture."""
+
+    image: np.ndarray  # (height, width, 3) uint8
+
+
+@dataclass(frozen=True)
+class ClientProfile:
+    """What sets one client apart: its name and camera, its words, the answers it sees."""
+
+    client: int
+    camera: str
+    words: dict[str, str]
+    train_samples: int
+    test_samples: int
+    answers: dict[str, int]
+    families: dict[str, int]
+    name: str = ""
+
+
+class Federation(ABC):
+    """The clients of one experiment; data are made or read on demand."""
+
+    def __init__(self, config: ExperimentConfig) -> None:
+        self.config = config
+        self._examples = lru_cache(maxsize=8)(self.paint)  # up to 10 MB each
+
+    def __len__(self) -> int:
+        return self.config.clients
+
+    def examples(self, k: int, split: str, n: int | None = None) -> tuple[Example, ...]:
+        """Client k's ``train`` or ``test`` set, or its first n examples, without the others.
+
+        Raises IndexError outside ``0 … clients-1``.
+        """
+        return self._examples(k, split, n)
+
+    def example(self, k: int, split: str, number: int) -> Example:
+        """One example of a set."""
+        return self.examples(k, split)[number]
+
+    @abstractmethod
+    def paint(self, k: int, split: str, n: int | None = None) -> tuple[Example, ...]:
+        """As ``examples``, but not kept."""
+
+    @abstractmethod
+    def items(self, k: int, split: str) -> list[Item]:
+        """What ``examples`` has, without the pictures."""
+
+    @abstractmethod
+    def key(self, k: int, split: str) -> str:
+        """A name for the content: what is the same under another config has the same key."""
+
+    @abstractmethod
+    def profile(self, k: int) -> ClientProfile:
+        """A summary of client k for tables and previews, without the pictures."""
+
+    @abstractmethod
+    def topics(self, k: int) -> list[str]:
+        """The right answers of client k's training set, in words that are the same for all."""
+
+    @abstractmethod
+    def words(self, k: int) -> dict[str, str]:
+        """What client k says for a topic, where it has words of its own."""
+
+    @abstractmethod
+    def topic_shares(self) -> dict[str, float]:
+        """How often each topic is met, whoever the client is."""
+
+    @abstractmethod
+    def train_sizes(self) -> np.ndarray:
+        """Training samples of every client, (clients,)."""
+
+    @property
+    def free_form(self) -> bool:
+        """Whether answers are judged as text; else the reference's tokens decide, in one pass."""
+        return True
+
+    @property
+    def pooled_each(self) -> int:
+        """How many of a client's first test items are in the pooled test set."""
+        return max(1, POOLED_SAMPLES // len(self))
+
+    def pooled_test(self) -> tuple[Example, ...]:
+        """The pooled test set: the first test items of every client, up to about POOLED_SAMPLES."""
+        chosen, each = range(min(len(self), POOLED_SAMPLES)), self.pooled_each
+        return tuple(example for k in chosen for example in self.examples(k, "test", each))
+
+    def pooled_items(self) -> list[Item]:
+        """What ``pooled_test`` has, without the pictures."""
+        chosen, each = range(min(len(self), POOLED_SAMPLES)), self.pooled_each
+        return [item for k in chosen for item in self.items(k, "test")[:each]]
+
+    def paint_ahead(self, wanted: Iterable[tuple[int, str]]) -> None:
+        """Start to make these sets in the background, where that helps; ``painted`` fetches them.
+
+        Here it does not: what is read from disk needs no head start.
+        """
+        return
+
+    def painted(self, k: int, split: str) -> tuple[Example, ...]:
+        """A set that was made ahead, or is made now; not kept."""
+        return self.paint(k, split)
+
+    def is_painting(self) -> bool:
+        """Whether the background is at work."""
+        return False
+
+    def _check(self, k: int) -> None:
+        if not 0 <= k < len(self):
+            raise IndexError(f"client {k} does not exist: clients are 0 to {len(self) - 1}")
+
+
+def new_federation(config: ExperimentConfig) -> Federation:
+    """The clients of a config. Raises ConfigError where its data cannot be used."""
+    if config.dataset == WORLD:
+        from engine.data.synthetic.world import World
+
+        return World(config)
+    from engine.data.user.collection import collect
+    from engine.data.user.dataset import Collected
+
+    return Collected(collect(config.dataset, config.data), config)
+
+
+@lru_cache(maxsize=1)
+def code_version() -> str:
+    """A digest of the code that makes the data: other code, other keys."""
+    digest = blake2b(digest_size=16)
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+@lru_cache(maxsize=2)
+def federation_of(config: ExperimentConfig) -> Federation:
+    """The process's federation for a config; what is painted ahead is found through it."""
+    return new_federation(config)

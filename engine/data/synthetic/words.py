@@ -1,0 +1,68 @@
+"""Words of the company and of its sites.
+
+Head office asks everyone in neutral words. All sites answer in the *house* words (a crate, not a
+box; 3, not three; bay 1, not top left): that is what every client has to learn, however alike they
+are. With concept heterogeneity the sites moreover disagree about which house word goes with which
+thing: one says *teal* where its neighbour says *green*, one calls a *drum* what another calls a
+*crate*, and each numbers its bays from another corner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from engine.data.synthetic.questions import NUMBERS, PLACES
+from engine.data.synthetic.scenes import COLOUR_NAMES, KINDS, MATERIALS
+from engine.system.seeding import rng
+
+HOUSE_KINDS = ("globe", "cap", "drum", "crate", "spike", "gear", "joint", "hoop")
+HOUSE = {
+    **dict(zip(KINDS, HOUSE_KINDS, strict=True)),
+    **dict(zip(MATERIALS, ("dull", "polished"), strict=True)),
+    **{name: str(number) for number, name in enumerate(NUMBERS)},
+    **{place: f"bay {number + 1}" for number, place in enumerate(PLACES)},
+}
+# Neighbours in a circle are alike, so that swaps make sense: hues, shapes, the rim of the shelf.
+_AROUND = (0, 1, 2, 5, 8, 7, 6, 3, 4)
+CIRCLES = {
+    "colours": COLOUR_NAMES,
+    "kinds": KINDS,
+    "places": tuple(PLACES[number] for number in _AROUND),
+}
+
+
+def site_words(seed: int, client: int, level: float) -> dict[str, str]:
+    """What a site says for each neutral answer (answers that are not listed stay as they are).
+
+    Of every circle an arc of ``round(level · length)`` neighbours is passed round; client k stands
+    k steps further. At level 1 eight sites have eight vocabularies in which no two agree on the
+    word for any kind or colour. Level 0: the house words.
+    """
+    words = dict(HOUSE)
+    for name, circle in CIRCLES.items():
+        others = passed_round(name, circle, seed, client, level)
+        words |= {neutral: HOUSE.get(other, other) for neutral, other in others.items()}
+    return words
+
+
+def passed_round(
+    name: str, circle: Sequence[str], seed: int, client: int, level: float
+) -> dict[str, str]:
+    """The word whose place each word of an arc takes: the one that is ``client`` steps further.
+
+    The arc has ``round(level · length)`` neighbours and starts where the seed and the circle's name
+    say.
+    """
+    length = round(level * len(circle))
+    if length == 0:
+        return {}
+    start = int(rng(seed, "words", name).integers(len(circle)))
+    arc = [circle[(start + step) % len(circle)] for step in range(length)]
+    return {word: arc[(step + client) % length] for step, word in enumerate(arc)}
+
+
+def say(answer: str, words: dict[str, str]) -> str:
+    """An answer in a site's words; of a longer answer, each of its words."""
+    if answer in words:
+        return words[answer]
+    return " ".join(words.get(word, word) for word in answer.split())

@@ -1,0 +1,167 @@
+"""The clients of data that people bring: dealt by partition.py, seen and said as each client does.
+
+Cameras are those of the embedded world. Words: the commonest short answers form a circle, of which
+an arc is passed round, as in words.py; so no picture needs to be known to make clients disagree.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from engine.config import ConfigError, ExperimentConfig
+from engine.data.dataset import ClientProfile, Example, Federation, Item, code_version
+from engine.data.pictures import LONGEST_SIDE, BadPicture, read_picture
+from engine.data.synthetic.cameras import look_through
+from engine.data.synthetic.heterogeneity import camera_of, level_of
+from engine.data.synthetic.words import passed_round
+from engine.data.user.collection import Collection, Row
+from engine.data.user.partition import kind_of, partition
+from engine.metrics import normalised
+from engine.system.seeding import rng
+
+_CIRCLE = 12  # answers that may be passed round
+
+
+class Collected(Federation):
+    """Clients of a collection; pictures are read from disk only when somebody looks at them."""
+
+    def __init__(self, collection: Collection, config: ExperimentConfig) -> None:
+        """Deal the rows; raises ConfigError where they cannot be dealt as the config wants it."""
+        super().__init__(config)
+        self.collection = collection
+        self.shares = partition(collection, config)
+        self._circle = circle_of(collection.rows)
+
+    def examples(self, k: int, split: str, n: int | None = None) -> tuple[Example, ...]:
+        """As in the base class, but not kept: photos are large, and quickly read again."""
+        return self.paint(k, split, n)
+
+    def example(self, k: int, split: str, number: int) -> Example:
+        """As in the base class; no other picture is read."""
+        item, row = self.items(k, split)[number], self._rows(k, split)[number]
+        return Example(**vars(item), image=self._look_at(row.picture, k))
+
+    def paint(self, k: int, split: str, n: int | None = None) -> tuple[Example, ...]:
+        """As ``examples``. Questions about one picture share one array.
+
+        Raises ConfigError where a picture cannot be read.
+        """
+        seen: dict[Path, np.ndarray] = {}
+        found = []
+        for item, row in zip(self.items(k, split)[:n], self._rows(k, split), strict=False):
+            if row.picture not in seen:
+                seen[row.picture] = self._look_at(row.picture, k)
+            found.append(Example(**vars(item), image=seen[row.picture]))
+        return tuple(found)
+
+    def items(self, k: int, split: str) -> list[Item]:
+        """What ``examples`` has, without the pictures; all answers are in the client's words."""
+        words = self.words(k)
+        found = []
+        for i, row in enumerate(self._rows(k, split)):
+            answers = tuple(words.get(normalised(answer), answer) for answer in row.answers)
+            name, family = f"{k}-{split}-{i}", kind_of(row.question)
+            found.append(Item(name, row.question, answers[0], family, answers))
+        return found
+
+    def key(self, k: int, split: str) -> str:
+        """A name for the content of ``train``, ``test`` or, whatever k is, all clients' ``pooled``.
+
+        It names what the content is made of, so that no key of the config can be forgotten.
+        """
+        made_from = [code_version(), self.collection.digest, self.config.seed, k, split]
+        parts = [(k, split)]
+        if split == "pooled":
+            parts = [(client, "test") for client in range(len(self))]
+        for client, part in parts:
+            rows = self._rows(client, part)
+            made_from += [[(str(row.picture), row.question, row.answers) for row in rows]]
+            made_from += [camera_of(self.config, client)]
+            made_from += [sorted(self.words(client).items())]
+        return blake2b(repr(made_from).encode(), digest_size=16).hexdigest()
+
+    def profile(self, k: int) -> ClientProfile:
+        """A summary of client k for tables and previews; reads no picture."""
+        items = self.items(k, "train")
+        return ClientProfile(
+            client=k,
+            camera=camera_of(self.config, k)[0],
+            words=self.words(k),
+            train_samples=len(items),
+            test_samples=len(self.shares[k].test),
+            answers=dict(Counter(item.answer for item in items).most_common()),
+            families=dict(Counter(item.family for item in items)),
+            name=self.shares[k].name,
+        )
+
+    def topics(self, k: int) -> list[str]:
+        """The right answers of client k's training set, normalised, before words are passed on."""
+        return [normalised(row.answers[0]) for row in self._rows(k, "train")]
+
+    def words(self, k: int) -> dict[str, str]:
+        """Normalised answer -> what client k says instead, where that is something else."""
+        level = level_of(self.config, "concept")
+        passed = passed_round("answers", self._circle, self.config.seed, k, level)
+        return {normalised(word): other for word, other in passed.items() if other != word}
+
+    def topic_shares(self) -> dict[str, float]:
+        """How often each normalised answer is right, in all of the data."""
+        counts = Counter(normalised(row.answers[0]) for row in self.collection.rows)
+        return {topic: count / counts.total() for topic, count in counts.items()}
+
+    def train_sizes(self) -> np.ndarray:
+        """Training samples of every client, (clients,)."""
+        return np.array([len(share.train) for share in self.shares])
+
+    def _numbers(self, k: int, split: str) -> tuple[int, ...]:
+        self._check(k)
+        return self.shares[k].train if split == "train" else self.shares[k].test
+
+    def _rows(self, k: int, split: str) -> list[Row]:
+        return [self.collection.rows[number] for number in self._numbers(k, split)]
+
+    def _look_at(self, path: Path, k: int) -> np.ndarray:
+        """A picture, (height, width, 3) uint8, as client k's camera shows it."""
+        try:
+            picture = _shrunk(read_picture(path.read_bytes()))
+        except (OSError, BadPicture) as error:
+            raise ConfigError(f"dataset: the picture {path.name} cannot be read; {error}") from None
+        camera, strength = camera_of(self.config, k)
+        noise = rng(self.config.seed, "camera", k, path.name)
+        return look_through(camera, picture[None], strength, noise)[0]
+
+
+def circle_of(rows: Sequence[Row]) -> list[str]:
+    """The commonest answers of one or two words, at most 12, each as it is mostly spelled.
+
+    Answers to the same kind of question are neighbours, so that swaps make sense.
+    """
+    spellings: dict[str, Counter[str]] = {}
+    kinds: dict[str, Counter[str]] = {}
+    for row in rows:
+        plain = normalised(row.answers[0])
+        if 1 <= len(plain.split()) <= 2:
+            spellings.setdefault(plain, Counter())[row.answers[0]] += 1
+            kinds.setdefault(plain, Counter())[kind_of(row.question)] += 1
+    commonest = sorted(spellings, key=lambda plain: (-spellings[plain].total(), plain))[:_CIRCLE]
+    commonest.sort(key=lambda plain: (_most(kinds[plain]), plain))
+    return [_most(spellings[plain]) for plain in commonest]
+
+
+def _most(counts: Counter[str]) -> str:
+    """The commonest value, the first by name of equally common ones."""
+    return min(counts, key=lambda value: (-counts[value], value))
+
+
+def _shrunk(picture: np.ndarray) -> np.ndarray:
+    if max(picture.shape) <= LONGEST_SIDE:
+        return picture
+    image = Image.fromarray(picture)
+    image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+    return np.asarray(image)

@@ -1,0 +1,95 @@
+"""The layout of a folder: a table at its root, or one in each of ``train``, ``test``, …
+
+This is the Hugging Face ``imagefolder`` layout with a ``metadata`` table.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.config import ConfigError
+from engine.data.user.tables import TABLES
+
+SPLIT_FOLDERS = ("train", "test", "validation", "valid", "val", "dev")
+PLACES = ("", *SPLIT_FOLDERS)  # where a table may be
+
+
+@dataclass(frozen=True)
+class Found:
+    """Where a table is."""
+
+    path: Path
+    place: str  # "" or the split's folder
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return f"{self.place}/{self.path.name}" if self.place else self.path.name
+
+
+def find_tables(folder: Path, called: str = "") -> list[Found]:
+    """The tables of a folder, in the order of PLACES; messages call the folder by ``called``.
+
+    Raises ConfigError when the folder is absent or empty, has no table, or more than it should.
+    """
+    called = called or str(folder)
+    if not folder.exists():
+        raise ConfigError(f"dataset: there is no folder {called}")
+    if not folder.is_dir():
+        raise ConfigError(f"dataset: {called} is a file; name the folder that holds the table")
+    try:
+        if not any(folder.iterdir()):
+            raise ConfigError(f"dataset: the folder {called} is empty")
+    except OSError as error:
+        raise ConfigError(f"dataset: {called} cannot be opened ({error.strerror})") from None
+    found = [
+        Found(folder / place / table, place)
+        for place in PLACES
+        for table in TABLES
+        if (folder / place / table).is_file()
+    ]
+    if not found:
+        raise ConfigError(
+            f"dataset: {called} has no metadata.csv or metadata.jsonl, neither at its root "
+            "nor in train, test or validation"
+        )
+    places = [entry.place for entry in found]
+    for place in places:
+        if places.count(place) > 1:
+            where = f"the folder {place}" if place else called
+            raise ConfigError(
+                f"dataset: {where} has both metadata.jsonl and metadata.csv; remove one of them"
+            )
+    if places[0] == "" and len(places) > 1:
+        raise ConfigError(
+            f"dataset: {called} has a table at its root and one in {places[1]}; remove one of them"
+        )
+    return found
+
+
+def picture_path(folder: Path, table: Path, name: str) -> Path | None:
+    """Where a picture named in a table would be; None when that is outside of the folder.
+
+    Links are not followed here: who puts one into a folder means what it points to.
+    """
+    spellings = (name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))
+    for spelling in spellings[:1] if name.isascii() else spellings:  # macOS writes é as two
+        path = Path(os.path.normpath(table.parent / spelling.replace("\\", "/")))
+        if not path.is_relative_to(folder):
+            return None
+        if file_state(path):
+            break
+    return path
+
+
+def file_state(path: Path) -> tuple[int, int] | None:
+    """Size and time of change of a file; None when there is no such file."""
+    try:
+        state = path.stat()
+    except (OSError, ValueError):  # also names that no file can have
+        return None
+    return (state.st_size, state.st_mtime_ns) if stat.S_ISREG(state.st_mode) else None

@@ -1,0 +1,192 @@
+"""From the tables of a folder to usable rows; every row that is left out is accounted for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from engine.config import Data
+from engine.data.user import columns as column_names
+from engine.data.user.checking import Verdict, check
+from engine.data.user.folder import SPLIT_FOLDERS, Found, find_tables, picture_path
+from engine.data.user.rows import Problems, Row, shorten
+from engine.data.user.tables import Table, read_table
+from engine.data.user.values import as_answers, as_split, as_text
+from engine.system.seeding import rng
+
+SPLIT_COLUMN = "split"
+_ODD_SPLIT = "split that is none of train, validation, test: ignored"
+_LEAST_TEST = 4  # of the rows that are read, one in four is for testing, if there are as many
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A row whose text is in order; its picture is still to be looked at."""
+
+    row: Row
+    where: str  # table and line
+    picture: str  # as the table names it
+
+    @property
+    def name(self) -> str:
+        """The row as messages call it."""
+        return f"{shorten(self.picture)} ({self.where})"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is in a folder."""
+
+    rows: tuple[Row, ...]
+    columns: dict[str, str]
+    files: tuple[Path, ...]  # all pictures that were asked for, absent ones too
+
+
+def read_folder(folder: Path, data: Data, problems: Problems) -> Reading:
+    """All usable rows of a folder, at most ``data.rows``; problems are added to ``problems``.
+
+    Raises ConfigError when there is no table to read, or columns are missing.
+    """
+    tables = [(found, read_table(found.path, found.name)) for found in find_tables(folder)]
+    for found, table in tables:
+        for line, lines in table.malformed.items():
+            problems.add("malformed line", f"{found.name}, line {line}", lines)
+    named = dict.fromkeys(column for _, table in tables for column in table.columns)
+    if not named:
+        return Reading((), {}, ())
+    used = column_names.choose(list(named), data)
+    candidates = [
+        candidate
+        for found, table in tables
+        for candidate in _candidates(folder, found, table, used, problems)
+    ]
+    candidates = _at_most(_settle_splits(candidates), data.rows, problems)
+    verdicts = check(folder, (candidate.row.picture for candidate in candidates))
+    readable = _readable(candidates, verdicts, problems)
+    rows = _distinct(readable, verdicts, problems)
+    if "client" in used:
+        _tell_of_clients(candidates, rows, problems)
+    return Reading(tuple(rows), used, tuple(sorted({c.row.picture for c in candidates})))
+
+
+def columns_of(folder: Path) -> list[str]:
+    """The columns of all tables of a folder. Raises ConfigError where there is none to read."""
+    tables = [read_table(found.path, found.name) for found in find_tables(folder)]
+    return list(dict.fromkeys(column for table in tables for column in table.columns))
+
+
+def _candidates(
+    folder: Path, found: Found, table: Table, used: dict[str, str], problems: Problems
+) -> Iterator[Candidate]:
+    """Rows with a question, an answer and a picture's name; splits are not settled yet."""
+    for record in table.records:
+        where = f"{found.name}, line {record.line}"
+        cell = {role: record.values.get(column) for role, column in used.items()}
+        question, answers = as_text(cell["question"]), as_answers(cell["answer"])
+        name = as_text(cell["image"])
+        picture = picture_path(folder, found.path, name) if name else None
+        if not question:
+            problems.add("empty question", where)
+        elif not answers:
+            problems.add("empty answer", where)
+        elif not name:
+            problems.add("no picture named", where)
+        elif picture is None:
+            problems.add("picture outside of the folder", f"{shorten(name)} ({where})")
+        else:
+            said = found.place or as_text(record.values.get(SPLIT_COLUMN))
+            if said and not as_split(said):
+                problems.add(_ODD_SPLIT, f"{shorten(said)} ({where})")
+            split = as_split(said or _split_folder(picture.relative_to(folder)))
+            row = Row(picture, question, answers, as_text(cell.get("client")), split)
+            yield Candidate(row, where, name)
+
+
+def _split_folder(picture: Path) -> str:
+    """The split's folder that a picture is in; "" if it is in another."""
+    top = picture.parts[0] if picture.parts else ""
+    return top if top in SPLIT_FOLDERS else ""
+
+
+def _settle_splits(candidates: list[Candidate]) -> list[Candidate]:
+    """Validation rows are for testing where there is no test, and else more to train on."""
+    tested = any(candidate.row.split == "test" for candidate in candidates)
+    named = {"validation": "train" if tested else "test"}
+    return [
+        replace(c, row=replace(c.row, split=named[c.row.split])) if c.row.split in named else c
+        for c in candidates
+    ]
+
+
+def _at_most(candidates: list[Candidate], limit: int, problems: Problems) -> list[Candidate]:
+    """A random choice of ``limit`` rows, always the same one, in the order of the table.
+
+    The first rows would be those of a few clients wherever a table is sorted by client.
+    """
+    if len(candidates) <= limit:
+        return candidates
+    test = [i for i, c in enumerate(candidates) if c.row.split == "test"]
+    rest = [i for i, c in enumerate(candidates) if c.row.split != "test"]
+    tested = min(len(test), max(limit // _LEAST_TEST, limit - len(rest)))
+    draw = rng(0, "rows to read")
+    kept = {
+        *draw.choice(test, tested, replace=False).tolist(),
+        *draw.choice(rest, limit - tested, replace=False).tolist(),
+    }
+    first = next(c for i, c in enumerate(candidates) if i not in kept)
+    problems.add("more rows than data.rows", first.name, len(candidates) - limit)
+    return [c for i, c in enumerate(candidates) if i in kept]
+
+
+def _readable(
+    candidates: Iterable[Candidate], verdicts: dict[Path, Verdict], problems: Problems
+) -> list[Candidate]:
+    readable = []
+    for candidate in candidates:
+        verdict = verdicts.get(candidate.row.picture)
+        if verdict is None:
+            problems.add("missing picture", candidate.name)
+        elif verdict.reason:
+            problems.add("unreadable picture", f"{candidate.name}: {verdict.reason}")
+        else:
+            readable.append(candidate)
+    return readable
+
+
+def _distinct(
+    candidates: list[Candidate], verdicts: dict[Path, Verdict], problems: Problems
+) -> list[Row]:
+    """Each row once, and nothing to train on that is also asked in the test.
+
+    Pictures are the same when their bytes are, whatever the files are called.
+    """
+
+    def asked(row: Row) -> tuple[str, str]:
+        return verdicts[row.picture].content, row.question
+
+    tested = {asked(c.row) for c in candidates if c.row.split == "test"}
+    seen: set[tuple] = set()
+    rows = []
+    for candidate in candidates:
+        row = candidate.row
+        whole = (*asked(row), row.answers, row.client, row.split)
+        if row.split == "train" and asked(row) in tested:
+            problems.add("same picture and question in train and test", candidate.name)
+        elif whole in seen:
+            problems.add("duplicate row", candidate.name)
+        else:
+            seen.add(whole)
+            rows.append(row)
+    return rows
+
+
+def _tell_of_clients(candidates: list[Candidate], rows: list[Row], problems: Problems) -> None:
+    """Clients that lost all of their rows, and rows of no client (which stay)."""
+    present = {row.client for row in rows}
+    for client in dict.fromkeys(c.row.client for c in candidates):
+        if client and client not in present:
+            problems.add("client without a usable row", shorten(client))
+    for candidate in candidates:
+        if not candidate.row.client:
+            problems.add("row without a client", candidate.name)

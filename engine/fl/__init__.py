@@ -1,0 +1,1 @@
+"""Federated learning, the part to read first: clients, cohorts, local training, evaluation."""

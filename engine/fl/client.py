@@ -1,0 +1,89 @@
+"""A client at work: where its model comes from, and what it keeps to itself."""
+
+from __future__ import annotations
+
+from engine.adapters.factors import cut
+from engine.fl import checkpoints
+from engine.fl.context import workbench
+from engine.fl.privacy import protected
+from engine.fl.run_config import RunConfig
+from engine.fl.training import Job
+from engine.strategies import Phase
+from engine.system.seeding import rng
+from engine.vlm.lora import side_by_side, with_rank
+from engine.vlm.multi_lora.stacked import Factors
+
+
+class Site:
+    """Client ``k`` of a run. Its personal factors live in its own folder and in no message."""
+
+    def __init__(self, run: RunConfig, client: int) -> None:
+        self.run = run
+        self.client = client
+        self.bench = workbench(run.config)
+
+    def factors(self, variant: str, shared: Factors, after_round: int) -> Factors:
+        """A variant's factors, given the server's shared factors after a round.
+
+        They may hold offsets of the frozen weights, and be of twice the rank where a client has two
+        adapters that both act.
+        """
+        base = self.bench.initial
+        if variant == "base":
+            return base
+        shared = self._received(shared)
+        if variant == "global":
+            return base | shared
+        own = checkpoints.read_personal(self.run.folder, self.client, up_to=after_round)
+        if weight := max((phase.beside for phase in self.phases), default=0.0):
+            return side_by_side(base | shared, base | own, weight)
+        return base | shared | own
+
+    @property
+    def rank(self) -> int:
+        """The rank of this client's adapter."""
+        return self.run.strategy.rank(self.run.config, self.client)
+
+    def _received(self, shared: Factors) -> Factors:
+        """What the server shares, as far as this client's rank goes."""
+        return with_rank(shared, self.rank, self.run.config.lora.rank)
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """What this client trains in a round."""
+        return self.run.strategy.phases(self.run.config)
+
+    def job(self, phase: Phase, shared: Factors, beside: Factors, round_: int) -> Job:
+        """What to train in a phase of a round; ``beside`` is ``as_offsets`` of what was sent."""
+        config, base = self.run.config, self.bench.initial
+        own = checkpoints.read_personal(self.run.folder, self.client, up_to=round_ - 1)
+        shared = self._received(shared)
+        start = base | (beside if phase.beside else shared) | (own if phase.own else {})
+        start = with_rank(start, self.rank, config.lora.rank)
+        scope = "batches" if phase.sends else "own batches"
+        return Job(
+            start,
+            self.bench.sets.get(self.client, "train"),
+            config.local_steps,
+            rng(config.seed, scope, round_, self.client),
+            phase.pull,
+            base | shared,
+            phase.beside or 1.0,
+        )
+
+    def message(self, trained: Factors, shared: Factors, round_: int) -> Factors:
+        """What this client sends of what it has trained: at its own rank, and protected."""
+        config, travels = self.run.config, self.run.strategy.travels
+        sent = cut({name: value for name, value in trained.items() if travels(name)}, self.rank)
+        if config.privacy.clip:
+            before = cut(self.bench.initial | self._received(shared), self.rank)
+            sent = protected(sent, before, config.privacy, config.seed, round_, self.client)
+        return {name: value.contiguous() for name, value in sent.items()}
+
+    def keep(self, trained: Factors, round_: int) -> None:
+        """Store what stays on the client after a round."""
+        personal = {n: value for n, value in trained.items() if self.run.strategy.stays(n)}
+        if personal:
+            path = checkpoints.personal_path(self.run.folder, self.client, round_)
+            checkpoints.write(path, personal)
+            checkpoints.prune(path.parent, "personal", newest=round_)

@@ -1,0 +1,86 @@
+"""What a process keeps at hand for one experiment: the model, and the data as tensors."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
+from itertools import chain
+
+import torch
+
+from engine.config import BUNDLED, ExperimentConfig
+from engine.data.cache import EncodedSets
+from engine.data.dataset import federation_of
+from engine.fl.evaluation import Answer, Examined, Marks, Task, judge, mark
+from engine.metrics import metric_of
+from engine.vlm import loading, memory
+from engine.vlm.lora import initial_factors
+from engine.vlm.memory import Passes
+from engine.vlm.model import Vlm
+
+
+class Workbench:
+    """Model and data of one experiment."""
+
+    def __init__(self, config: ExperimentConfig) -> None:
+        self.config = config
+        self.passes: Passes = memory.passes(config)
+        self.vlm: Vlm = loading.load(config)
+        self.federation = federation_of(config)
+        self.sets = EncodedSets(self.vlm, self.federation)
+        # What the untouched base makes of each client's tests: the same for all strategies.
+        self.base_marks: dict[int, Examined] = {}
+        self.base_answers: dict[int, list[Answer]] = {}
+
+    @cached_property
+    def initial(self) -> dict[str, torch.Tensor]:
+        """The common start of all clients: A₀ from the seed, B = 0. Not to be changed in place."""
+        shapes = {name: parameter.shape for name, parameter in self.vlm.factors.items()}
+        return initial_factors(shapes, self.config.seed)
+
+    def judged(
+        self, tasks: Sequence[Task], clients: Sequence[Sequence[int]], *, pooled: bool = False
+    ) -> list[tuple[Marks, list[Answer]]]:
+        """Marks of every task, and its answers where these are read to be judged.
+
+        Task number i is about the test sets of ``clients[i]``, one after another, and the pooled
+        one after them.
+        """
+        data = self.federation
+        if not data.free_form:
+            return [(marks, []) for marks in mark(self.vlm, tasks)]
+        tests = {k: data.items(k, "test") for k in {k for some in clients for k in some}}
+        rest = data.pooled_items() if pooled else []
+        asked = [chain(*(tests[k] for k in some), rest) for some in clients]
+        accepted = [[item.accepted for item in items] for items in asked]
+        return judge(self.vlm, tasks, accepted, metric_of(self.config))
+
+
+@lru_cache(maxsize=2)
+def _workbench(config: ExperimentConfig) -> Workbench:
+    if config.model != BUNDLED and not loading.is_loaded(config):
+        release()  # two large models do not lie in memory side by side
+    return Workbench(config)
+
+
+def workbench(config: ExperimentConfig) -> Workbench:
+    """The process's workbench for all experiments with the same model, data and seed."""
+    found = _workbench(config.without_training())
+    found.vlm.limit(found.passes)  # other experiments may use this model in other ways
+    return found
+
+
+def release() -> None:
+    """Give back the memory of all models and data that nobody uses any more."""
+    forget()
+    loading.load_from.cache_clear()
+    gc.collect()  # models hold themselves: their methods are replaced by bound ones
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def forget() -> None:
+    """Drop all workbenches and their data: a benchmark wants to start anew."""
+    _workbench.cache_clear()
+    federation_of.cache_clear()

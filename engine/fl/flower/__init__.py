@@ -1,0 +1,1 @@
+"""The federation as Flower runs it: ServerApp, ClientApp, and the recorder of their messages."""

@@ -1,0 +1,116 @@
+"""From messages to database rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from flwr.app import Message
+
+from db import reads, writes
+from db.tables import Artifact, ClientRound, Evaluation, Prediction, Round
+from engine.fl import checkpoints
+from engine.fl.context import workbench
+from engine.fl.flower.client_app import unpack_scores
+from engine.fl.run_config import RunConfig
+from engine.metrics import is_right
+from engine.strategies.base import payload_bytes
+
+
+class Recorder:
+    """Writes what one run's messages say."""
+
+    def __init__(self, run: RunConfig) -> None:
+        self.run = run
+        self.experiment = reads.run(run.run).experiment_id
+        self._profiled = {client.client for client in reads.clients(self.experiment)}
+
+    def save_round(
+        self,
+        row: Round,
+        messages: list[Message],
+        replies: list[Message],
+        tested: list[Message],
+        checkpoint_bytes: int,
+    ) -> None:
+        """Commit a round: its training, and the scores of what came of it.
+
+        Traffic is that of the train messages. What evaluate messages carry is not counted: over a
+        network a client would test what it gets with its next train message, not load it twice.
+        """
+        down = {m.metadata.dst_node_id: payload_bytes(m.content["arrays"]) for m in messages}
+        clients = [
+            ClientRound(
+                run_id=self.run.run,
+                round=row.round,
+                client=int(reply.content["metrics"]["partition-id"]),
+                samples=int(reply.content["metrics"]["num-examples"]),
+                loss=reply.content["metrics"]["loss"],
+                seconds=reply.content["metrics"]["seconds"],
+                bytes_up=payload_bytes(reply.content["arrays"]),
+                bytes_down=down[reply.metadata.src_node_id],
+                drift_a=reply.content["metrics"]["drift-a"],
+                drift_b=reply.content["metrics"]["drift-b"],
+            )
+            for reply in replies
+        ]
+        artifact = Artifact(
+            run_id=self.run.run,
+            path=checkpoints.server_path(self.run.folder, row.round).name,
+            kind="checkpoint",
+            round=row.round,
+            bytes=checkpoint_bytes,
+        )
+        self._save_profiles(replies)
+        scores = [found for r in tested for found in self._evaluations(r, row.round)]
+        writes.save_round(writes.RoundRecord(row, clients, scores, [artifact]))
+
+    def save_scores(self, round_: int, replies: list[Message]) -> None:
+        """Commit the scores of the state before training, which has no other rows."""
+        self._save_profiles(replies)
+        writes.save_evaluations(row for r in replies for row in self._evaluations(r, round_))
+
+    def save_final(self, round_: int, replies: list[Message]) -> None:
+        """Commit the scores and the answers after the last round."""
+        self.save_scores(round_, replies)
+        writes.save_predictions(row for r in replies for row in self._predictions(r))
+
+    def _save_profiles(self, replies: list[Message]) -> None:
+        """Store who the clients are when they are first heard of: a thousand at once take long."""
+        seen = {int(reply.content["metrics"]["partition-id"]) for reply in replies}
+        federation = workbench(self.run.config).federation
+        if new := sorted(seen - self._profiled):
+            writes.save_clients(self.experiment, [federation.profile(k) for k in new])
+        self._profiled |= seen
+
+    def _evaluations(self, reply: Message, after_round: int) -> Iterator[Evaluation]:
+        for (variant, scope), found in unpack_scores(reply.content["evaluation"]).items():
+            yield Evaluation(
+                run_id=self.run.run,
+                round=after_round,
+                client=int(reply.content["metrics"]["partition-id"]),
+                variant=variant,
+                scope=scope,
+                loss=found.loss,
+                accuracy=found.accuracy,
+                samples=found.samples,
+            )
+
+    def _predictions(self, reply: Message) -> Iterator[Prediction]:
+        client = int(reply.content["metrics"]["partition-id"])
+        items = workbench(self.run.config).federation.items(client, "test")
+        for variant in ("base", *self.run.strategy.variants):
+            answers = reply.content[f"answers.{variant}"]
+            for item, text, confidence in zip(
+                items, answers["text"], answers["confidence"], strict=True
+            ):
+                yield Prediction(
+                    run_id=self.run.run,
+                    client=client,
+                    variant=variant,
+                    item=item.item,
+                    question=item.question,
+                    reference=item.answer,
+                    answer=text,
+                    confidence=confidence,
+                    correct=is_right(text, item.accepted),
+                )

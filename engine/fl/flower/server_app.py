@@ -1,0 +1,133 @@
+"""The ServerApp: rounds of a strategy, each one on disk and in the database before the next begins.
+
+A round trains, averages, and has the result tested at once, so that it is whole when it is
+committed. Flower's own ``Strategy.start`` would run the same messages; this loop adds resuming,
+stopping, and the commit after every round.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, RecordDict
+from flwr.serverapp import Grid, ServerApp
+
+from db import reads, writes
+from db.tables import Round
+from engine.fl import checkpoints
+from engine.fl.agreement import Agreement, agreement
+from engine.fl.context import workbench
+from engine.fl.flower.client_app import to_arrays, to_factors
+from engine.fl.flower.recorder import Recorder
+from engine.fl.run_config import RunConfig
+from engine.strategies import ClientFailed, LoraStrategy
+from engine.strategies.base import require_success, to_numpy, weights_of
+
+app = ServerApp()
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    """Train from the last committed round to the end, or to a request to stop; then get answers."""
+    run = RunConfig.of(context)
+    recorder = Recorder(run)
+    strategy = run.strategy(run.config, _meet_clients(grid))
+    row = reads.run(run.run)
+    last, arrays = row.rounds_done, _arrays_after(run, row.rounds_done)
+    for round_ in range(last + 1, row.rounds + 1):
+        if reads.stop_requested(run.run):
+            break
+        if round_ == 1:  # by itself, so that the first points need not wait for training
+            recorder.save_scores(0, _tested(grid, strategy, 0, arrays))
+        arrays = _one_round(grid, strategy, recorder, round_, arrays, is_last=round_ == row.rounds)
+        last = round_
+    recorder.save_final(last, _tested(grid, strategy, last, arrays, answers=True))
+
+
+def _one_round(
+    grid: Grid,
+    strategy: LoraStrategy,
+    recorder: Recorder,
+    round_: int,
+    arrays: ArrayRecord,
+    *,
+    is_last: bool,
+) -> ArrayRecord:
+    start = time.perf_counter()
+    messages = list(strategy.configure_train(round_, arrays, ConfigRecord(), grid))
+    replies = _exchange(grid, messages)
+    arrays, _ = strategy.aggregate_train(round_, replies)
+    agreed = _agreement(strategy, recorder.run, require_success(replies), arrays)
+    size = checkpoints.write(
+        checkpoints.server_path(recorder.run.folder, round_), to_factors(arrays)
+    )
+    # After the last round all are tested, with answers; twice would be once too often.
+    tested = [] if is_last else _tested(grid, strategy, round_, arrays)
+    if missed := len(strategy.sampled(round_)) - len(messages):
+        writes.add_event(recorder.run.run, f"Round {round_}: {missed} dropped out.")
+    row = Round(
+        run_id=recorder.run.run,
+        round=round_,
+        seconds=time.perf_counter() - start,
+        epsilon=strategy.epsilon(round_),
+        **asdict(agreed),
+    )
+    recorder.save_round(row, messages, replies, tested, size)
+    checkpoints.prune(recorder.run.folder, "server", newest=round_)
+    return arrays
+
+
+def _tested(
+    grid: Grid, strategy: LoraStrategy, round_: int, arrays: ArrayRecord, *, answers: bool = False
+) -> list[Message]:
+    """What clients make of the model after a round, with their answers where these are wanted."""
+    config = ConfigRecord({"answers": answers})
+    replies = _exchange(grid, list(strategy.configure_evaluate(round_, arrays, config, grid)))
+    strategy.aggregate_evaluate(round_, replies)
+    return replies
+
+
+def _agreement(
+    strategy: LoraStrategy, run: RunConfig, replies: list[Message], merged: ArrayRecord
+) -> Agreement:
+    start = {name: value.numpy() for name, value in workbench(run.config).initial.items()}
+    return agreement(
+        run.strategy,
+        run.config.lora.scale,
+        start | to_numpy(strategy.sent),
+        [to_numpy(reply.content["arrays"]) for reply in replies],
+        weights_of(replies),
+        start | to_numpy(merged),
+    )
+
+
+def _exchange(grid: Grid, messages: list[Message]) -> list[Message]:
+    """Send and wait; raises ClientFailed when somebody is silent: no partial mean passes."""
+    replies = list(grid.send_and_receive(messages))
+    if len(replies) < len(messages):
+        raise ClientFailed(f"only {len(replies)} of {len(messages)} clients answered")
+    return replies
+
+
+def _meet_clients(grid: Grid) -> dict[int, int]:
+    """Client number -> node id."""
+    questions = [
+        Message(RecordDict(), message_type="query", dst_node_id=node)
+        for node in grid.get_node_ids()
+    ]
+    nodes: dict[int, int] = {}
+    for reply in _exchange(grid, questions):
+        if reply.has_error():
+            raise ClientFailed(reply.error.reason or "a client could not start")
+        nodes[int(reply.content["metrics"]["partition-id"])] = reply.metadata.src_node_id
+    return nodes
+
+
+def _arrays_after(run: RunConfig, round_: int) -> ArrayRecord:
+    """The shared factors after a committed round; at the start, the common initial ones."""
+    if round_ > 0:
+        return to_arrays(checkpoints.read(checkpoints.server_path(run.folder, round_)))
+    initial = workbench(run.config).initial
+    checkpoints.write(checkpoints.initial_path(run.folder), initial)
+    return to_arrays({name: t for name, t in initial.items() if run.strategy.travels(name)})

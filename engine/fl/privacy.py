@@ -1,0 +1,70 @@
+"""Differential privacy of what a client sends: clipped, with Gaussian noise, and counted.
+
+The promise is made to each client, against everyone who sees the factors that it sends, the server
+included: whether its data are there or not changes the odds of what is seen by a bounded (ε, δ). So
+a client adds the whole noise itself, and to be sampled seldom helps only by sending less often.
+McMahan et al., "Learning Differentially Private Recurrent Language Models", arXiv 1710.06963, clip
+and add noise in the same way, but on the server.
+
+Two limits: the figures that the lab draws (losses, accuracies, numbers of samples) are not
+protected, and the noise comes from the experiment's seed, so that runs repeat: a simulation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from engine.config import Privacy
+from engine.system.seeding import torch_generator
+
+if TYPE_CHECKING:
+    import torch
+
+
+def protected(
+    sent: Mapping[str, torch.Tensor],
+    received: Mapping[str, torch.Tensor],
+    privacy: Privacy,
+    seed: int,
+    *scope: int,
+) -> dict[str, torch.Tensor]:
+    """What goes out in place of ``sent``: received + clip(sent − received) + noise.
+
+    The update of all factors together is clipped to an L2 norm of ``privacy.clip``; the noise has
+    the standard deviation noise · clip on every number and is drawn for the scope (round, client).
+    """
+    import torch  # not at the top: pages import this file and render without torch
+
+    updates = {name: value - received[name] for name, value in sent.items()}
+    norm = sum(float(update.square().sum()) for update in updates.values()) ** 0.5
+    shrink = min(1.0, privacy.clip / max(norm, 1e-12))
+    found: dict[str, torch.Tensor] = {}
+    for name, update in updates.items():
+        generator = torch_generator(seed, "privacy", *scope, name)
+        noise = torch.randn(update.shape, generator=generator) * privacy.noise * privacy.clip
+        found[name] = received[name] + shrink * update + noise
+    return found
+
+
+@lru_cache(maxsize=1024)
+def epsilon(privacy: Privacy, times: int) -> float | None:
+    """The ε at ``privacy.delta`` after so many messages of a client; None without noise.
+
+    By Google's dp-accounting, through Rényi divergences (Mironov, arXiv 1702.07476).
+    """
+    if not privacy.noise or not times:
+        return None
+    from dp_accounting import GaussianDpEvent
+    from dp_accounting.rdp import RdpAccountant
+
+    accountant = RdpAccountant().compose(GaussianDpEvent(privacy.noise), times)
+    return float(accountant.get_epsilon(privacy.delta))
+
+
+def most_messages(rounds: list[list[int]]) -> int:
+    """How often the client has sent that has sent most often, given who took part in each round."""
+    return int(np.bincount([k for chosen in rounds for k in chosen], minlength=1).max())

@@ -1,0 +1,1 @@
+"""Where the Flower apps run: in this process."""

@@ -1,0 +1,212 @@
+"""Local training: AdamW steps on a client's own samples, alone or in a cohort."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from engine.vlm.encoded import IGNORED, Encoded, concatenate
+from engine.vlm.model import Vlm
+from engine.vlm.multi_lora.stacked import Ask, Factors, Stacked, active, answering, stack
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one client is to train: from which factors, on which samples, in which order.
+
+    With a ``pull`` λ, λ/2·‖θ − anchor‖² is part of the loss (not of the loss that is reported).
+    What the factors add to the model counts ``weight`` times.
+    """
+
+    factors: Factors
+    samples: Encoded
+    steps: int
+    generator: np.random.Generator  # draws the batches
+    pull: float = 0.0
+    anchor: Factors = field(default_factory=dict)
+    weight: float = 1.0
+
+
+def train(
+    vlm: Vlm, job: Job, names: Collection[str], *, batch_size: int, learning_rate: float
+) -> tuple[Factors, float]:
+    """Train the named factors of one client; returns them and the mean loss over the steps.
+
+    The optimiser starts fresh in every round, as in FedAvg. Batches go through the samples in a new
+    random order in every pass. Raises ArithmeticError when the loss is not a finite number.
+    """
+    vlm.load_factors(job.factors)
+    trainable = [vlm.factors[name] for name in names]
+    for parameter in trainable:
+        parameter.requires_grad_(True)
+    anchors = [job.anchor[name].to(vlm.device) for name in names] if job.pull else []
+    optimiser = torch.optim.AdamW(trainable, lr=learning_rate, weight_decay=0.0)
+    total = torch.zeros((), device=vlm.device)
+    try:
+        with (
+            vlm.threads_for(batch_size),
+            vlm.shifted(job.factors),
+            vlm.weighted(job.weight),
+        ):
+            for rows in batches(len(job.samples), job.steps, batch_size, job.generator):
+                loss = _step(vlm, job.samples.take(rows))
+                for parameter, anchor in zip(trainable, anchors, strict=False):
+                    parameter.grad.add_(parameter.detach() - anchor, alpha=job.pull)
+                optimiser.step()
+                optimiser.zero_grad(set_to_none=True)
+                total += loss
+    finally:
+        for parameter in trainable:
+            parameter.requires_grad_(False)
+            parameter.grad = None  # of a step that failed half-way
+    return vlm.read_factors(names), _finite((total / job.steps).item())
+
+
+def _step(vlm: Vlm, batch: Encoded) -> torch.Tensor:
+    """The mean loss per answer token; adds its gradient, in as many passes as memory asks for."""
+    total = torch.zeros((), device=vlm.device)
+    tokens = (batch.labels != IGNORED).sum()
+    for start in range(0, len(batch), vlm.rows_per_pass):
+        part = batch.take(slice(start, start + vlm.rows_per_pass)).to(vlm.device)
+        logits = vlm.answer_logits(part)
+        summed = F.cross_entropy(
+            logits.flatten(0, 1), part.labels.flatten(), ignore_index=IGNORED, reduction="sum"
+        )
+        loss = summed / tokens.to(vlm.device)
+        loss.backward()
+        total += loss.detach()
+    return total
+
+
+def train_together(
+    vlm: Vlm,
+    jobs: Sequence[Job],
+    names: Collection[str],
+    *,
+    batch_size: int,
+    learning_rate: float,
+) -> list[tuple[Factors, float]]:
+    """What ``train`` gives for each job, up to rounding, in one pass per step for all of them.
+
+    Every client keeps its own factors (and rank), optimiser state, order of batches, batch size and
+    number of steps; offsets of the frozen weights must be the same for all. Raises ArithmeticError
+    as ``train`` does.
+    """
+    together = vlm.rows_per_pass // batch_size
+    if not together:  # not even one batch fits in a pass
+        how = {"batch_size": batch_size, "learning_rate": learning_rate}
+        return [train(vlm, job, names, **how) for job in jobs]
+    # Those with most steps first, so that the ones still at work are always the first ones.
+    order = sorted(range(len(jobs)), key=lambda k: -jobs[k].steps)
+    found: dict[int, tuple[Factors, float]] = {}
+    for start in range(0, len(order), together):
+        some = order[start : start + together]
+        trained = _train_cohort(vlm, [jobs[k] for k in some], names, batch_size, learning_rate)
+        found |= dict(zip(some, trained, strict=True))
+    return [found[k] for k in range(len(jobs))]
+
+
+def _train_cohort(
+    vlm: Vlm, jobs: Sequence[Job], names: Collection[str], batch_size: int, learning_rate: float
+) -> list[tuple[Factors, float]]:
+    weights = [job.weight for job in jobs]
+    stacked = Stacked(vlm, [job.factors for job in jobs], names, weights)
+    optimiser = torch.optim.AdamW(
+        stacked.trained.values(), lr=learning_rate, weight_decay=0.0, fused=True
+    )
+    ask = answering(vlm, stacked)
+    pool = concatenate([job.samples for job in jobs])
+    plan = _Plan(jobs, batch_size)
+    losses = torch.zeros(len(jobs), device=vlm.device)
+    pulls = torch.tensor([job.pull for job in jobs], device=vlm.device).view(-1, 1, 1)
+    pulled = stacked.trained if pulls.any() else ()
+    anchors = stack([job.anchor or job.factors for job in jobs], pulled, vlm.device)
+    results: dict[int, Factors] = {}
+    with vlm.threads_for(len(jobs) * plan.width), vlm.shifted(jobs[0].factors):
+        for step in range(jobs[0].steps):
+            at_work = sum(job.steps > step for job in jobs)
+            if at_work < len(stacked):
+                results |= dict(enumerate(stacked.adapters(at_work), at_work))
+                _keep_first(at_work, stacked, optimiser)
+            rows, counted = plan.rows(step, at_work)
+            batch = pool.take(rows.flatten()).to(vlm.device)
+            with active(stacked):
+                loss = _losses(ask, batch, counted.to(vlm.device))
+                loss.sum().backward()
+            for name, anchor in anchors.items():
+                factor = stacked.trained[name]
+                factor.grad.add_(pulls[:at_work] * (factor.detach() - anchor[:at_work]))
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+            losses[:at_work] += loss.detach()
+    results |= dict(enumerate(stacked.adapters()))
+    means = [total / job.steps for total, job in zip(losses.tolist(), jobs, strict=True)]
+    return [(results[k], _finite(means[k])) for k in range(len(jobs))]
+
+
+class _Plan:
+    """Which rows of the pooled samples each client trains on, step by step."""
+
+    def __init__(self, jobs: Sequence[Job], batch_size: int) -> None:
+        self._batches: list[list[torch.Tensor]] = []
+        start = 0
+        for job in jobs:
+            own = batches(len(job.samples), job.steps, batch_size, job.generator)
+            self._batches.append([start + rows for rows in own])
+            start += len(job.samples)
+        self.width = max(len(own[0]) for own in self._batches)
+
+    def rows(self, step: int, at_work: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Rows (at_work, width) and which of them count: small batches repeat their first row."""
+        rows = torch.empty(at_work, self.width, dtype=torch.long)
+        counted = torch.zeros(at_work, self.width, dtype=torch.bool)
+        for k in range(at_work):
+            own = self._batches[k][step]
+            rows[k] = own[0]
+            rows[k, : len(own)] = own
+            counted[k, : len(own)] = True
+        return rows, counted
+
+
+def _losses(ask: Ask, batch: Encoded, counted: torch.Tensor) -> torch.Tensor:
+    """Each client's mean loss per answer token, (clients,): as the model's own loss, but apart."""
+    labels = batch.labels.masked_fill(~counted.flatten().unsqueeze(1), IGNORED)
+    logits = ask(replace(batch, labels=labels))
+    each = F.cross_entropy(
+        logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none"
+    )
+    clients = len(counted)
+    return each.view(clients, -1).sum(1) / (labels != IGNORED).view(clients, -1).sum(1)
+
+
+def _keep_first(n: int, stacked: Stacked, optimiser: torch.optim.Optimizer) -> None:
+    """Go on with the first n adapters and their optimiser state; the others are done."""
+    states = [optimiser.state.pop(factor) for factor in stacked.trained.values()]
+    stacked.keep_first(n)
+    optimiser.param_groups[0]["params"] = list(stacked.trained.values())
+    for factor, state in zip(stacked.trained.values(), states, strict=True):
+        cut = {key: state[key][:n].clone() for key in ("exp_avg", "exp_avg_sq")}
+        optimiser.state[factor] = state | cut
+
+
+def batches(
+    n: int, steps: int, batch_size: int, generator: np.random.Generator
+) -> Iterator[torch.Tensor]:
+    """``steps`` batches of row numbers; a batch never holds a sample twice."""
+    size = min(batch_size, n)
+    order = np.empty(0, dtype=np.int64)
+    for _ in range(steps):
+        if len(order) < size:
+            order = generator.permutation(n)
+        yield torch.from_numpy(order[:size])
+        order = order[size:]
+
+
+def _finite(loss: float) -> float:
+    if not np.isfinite(loss):
+        raise ArithmeticError("the training loss is not a finite number; try a lower learning rate")
+    return loss

@@ -1,1 +1,0 @@
-"""The federation as Flower runs it: ServerApp, ClientApp and the runtimes that connect them."""

@@ -1,0 +1,1 @@
+"""From a config to a running worker: resolve, validate, submit, prefetch, execute."""

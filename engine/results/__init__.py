@@ -1,0 +1,1 @@
+"""What you do with a finished run: ask it, analyse it, export it."""

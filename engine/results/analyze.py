@@ -1,0 +1,96 @@
+"""What a finished federation is good for: whom its models serve, and what they give a newcomer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.config import WORLD
+from engine.fl import checkpoints
+from engine.fl.client import Site
+from engine.fl.context import workbench
+from engine.fl.evaluation import Task, mark
+from engine.fl.training import Job, train_together
+from engine.jobs.submit import NotPossible
+from engine.results.ask import run_config, usable_run
+from engine.strategies import STRATEGIES
+from engine.system.seeding import rng
+from engine.vlm.encoded import concatenate, spans
+from engine.vlm.multi_lora.stacked import Factors
+
+NEWCOMER_SAMPLES = (4, 16, 64)
+NEWCOMER_STEPS = 40
+
+
+@dataclass(frozen=True)
+class Newcomer:
+    """Accuracies on the newcomer's own test set, untrained and after so many samples."""
+
+    camera: str
+    base: float
+    shared: float
+    from_base: dict[int, float]
+    from_shared: dict[int, float]
+
+
+def cross_matrix(run_id: int) -> tuple[list[int], list[list[float]]]:
+    """The clients that the run has tested; accuracy of client i's model (row) on client j's tests.
+
+    A client's model is its personalised one, or the global one where there is none. Raises
+    NoSuchRun, NotPossible.
+    """
+    run = usable_run(run_id, 0)
+    variant = STRATEGIES[run.strategy].used_variant()
+    config = run_config(run)
+    shared = checkpoints.read_shared(config.folder, run.rounds_done)
+    bench = workbench(config.config)
+    clients = config.strategy(config.config, {k: k for k in range(config.config.clients)}).tested()
+    tests = [bench.sets.get(k, "test") for k in clients]
+    everyone = concatenate(tests)
+    ends = [Site(config, k).factors(variant, shared, run.rounds_done) for k in clients]
+    tasks = [Task(factors, everyone) for factors in ends]
+    judged = bench.judged(tasks, [clients] * len(tasks))
+    parts = spans(tests)
+    return clients, [[row.cut(part).score().accuracy for part in parts] for row, _ in judged]
+
+
+def newcomer(run_id: int) -> Newcomer:
+    """One more client, which the federation has never met, joins with what the server shares.
+
+    It adapts both factors, NEWCOMER_STEPS steps on 4, 16 and 64 samples of its own, from the shared
+    model and, to compare, from the base. Raises NoSuchRun, NotPossible.
+    """
+    run = usable_run(run_id, 0)
+    stored = run_config(run)
+    config = stored.config
+    if config.dataset != WORLD:
+        raise NotPossible(f"run {run_id} has only the clients of its data; nobody new can join")
+    if config.heterogeneity.kind == "quantity":
+        raise NotPossible(
+            f"run {run_id} differs in amounts: one more client would change those of the others"
+        )
+    if not STRATEGIES[run.strategy].shared:
+        raise NotPossible(f"run {run_id} ({run.strategy}) shares nothing with a newcomer")
+    samples = max(config.samples_per_client, NEWCOMER_SAMPLES[-1])
+    values = {"clients": config.clients + 1, "samples_per_client": samples}
+    bench = workbench(config.model_copy(update=values))
+    k = config.clients
+    train, test = bench.sets.get(k, "train"), bench.sets.get(k, "test")
+    shared = checkpoints.read_shared(stored.folder, run.rounds_done)
+    base, met = bench.initial, bench.initial | shared
+
+    def accuracies(adapters: list[Factors]) -> list[float]:
+        marks = mark(bench.vlm, [Task(factors, test) for factors in adapters])
+        return [found.score().accuracy for found in marks]
+
+    def adapted(start: Factors) -> dict[int, float]:
+        jobs = [
+            Job(start, train.take(slice(0, n)), NEWCOMER_STEPS, rng(config.seed, "newcomer", n))
+            for n in NEWCOMER_SAMPLES
+        ]
+        how = {"batch_size": config.batch_size, "learning_rate": config.learning_rate}
+        trained = train_together(bench.vlm, jobs, list(bench.vlm.factors), **how)
+        ends = [start | factors for factors, _ in trained]
+        return dict(zip(NEWCOMER_SAMPLES, accuracies(ends), strict=True))
+
+    camera = bench.federation.profile(k).camera
+    return Newcomer(camera, *accuracies([base]), *accuracies([met]), adapted(base), adapted(met))

@@ -1,0 +1,127 @@
+"""A finished run as a folder that works without the lab: PEFT adapters, config and metrics."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import tempfile
+import zipfile
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from db import reads
+from engine.config import BUNDLED
+from engine.jobs.submit import NotPossible
+from engine.paths import BUNDLED_MODEL
+from engine.results.adapters import write_adapter
+from engine.strategies import STRATEGIES
+from engine.vlm.checkpoint_files.sources import source_of
+
+if TYPE_CHECKING:
+    from db.tables import Run
+    from engine.config import ExperimentConfig
+    from engine.vlm.model import Vlm
+
+
+def export(run_id: int, folder: Path, *, moves: bool = False) -> None:
+    """Write ``clients/<k>/``, ``global/``, ``config.yaml``, ``metrics.csv`` and ``README.md``.
+
+    ``clients/<k>/`` is the model that client k uses; ``global/`` is there where the strategy has a
+    global model. A folder that ``moves`` names its own files from inside. Raises NoSuchRun, and
+    NotPossible where there is nothing to export or the folder holds something already.
+    """
+    from engine.fl import checkpoints
+    from engine.fl.client import Site
+    from engine.fl.context import workbench
+    from engine.results.ask import run_config, usable_run
+
+    run = usable_run(run_id, 0)
+    rule = STRATEGIES[run.strategy]
+    if not rule.variants:
+        raise NotPossible(f"run {run_id} ({run.strategy}) has trained nothing to export")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise NotPossible(f"{folder} is not empty; name a new folder")
+    stored = run_config(run)
+    config, shared = stored.config, checkpoints.read_shared(stored.folder, run.rounds_done)
+    bench = workbench(config)
+    base = _write_base(folder, config, moves)
+    for k in range(config.clients):
+        factors = Site(stored, k).factors(rule.used_variant(), shared, run.rounds_done)
+        write_adapter(folder / "clients" / str(k), factors, config, bench.vlm.layers, base)
+    if "global" in rule.variants:
+        factors = bench.initial | shared
+        write_adapter(folder / "global", factors, config, bench.vlm.layers, base)
+    (folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
+    _write_metrics(folder / "metrics.csv", run_id)
+    (folder / "README.md").write_text(
+        _readme(run, bench.vlm, "model" if config.model == BUNDLED else base), encoding="utf-8"
+    )
+
+
+def zipped(run_id: int) -> bytes:
+    """What ``export`` writes, as a zip file. Raises NoSuchRun, NotPossible."""
+    buffer = BytesIO()
+    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(buffer, "w") as archive:
+        export(run_id, Path(folder), moves=True)
+        for path in sorted(Path(folder).rglob("*")):
+            archive.write(path, Path(f"run-{run_id}") / path.relative_to(folder))
+    return buffer.getvalue()
+
+
+def _write_base(folder: Path, config: ExperimentConfig, moves: bool) -> str:
+    """What adapters name as their base; the bundled model, which is nowhere else, goes along."""
+    if config.model != BUNDLED:
+        return source_of(config.model)
+    from transformers import AutoModelForImageTextToText
+
+    from engine.vlm.processors import load_processor
+    from engine.vlm.vocabulary import extend, words_of
+
+    target, words = folder / "model", words_of(config)
+    shutil.copytree(BUNDLED_MODEL, target)
+    if words:  # it has learnt the names of things in the data
+        model = AutoModelForImageTextToText.from_pretrained(BUNDLED_MODEL)
+        processor = load_processor(str(BUNDLED_MODEL))
+        extend(model, processor, words)
+        model.save_pretrained(target)
+        processor.save_pretrained(target)
+    return target.name if moves else str(target.resolve())
+
+
+def _write_metrics(path: Path, run_id: int) -> None:
+    rows = reads.round_client_rows(run_id)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _readme(run: Run, vlm: Vlm, base: str) -> str:
+    rule = STRATEGIES[run.strategy]
+    prompt = vlm.prompter.prompt("How many things are there?")
+    answer = "[:, inputs['input_ids'].shape[1] :]" if vlm.causal else ""
+    has_global = (
+        "`global/` is the server's model."
+        if "global" in rule.variants
+        else "There is no `global/`: with this strategy no model is common to all clients."
+    )
+    return f"""# Run {run.id}: {rule.title}
+
+`clients/<k>/` is the model that client k uses. {has_global} All are plain PEFT adapters of the base
+model that `adapter_config.json` names. `config.yaml` runs the experiment again
+(`python -m engine run --config config.yaml`), `metrics.csv` has every round and client.
+
+```python
+from peft import PeftModel
+from PIL import Image
+from transformers import AutoModelForImageTextToText as Base, AutoProcessor
+
+base, picture = "{base}", Image.open("picture.png").convert("RGB")
+processor = AutoProcessor.from_pretrained(base)
+model = PeftModel.from_pretrained(Base.from_pretrained(base), "clients/0").eval()
+inputs = processor(text=[{prompt!r}], images=[picture], return_tensors="pt")
+tokens = model.generate(**inputs, num_beams=1, do_sample=False){answer}
+print(processor.tokenizer.batch_decode(tokens, skip_special_tokens=True)[0])
+```
+"""

@@ -1,0 +1,1 @@
+"""A checkpoint's folder, checked before anything of it is loaded."""

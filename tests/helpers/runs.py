@@ -1,0 +1,40 @@
+"""Small real runs for tests: through the worker's code, in this process."""
+
+from __future__ import annotations
+
+from flwr.app import Message
+
+from db import reads
+from engine.config import ExperimentConfig
+from engine.fl.runtimes import local
+from engine.fl.runtimes.local_grid import LocalGrid
+from engine.jobs import submit
+from engine.jobs.worker import execute, registered
+
+
+def run(config: ExperimentConfig) -> list[reads.Summary]:
+    """Run all strategies of an experiment; returns the figures of each run."""
+    with registered(takes_queue=False) as worker:
+        _, runs = submit.create(config, worker_id=worker.id)
+        for run_id in runs:
+            execute(run_id, worker)
+    return [reads.summary(run_id) for run_id in runs]
+
+
+class RecordingGrid(LocalGrid):
+    """Keeps every message that crosses it."""
+
+    wire: list[Message] = []
+
+    def send_and_receive(self, messages, *, timeout=None):
+        messages = list(messages)
+        replies = list(super().send_and_receive(messages, timeout=timeout))
+        RecordingGrid.wire += [*messages, *replies]
+        return replies
+
+
+def record_wire(monkeypatch) -> list[Message]:
+    """The list that every message of later runs is added to."""
+    RecordingGrid.wire = []
+    monkeypatch.setattr(local, "LocalGrid", RecordingGrid)
+    return RecordingGrid.wire

@@ -1,0 +1,152 @@
+"""A cohort gives what its clients give one after another, and falls back to that by itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from db import reads
+from engine.adapters.factors import A, cut
+from engine.config import ExperimentConfig, Lora
+from engine.fl import checkpoints
+from engine.fl.context import workbench
+from engine.fl.runtimes import local
+from engine.fl.runtimes.local_grid import LocalGrid
+from engine.fl.training import Job, train, train_together
+from engine.paths import run_folder
+from engine.system.seeding import rng
+from engine.vlm import loading
+from engine.vlm.lora import initial_factors
+from tests.helpers.precision import in_double
+from tests.helpers.runs import run
+
+
+def assert_same(one: torch.Tensor, other: torch.Tensor, start: torch.Tensor) -> None:
+    """Alike but for rounding, of which AdamW makes a step where a gradient is next to nothing."""
+    assert (one - other).norm() <= 0.005 * (one - start).norm()
+
+
+def one_after_another(monkeypatch) -> None:
+    monkeypatch.setattr(local, "LocalGrid", lambda *args: LocalGrid(*args[:3]))
+
+
+def jobs(config: ExperimentConfig, steps: list[int], sizes: list[int]) -> list[Job]:
+    bench = workbench(config)
+    found = []
+    for k, (n, size) in enumerate(zip(steps, sizes, strict=True)):
+        start = dict(bench.initial)
+        for name in start:
+            start[name] = start[name] + 0.01 * torch.randn(
+                start[name].shape, generator=torch.Generator().manual_seed(k)
+            )
+        samples = bench.sets.get(k % config.clients, "train").take(slice(0, size))
+        samples = replace(samples, features=samples.features.to(torch.get_default_dtype()))
+        found.append(Job(start, samples, n, rng(0, "batches", k)))
+    return found
+
+
+@pytest.mark.parametrize("trained", ["both", "only A", "only B"])
+def test_training_together_is_training_apart(tiny, trained):
+    vlm, sets = workbench(tiny).vlm, workbench(tiny).sets
+    list(sets.make_ready([(k, "train") for k in range(tiny.clients)]))  # in single precision
+    ends = {"both": "", "only A": "lora_A", "only B": "lora_B"}[trained]
+    names = [name for name in vlm.factors if name.endswith(ends)]
+    # Different numbers of steps and samples; one client has fewer samples than a batch.
+    setting = ([3, 5, 5, 2], [16, 5, 12, 9])
+    how = {"batch_size": 8, "learning_rate": 3e-3}
+    with in_double(vlm.model):
+        apart = [train(vlm, job, names, **how) for job in jobs(tiny, *setting)]
+        together = train_together(vlm, jobs(tiny, *setting), names, **how)
+        ended = zip(jobs(tiny, *setting), apart, together, strict=True)
+    for job, (one, loss), (other, same_loss) in ended:
+        assert loss == pytest.approx(same_loss, rel=1e-4)
+        assert list(one) == list(other) == names
+        for name in names:
+            assert_same(one[name], other[name], job.factors[name])
+
+
+def test_clients_of_different_ranks_train_together(tiny):
+    ranks, how = [2, 8, 5], {"batch_size": 8, "learning_rate": 3e-3}
+    own, apart = [], []
+    samples = workbench(tiny).sets.get(0, "train")
+    samples = replace(samples, features=samples.features.double())
+    for rank in ranks:
+        config = tiny.model_copy(update={"lora": Lora(rank=rank)})
+        vlm = loading.load(config)
+        with in_double(vlm.model):
+            start = initial_factors({n: p.shape for n, p in vlm.factors.items()}, rank)
+            own.append(Job(start, samples, 4, rng(0, "ranks", rank)))
+            job = Job(start, samples, 4, rng(0, "ranks", rank))
+            apart.append(train(vlm, job, list(start), **how))
+    vlm = loading.load(tiny)  # of rank 8
+    with in_double(vlm.model):
+        together = train_together(vlm, own, list(vlm.factors), **how)
+    ended = zip(own, ranks, apart, together, strict=True)
+    for job, rank, (one, loss), (other, same_loss) in ended:
+        assert loss == pytest.approx(same_loss, rel=1e-4)
+        for name, value in other.items():
+            assert value.shape[0 if name.endswith(A) else 1] == rank
+            assert_same(one[name], value, cut(job.factors, rank)[name])
+
+
+@pytest.mark.parametrize(
+    "key", ["fedit", "plora", "rolora", "flora", "hetlora", "flexlora", "feddpa", "ditto"]
+)
+def test_a_run_has_the_same_numbers_with_and_without_cohorts(key, tiny, monkeypatch):
+    values = {"strategies": [key], "clients": 3, "lora": {"client_ranks": [8, 2, 3]}}
+    config = ExperimentConfig.parse({**tiny.model_dump(), **values})
+    config = config.model_copy(update={"participation": 0.67})
+    [together] = run(config)
+    one_after_another(monkeypatch)
+    [apart] = run(config)
+    rows = [reads.round_client_rows(summary.run) for summary in (together, apart)]
+    assert len(rows[0]) == len(rows[1]) > 6
+    for one, other in zip(*rows, strict=True):
+        for row in (one, other):
+            del row["seconds"]
+            row |= {key: -1 for key, value in row.items() if value is None}
+        assert one == pytest.approx(other, rel=1e-3)
+    states = [
+        checkpoints.read(checkpoints.server_path(run_folder(summary.run), 2))
+        for summary in (together, apart)
+    ]
+    # AdamW turns rounding of a gradient near zero into a step: no single number, but the whole.
+    off = sum((value - states[1][name]).square().sum() for name, value in states[0].items())
+    size = sum(value.square().sum() for value in states[0].values())
+    assert (off / size).sqrt() < 2e-3
+    for k in range(3):
+        one, other = (
+            {(p.item, p.variant): p.answer for p in reads.predictions(summary.run, k)}
+            for summary in (together, apart)
+        )
+        assert one == other
+
+
+def test_the_local_runtime_works_in_cohorts(tiny, monkeypatch):
+    served = []
+    monkeypatch.setattr(LocalGrid, "_deliver", _spy(LocalGrid._deliver, served))
+    [summary] = run(ExperimentConfig.parse({**tiny.model_dump(), "strategies": ["plora"]}))
+    assert summary.status == "done"
+    assert set(served) == {"query"}, "train and evaluate messages were answered together"
+
+
+def test_when_a_cohort_fails_its_clients_work_one_after_another(tiny, monkeypatch):
+    def fail(*_, **__):
+        raise MemoryError("too many at once")
+
+    served = []
+    monkeypatch.setattr(LocalGrid, "_deliver", _spy(LocalGrid._deliver, served))
+    monkeypatch.setattr("engine.fl.cohort.train_together", fail)
+    [summary] = run(ExperimentConfig.parse({**tiny.model_dump(), "strategies": ["fedit"]}))
+    assert (summary.status, summary.rounds) == ("done", 2)
+    assert served.count("train") == 4
+
+
+def _spy(method, served):
+    def deliver(self, message):
+        served.append(message.metadata.message_type)
+        return method(self, message)
+
+    return deliver

@@ -1,0 +1,78 @@
+"""What a client sends under differential privacy, and what it costs."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from dp_accounting import GaussianDpEvent
+from dp_accounting.rdp import RdpAccountant
+
+from db import reads
+from engine.config import ConfigError, ExperimentConfig, Privacy
+from engine.fl.context import workbench
+from engine.fl.privacy import epsilon, most_messages, protected
+from engine.strategies.base import to_numpy
+from tests.helpers.runs import record_wire, run
+
+BEFORE = {"x.lora_A": torch.ones(4, 7), "x.lora_B": torch.zeros(5, 4)}
+AFTER = {"x.lora_A": torch.full((4, 7), 3.0), "x.lora_B": torch.full((5, 4), -1.0)}
+
+
+def norm(one: dict, other: dict) -> float:
+    return float(torch.sqrt(sum((one[name] - other[name]).square().sum() for name in one)))
+
+
+def test_an_update_is_clipped_as_a_whole_and_keeps_its_direction():
+    sent = protected(AFTER, BEFORE, Privacy(clip=0.5), 0, 1, 2)
+    assert norm(sent, BEFORE) == pytest.approx(0.5, rel=1e-5)
+    share = 0.5 / norm(AFTER, BEFORE)
+    torch.testing.assert_close(sent["x.lora_A"], torch.full((4, 7), 1 + 2 * share))
+    small = protected(AFTER, BEFORE, Privacy(clip=1000), 0, 1, 2)
+    torch.testing.assert_close(small["x.lora_B"], AFTER["x.lora_B"])
+
+
+def test_noise_has_the_size_that_was_asked_for_and_is_new_for_every_message():
+    big = {"x.lora_A": torch.zeros(400, 500)}
+    privacy = Privacy(clip=2.0, noise=1.5)
+    one, same, other = (protected(big, big, privacy, 0, *who) for who in ((1, 2), (1, 2), (1, 3)))
+    assert float(one["x.lora_A"].std()) == pytest.approx(3.0, rel=0.02)
+    assert torch.equal(one["x.lora_A"], same["x.lora_A"])
+    assert not torch.equal(one["x.lora_A"], other["x.lora_A"])
+
+
+def test_epsilon_is_the_accountants_and_grows_with_every_message():
+    privacy = Privacy(clip=1, noise=2.0, delta=1e-6)
+    accountant = RdpAccountant()
+    for times in (1, 2, 3):
+        accountant.compose(GaussianDpEvent(2.0))
+        assert epsilon(privacy, times) == pytest.approx(accountant.get_epsilon(1e-6))
+    assert epsilon(Privacy(clip=1, noise=4.0, delta=1e-6), 3) < epsilon(privacy, 3)
+    assert epsilon(Privacy(clip=1), 3) is None
+    assert most_messages([[0, 2], [2, 5], [1]]) == 2
+
+
+@pytest.mark.parametrize("key", ["fedit", "plora", "fedsa", "feddpa", "hetlora"])
+def test_a_private_run_sends_little_and_says_what_it_has_spent(key, tiny, monkeypatch):
+    wire = record_wire(monkeypatch)
+    values = {"strategies": [key], "privacy": {"clip": 0.05, "noise": 0.0}, "rounds": 1}
+    run(ExperimentConfig.parse({**tiny.model_dump(), **values}))
+    replies = [m for m in wire if "evaluation" in m.content and "arrays" in m.content]
+    start = workbench(tiny).initial
+    for reply in replies:
+        up = {n: torch.tensor(v) for n, v in to_numpy(reply.content["arrays"]).items()}
+        assert 0 < norm(up, start) <= 0.0501
+    values |= {"privacy": {"clip": 0.05, "noise": 1.0}, "rounds": 2}
+    [summary] = run(ExperimentConfig.parse({**tiny.model_dump(), **values}))
+    spent = [row.epsilon for row in reads.rounds(summary.run)]
+    assert spent == [epsilon(Privacy(clip=0.05, noise=1.0), times) for times in (1, 2)]
+
+
+def test_who_sends_nothing_spends_nothing(tiny):
+    values = {"strategies": ["local"], "privacy": {"clip": 1, "noise": 1}, "rounds": 1}
+    [summary] = run(ExperimentConfig.parse({**tiny.model_dump(), **values}))
+    assert [row.epsilon for row in reads.rounds(summary.run)] == [None]
+
+
+def test_noise_without_a_clip_is_refused():
+    with pytest.raises(ConfigError, match=r"privacy.noise: needs privacy.clip above 0"):
+        ExperimentConfig.parse({"privacy": {"noise": 1}})

@@ -1,0 +1,47 @@
+"""What a waiting worker makes ready while the form is filled in."""
+
+from datetime import timedelta
+
+from db import reads, writes
+from engine.fl.context import workbench
+from engine.jobs import submit
+from engine.jobs.prefetch import Preparing
+from engine.jobs.validate import ready
+from tests.helpers.runs import run
+
+
+def test_the_worker_makes_ready_what_the_form_shows(tiny, monkeypatch):
+    preparing = Preparing()
+    assert preparing.step() is False, "nobody has asked"
+    monkeypatch.setattr("engine.jobs.prefetch._SETTLED", timedelta(hours=1))
+    submit.prepare(tiny)
+    assert preparing.step() is False, "the form still moves"
+    monkeypatch.setattr("engine.jobs.prefetch._SETTLED", timedelta(0))
+    assert reads.preparation().ready_at is None
+    while preparing.step():
+        pass
+    assert reads.preparation().ready_at
+
+    def fail(*_):
+        raise AssertionError("made after the press of Run")
+
+    bench = workbench(ready(tiny))
+    assert set(bench.base_marks) == {0, 1}
+    monkeypatch.setattr(bench.federation, "paint", fail)
+    monkeypatch.setattr(bench.vlm, "encode", fail)
+    [summary] = run(tiny.model_copy(update={"strategies": ("fedit",)}))
+    assert summary.status == "done"
+
+
+def test_a_fault_while_preparing_is_logged_and_the_worker_goes_on(tiny, monkeypatch, caplog):
+    def fail(config):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr("engine.jobs.prefetch._SETTLED", timedelta(0))
+    monkeypatch.setattr("engine.fl.context.workbench", fail)
+    submit.prepare(tiny)
+    preparing = Preparing()
+    assert preparing.step() is False and "no room" in caplog.text
+    assert preparing.step() is False
+    writes.ask_to_prepare({"clients": "of an older version"})
+    assert preparing.step() is False and "ValidationError" in caplog.text

@@ -1,0 +1,86 @@
+"""The cross-client matrix and the newcomer, on tiny real runs."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from db import reads
+from engine import config as config_module
+from engine.config import ExperimentConfig
+from engine.jobs.submit import NotPossible
+from engine.paths import ROOT
+from engine.results.analyze import NEWCOMER_SAMPLES, cross_matrix, newcomer
+from tests.helpers.runs import run
+
+
+@pytest.fixture
+def finished(tiny):
+    values = {"strategies": ["fedit", "plora"], "clients": 3, "samples_per_client": 64}
+    return run(ExperimentConfig.parse({**tiny.model_dump(), **values}))
+
+
+def test_the_diagonal_of_the_matrix_is_what_the_run_has_stored(finished):
+    fedit, plora = finished
+    for summary, variant in ((fedit, "global"), (plora, "personal")):
+        clients, matrix = cross_matrix(summary.run)
+        assert clients == [0, 1, 2]
+        assert len(matrix) == 3 and all(len(row) == 3 for row in matrix)
+        own = {
+            row.client: row.accuracy
+            for row in reads.evaluations(summary.run)
+            if (row.round, row.variant, row.scope) == (2, variant, "own")
+        }
+        assert [matrix[k][k] for k in range(3)] == pytest.approx([own[k] for k in range(3)])
+    [first, _, last] = cross_matrix(fedit.run)[1]
+    assert first == last, "one model for all"
+
+
+def test_the_matrix_is_of_the_clients_that_were_tested(tiny, monkeypatch):
+    monkeypatch.setattr(config_module, "MOST_TESTED", 2)
+    values = {"strategies": ["fedit"], "clients": 5, "rounds": 1, "seed": 3}
+    [summary] = run(ExperimentConfig.parse({**tiny.model_dump(), **values}))
+    tested = sorted(reads.used_accuracies(summary.run, "own"))
+    clients, matrix = cross_matrix(summary.run)
+    assert set(clients) <= set(tested) and len(clients) == len(matrix) == 2
+    assert clients != [0, 1], "a draw, not the first"
+
+
+def test_a_newcomer_starts_from_what_is_shared_and_learns(finished):
+    found = newcomer(finished[0].run)
+    assert set(found.from_base) == set(found.from_shared) == set(NEWCOMER_SAMPLES)
+    assert found.from_base[64] > found.base
+    assert found.from_base[64] > found.from_base[4]
+    assert newcomer(finished[0].run) == found, "the same every time"
+
+
+def test_who_cannot_have_a_newcomer_is_told_why(tiny):
+    values = {"strategies": ["local"], "rounds": 1}
+    [local] = run(ExperimentConfig.parse({**tiny.model_dump(), **values}))
+    with pytest.raises(NotPossible, match="shares nothing"):
+        newcomer(local.run)
+    values |= {"strategies": ["fedit"], "heterogeneity": {"kind": "quantity", "level": 1}}
+    [amounts] = run(ExperimentConfig.parse({**tiny.model_dump(), **values}))
+    with pytest.raises(NotPossible, match="amounts"):
+        newcomer(amounts.run)
+
+
+def test_own_against_pooled_is_what_the_runs_have_stored(finished):
+    points = reads.tradeoffs(finished[0].run)
+    assert [(p.strategy, p.client) for p in points] == [
+        (strategy, k) for strategy in ("fedit", "plora") for k in range(3)
+    ]
+    for summary in finished:
+        mine = [p for p in points if p.run == summary.run]
+        assert sum(p.own for p in mine) / 3 == pytest.approx(summary.personal_accuracy)
+        assert sum(p.pooled for p in mine) / 3 == pytest.approx(summary.pooled_accuracy)
+    assert len({p.pooled for p in points if p.strategy == "fedit"}) == 1, "one model, one set"
+
+
+def test_all_are_on_the_command_line(finished, home):
+    names = (("matrix", "accuracy"), ("newcomer", "from_shared"), ("tradeoff", "points"))
+    for name, key in names:
+        command = [sys.executable, "-m", "engine", name, str(finished[1].run), "--json"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        assert key in json.loads(done.stdout.splitlines()[-1])

@@ -1,0 +1,371 @@
+"""What METHODS.md promises of every strategy, exact where it says so, on real messages."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from flwr.app import Message
+
+from db import reads
+from engine.adapters.factors import OFFSET, products
+from engine.config import ExperimentConfig
+from engine.data.cache import EncodedSets
+from engine.fl import checkpoints
+from engine.fl.context import workbench
+from engine.paths import run_folder
+from engine.strategies import STRATEGIES
+from engine.strategies.base import payload_bytes, to_numpy
+from engine.vlm.adapter_size import adapter_size
+from tests.helpers.runs import record_wire, run
+
+TRAINED = [key for key, strategy in STRATEGIES.items() if strategy.trained]
+
+
+def mixes(key: str) -> bool:
+    return STRATEGIES[key].mixed_ranks
+
+
+EXACT = ("ffa", "rolora", "fedex", "flora")
+
+
+@pytest.fixture
+def setting(tiny) -> ExperimentConfig:
+    """Square and other layers, clients with different numbers of samples."""
+    return ExperimentConfig.parse(
+        {
+            **tiny.model_dump(),
+            "clients": 3,
+            "learning_rate": 0.02,
+            "lora": {"rank": 4, "alpha": 6, "targets": ("q_proj", "fc1", "fc2")},
+            "heterogeneity": {"kind": "quantity", "level": 1.0},
+        }
+    )
+
+
+def with_strategy(config: ExperimentConfig, key: str, **values) -> ExperimentConfig:
+    return ExperimentConfig.parse({**config.model_dump(), "strategies": [key], **values})
+
+
+def of_ranks(config: ExperimentConfig, *ranks: int) -> ExperimentConfig:
+    lora = {**config.lora.model_dump(), "client_ranks": ranks}
+    return ExperimentConfig.parse({**config.model_dump(), "lora": lora})
+
+
+def effective(arrays: dict[str, np.ndarray], config: ExperimentConfig) -> dict[str, np.ndarray]:
+    """What a model's factors and offsets add to the frozen weights, by layer."""
+    initial = {name: value.numpy() for name, value in workbench(config).initial.items()}
+    found = products(initial | arrays)
+    for layer in found:
+        offset = arrays.get(f"{layer}.{OFFSET}", 0.0)
+        found[layer] = config.lora.scale * found[layer] + offset
+    return found
+
+
+def sent_to(wire, message_type: str) -> list[Message]:
+    """What the server sends to make clients ``train`` or ``evaluate``."""
+    found = [m for m in wire if m.metadata.message_type == message_type]
+    return [m for m in found if "config" in m.content]
+
+
+def replies_to_train(wire) -> list[Message]:
+    return [m for m in wire if "arrays" in m.content and "metrics" in m.content]
+
+
+def by_round(wire, config) -> list[tuple[dict, list[tuple[int, dict]]]]:
+    """Per round what was sent down, and what came back with its number of samples."""
+    n = config.clients
+    trains, downs = replies_to_train(wire), sent_to(wire, "train")
+    rounds = []
+    for start in range(0, len(trains), n):
+        down = to_numpy(downs[start].content["arrays"])
+        ups = [
+            (int(m.content["metrics"]["num-examples"]), to_numpy(m.content["arrays"]))
+            for m in trains[start : start + n]
+        ]
+        rounds.append((down, ups))
+    return rounds
+
+
+def error(key: str, config: ExperimentConfig, monkeypatch) -> list[float]:
+    """Relative distance of the server's model from the mean of the clients' models, by round."""
+    wire = record_wire(monkeypatch)
+    config = with_strategy(config, key, rounds=3)
+    [summary] = run(config)
+    assert summary.status == "done"
+    after = [
+        {
+            name: value.numpy()
+            for name, value in checkpoints.read(
+                checkpoints.server_path(run_folder(summary.run), round_)
+            ).items()
+        }
+        for round_ in (2, 3)
+    ]
+    rounds = by_round(wire, config)
+    assert len(rounds) == 3
+    # The first checkpoint is pruned by now: it is what was sent down in the second round.
+    after.insert(0, rounds[1][0])
+    found = []
+    for (down, ups), server in zip(rounds, after, strict=True):
+        total = sum(n for n, _ in ups)
+        clients = [(n / total, effective(down | up, config)) for n, up in ups]
+        assert len({n for n, _ in ups}) > 1, "weights that are all alike prove little"
+        now = effective(server, config)
+        for layer, reached in now.items():
+            wanted = sum(weight * own[layer] for weight, own in clients)
+            assert np.linalg.norm(wanted) > 0
+            found.append(np.linalg.norm(reached - wanted) / np.linalg.norm(wanted))
+    return found
+
+
+@pytest.mark.parametrize(("key", "ranks"), [*((key, ()) for key in EXACT), ("flora", (1, 4, 2))])
+def test_the_average_is_exact(key, ranks, setting, monkeypatch):
+    setting = of_ranks(setting, *ranks)
+    assert max(error(key, setting, monkeypatch)) <= 1e-5
+    shapes = {tuple(p.shape) for p in workbench(setting).vlm.factors.values()}
+    assert {(4, 128), (384, 4)} <= shapes, "not on square layers alone"
+
+
+def test_fedit_is_not_exact_unless_the_clients_agree(setting, monkeypatch):
+    assert max(error("fedit", setting, monkeypatch)) > 1e-3
+    config = with_strategy(setting, "fedit")
+    strategy = STRATEGIES["fedit"](config, {0: 2, 1: 3})
+    generator = np.random.default_rng(0)
+    one = {
+        "x.lora_A": generator.normal(size=(4, 7)),
+        "x.lora_B": generator.normal(size=(5, 4)),
+    }
+    errors = []
+    for spread in (0.0, 0.1, 0.5, 1.0):
+        other = {name: value + spread for name, value in one.items()}
+        mean = products(strategy.merge([one, other], np.array([0.25, 0.75])))["x"]
+        wanted = 0.25 * products(one)["x"] + 0.75 * products(other)["x"]
+        errors.append(np.linalg.norm(mean - wanted))
+    assert errors[0] < 1e-12 and errors == sorted(errors) and errors[-1] > 1
+
+
+@pytest.mark.parametrize(
+    ("key", "ranks"),
+    [*((key, ()) for key in TRAINED), *((key, (2, 3, 4)) for key in TRAINED if mixes(key))],
+)
+def test_bytes_are_as_the_formula_says_and_nothing_personal_travels(
+    key, ranks, setting, monkeypatch
+):
+    wire = record_wire(monkeypatch)
+    config = with_strategy(of_ranks(setting, *ranks), key)
+    [summary] = run(config)
+    rule, size = STRATEGIES[key], adapter_size(config)
+    rounds = by_round(wire, config)
+    for round_, (down, ups) in enumerate(rounds, start=1):
+        assert all(rule.travels(name) or name.endswith(OFFSET) for name in down)
+        for _, up in ups:
+            assert all(rule.sends(name, round_) for name in up)
+            assert bool(up) == bool(rule.shared) or key == "centralized"
+    assert summary.bytes_up == size.bytes_up(key) * config.rounds * config.clients
+    assert summary.trainable_parameters == size.trainable(key)
+    own = [checkpoints.read_personal(run_folder(summary.run), k, 2) for k in range(config.clients)]
+    assert all(bool(factors) == bool(rule.kept) for factors in own)
+    sent = [array for m in wire for record in m.content.array_records.values()
+            for array in to_numpy(record).values()]  # fmt: skip
+    downs, tests = sent_to(wire, "train"), sent_to(wire, "evaluate")
+    assert summary.bytes_down == sum(payload_bytes(m.content["arrays"]) for m in downs)
+    # A round's result is sent to be tested just as it is sent to be trained on: counted once.
+    assert len(tests) == len(downs) + config.clients
+    for test, down in zip(tests, downs, strict=False):
+        assert test.content["arrays"] == down.content["arrays"]
+    for factors in own:
+        for value in factors.values():
+            assert not any(
+                array.shape == value.shape and np.array_equal(array, value.numpy())
+                for array in sent
+            )
+
+
+@pytest.mark.parametrize("key", TRAINED)
+def test_before_training_every_variant_is_the_base(key, setting):
+    [summary] = run(with_strategy(setting, key, rounds=1))
+    rows = [row for row in reads.evaluations(summary.run) if row.round == 0]
+    assert {row.variant for row in rows} == {"base", *STRATEGIES[key].variants}
+    for k in range(setting.clients):
+        for scope in ("own", "pooled"):
+            same = {(r.loss, r.accuracy) for r in rows if (r.client, r.scope) == (k, scope)}
+            assert len(same) == 1
+
+
+@pytest.mark.parametrize(
+    "key", ["centralized", "fedit", "fedprox", "plora", "fedsa", "fedex", "hetlora", "ditto"]
+)
+def test_a_lone_client_trains_as_if_it_were_alone(key, setting):
+    values = {"clients": 1, "fedprox": {"mu": 0.0}, "ditto": {"lam": 0.0}}
+    [local] = run(with_strategy(setting, "local", **values))
+    [other] = run(with_strategy(setting, key, **values))
+    losses = [[row.loss for row in reads.client_rounds(r.run)] for r in (local, other)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    found = local.personal_accuracy, other.personal_accuracy
+    assert found[0] == pytest.approx(found[1], abs=0.03) or key == "ditto"
+
+
+def test_flexlora_sends_the_best_adapter_of_every_rank(setting, monkeypatch):
+    ranks = (1, 3, 4)
+    wire = record_wire(monkeypatch)
+    run(with_strategy(of_ranks(setting, *ranks), "flexlora", rounds=2))
+    (_, ups), *_ = by_round(wire, setting)
+    total = sum(n for n, _ in ups)
+    second = [to_numpy(m.content["arrays"]) for m in sent_to(wire, "train")[setting.clients :]]
+    assert [len(next(iter(down.values()))) for down in second] == list(ranks)
+    for layer in products(ups[0][1]):
+        exact = sum(n / total * products(up)[layer] for n, up in ups)
+        u, s, vt = np.linalg.svd(exact, full_matrices=False)
+        for rank, down in zip(ranks, second, strict=True):
+            best = (u[:, :rank] * s[:rank]) @ vt[:rank]
+            off = np.linalg.norm(products(down)[layer] - best)
+            assert off <= 1e-5 * np.linalg.norm(best)
+
+
+def test_flexlora_leaves_no_direction_dead_when_few_have_trained(setting):
+    config = with_strategy(of_ranks(setting, 2), "flexlora", rounds=1, clients=1)
+    [summary] = run(config)
+    end = checkpoints.read(checkpoints.server_path(run_folder(summary.run), 1))
+    for name, value in end.items():
+        if name.endswith("lora_A"):
+            assert value.shape[0] == 4 and (value.norm(dim=1) > 0).all()
+
+
+def test_hetlora_pads_and_weighs_by_what_was_learned(setting):
+    strategy = STRATEGIES["hetlora"](with_strategy(setting, "hetlora"), {0: 2, 1: 3})
+    generator = np.random.default_rng(0)
+    sent = [
+        {
+            "x.lora_A": generator.normal(size=(rank, 7)).astype(np.float32),
+            "x.lora_B": generator.normal(size=(5, rank)).astype(np.float32),
+        }
+        for rank in (4, 2)
+    ]
+    merged = strategy.merge(sent, np.array([0.5, 0.5]))
+    norms = [np.linalg.norm(own["x.lora_B"] @ own["x.lora_A"]) for own in sent]
+    share = norms[1] / sum(norms)
+    assert share != pytest.approx(0.5, abs=0.01)
+    np.testing.assert_allclose(
+        merged["x.lora_A"][:2],
+        (1 - share) * sent[0]["x.lora_A"][:2] + share * sent[1]["x.lora_A"],
+        rtol=1e-5,
+    )
+    np.testing.assert_allclose(
+        merged["x.lora_B"][:, 2:], (1 - share) * sent[0]["x.lora_B"][:, 2:], rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("key", ["hetlora", "flexlora", "flora"])
+def test_a_client_of_a_lower_rank_trains_and_sends_only_that(key, setting, monkeypatch):
+    wire = record_wire(monkeypatch)
+    run(with_strategy(of_ranks(setting, 1, 3, 4), key, rounds=2))
+    for _, ups in by_round(wire, setting):
+        shapes = [{name: value.shape for name, value in up.items()} for _, up in ups]
+        for rank, own in zip((1, 3, 4), shapes, strict=True):
+            assert {shape[0] for name, shape in own.items() if name.endswith("A")} == {rank}
+            assert {shape[1] for name, shape in own.items() if name.endswith("B")} == {rank}
+
+
+def test_full_batch_steps_of_fedit_are_those_of_centralized(setting, monkeypatch):
+    """With plain gradient descent the mean of the clients' steps is the step on all data."""
+
+    def descend(parameters, lr, **_):
+        return torch.optim.SGD(parameters, lr=lr)
+
+    def alike(self, client, split):
+        # Answers of one length: a loss is a mean over tokens, a weight counts samples.
+        found = get(self, client, split)
+        if split != "train":
+            return found
+        tokens = (found.labels != -100).sum(1)
+        return found.take(torch.nonzero(tokens == tokens.min()).flatten()[: 2 + 2 * client])
+
+    get = EncodedSets.get
+    monkeypatch.setattr(torch.optim, "AdamW", descend)
+    monkeypatch.setattr(EncodedSets, "get", alike)
+    ends = {}
+    for key in ("fedit", "centralized"):
+        values = {"batch_size": 16, "local_steps": 1, "rounds": 1, "learning_rate": 0.5}
+        [summary] = run(with_strategy(setting, key, **values))
+        ends[key] = checkpoints.read(checkpoints.server_path(run_folder(summary.run), 1))
+        samples = [row.samples for row in reads.client_rounds(summary.run)]
+    assert samples == [2, 4, 6]
+    start = workbench(setting).initial
+    for name, value in ends["fedit"].items():
+        torch.testing.assert_close(value, ends["centralized"][name], atol=1e-6, rtol=1e-4)
+    assert any(not torch.equal(value, start[name]) for name, value in ends["fedit"].items())
+
+
+def test_who_drops_out_of_a_round_sends_nothing(setting, monkeypatch):
+    wire = record_wire(monkeypatch)
+    config = with_strategy(setting, "fedit", clients=6, dropout=0.5, rounds=4)
+    [summary] = run(config)
+    rows = reads.client_rounds(summary.run)
+    by_round = [{row.client for row in rows if row.round == r} for r in (1, 2, 3, 4)]
+    assert all(0 < len(clients) <= 6 for clients in by_round)
+    assert 0 < len(rows) < 24 and len(set(map(frozenset, by_round))) > 1
+    assert len(replies_to_train(wire)) == len(rows)
+    assert any("dropped out" in event.text for event in reads.events(summary.run))
+    strategy = STRATEGIES["fedit"](
+        config.model_copy(update={"dropout": 0.999}), {k: k for k in range(6)}
+    )
+    assert len(strategy.participants(1)) == 1, "somebody stays"
+
+
+def test_the_pull_of_fedprox_and_ditto_holds_back(setting):
+    def strayed(key: str, **options) -> float:
+        [summary] = run(with_strategy(setting, key, rounds=1, local_steps=6, **options))
+        folder = run_folder(summary.run)
+        if key == "ditto":
+            end = checkpoints.read_personal(folder, 0, 1)
+        else:
+            end = checkpoints.read(checkpoints.server_path(folder, 1))
+        start = workbench(setting).initial
+        return sum((end[name] - start[name]).norm().item() for name in end)
+
+    for key, option in (("fedprox", "mu"), ("ditto", "lam")):
+        free, held = (strayed(key, **{key: {option: value}}) for value in (0.0, 100.0))
+        assert held < 0.7 * free, key
+
+
+def test_plora_can_restart_from_the_common_a(setting):
+    kept = []
+    for start in ("persistent", "reset"):
+        [summary] = run(with_strategy(setting, "plora", plora={"start": start}))
+        kept.append(checkpoints.read_personal(run_folder(summary.run), 1, 2))
+    initial = workbench(setting).initial
+    moved = [sum((own[name] - initial[name]).norm().item() for name in own) for own in kept]
+    assert moved[1] < moved[0], "two rounds of steps lead farther than one"
+
+
+@pytest.mark.parametrize("weight", [0.5, 0.25])
+def test_feddpa_answers_with_both_adapters(setting, weight):
+    """The personal model is the base with both products added, each at its weight."""
+    from engine.fl.client import Site
+    from engine.fl.run_config import RunConfig
+    from engine.vlm.lora import as_offsets
+
+    config = with_strategy(setting, "feddpa", feddpa={"weight": weight})
+    [summary] = run(config)
+    folder = run_folder(summary.run)
+    shared = checkpoints.read(checkpoints.server_path(folder, 2))
+    own = checkpoints.read_personal(folder, 1, 2)
+    site = Site(RunConfig(summary.run, "feddpa", config.model_dump_json(), folder), 1)
+    both = as_offsets(site.factors("personal", shared, 2), config.lora.alpha / 8)
+    apart = as_offsets(shared, config.lora.scale), as_offsets(own, config.lora.scale)
+    for name, value in both.items():
+        assert apart[1][name].abs().max() > 0
+        mixture = (1 - weight) * apart[0][name] + weight * apart[1][name]
+        torch.testing.assert_close(value, mixture)
+
+
+def test_an_offset_shifts_the_frozen_weights_and_leaves_no_trace(setting):
+    bench = workbench(setting)
+    layer = next(iter(bench.vlm.factors)).rpartition(".")[0]
+    weight = bench.vlm.model.get_submodule(layer).base_layer.weight
+    before = weight.clone()
+    offset = {f"{layer}.{OFFSET}": torch.full_like(weight, 0.1)}
+    with bench.vlm.shifted(offset):
+        torch.testing.assert_close(weight, before + 0.1)
+    assert torch.equal(weight, before)

@@ -1,0 +1,175 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from engine.bench.world import neutral_accuracy
+from engine.config import Lora
+from engine.data import cache, cache_files
+from engine.data.cache import EncodedSets
+from engine.data.cache_files import encoded_path
+from engine.data.synthetic.questions import FAMILIES
+from engine.data.synthetic.scenes import render, sample_scenes
+from engine.data.synthetic.world import World
+from engine.fl.context import workbench
+from engine.fl.evaluation import Task, answer, generate, mark
+from engine.paths import BUNDLED_MODEL
+from engine.pretraining.miniature import build_processor
+from engine.pretraining.pretrain import pretrain
+from engine.pretraining.recipe import Recipe, pixel_values, shrink
+from engine.strategies import STRATEGIES
+from engine.system.seeding import rng
+from engine.vlm.adapter_size import adapter_size
+from engine.vlm.loading import load_from
+from engine.vlm.lora import initial_factors
+from engine.vlm.vision_cache import Features, VisionCache
+
+
+def test_cached_features_give_the_same_logits_as_pixels(tiny):
+    bench = workbench(tiny)
+    examples = bench.federation.examples(0, "test")[:6]
+    encoded = bench.sets.encode(examples)
+    inputs = {**bench.vlm.inputs(encoded), "labels": encoded.labels}
+    pixels = bench.vlm.processor.image_processor([e.image for e in examples], return_tensors="pt")
+    with torch.no_grad():
+        cached = bench.vlm.answer_logits(encoded)
+        plain = bench.vlm.model(**{**inputs, "pixel_values": pixels["pixel_values"]}).logits
+    torch.testing.assert_close(cached, plain, atol=1e-5, rtol=1e-4)
+
+
+def test_a_picture_goes_through_the_tower_once_in_the_life_of_a_home(tiny, monkeypatch):
+    made = EncodedSets(workbench(tiny).vlm, World(tiny))
+    first, pooled = made.get(1, "train"), made.pooled()
+    assert made.get(1, "train") is first
+
+    def fail(*_):
+        raise AssertionError("painted or encoded again")
+
+    again = EncodedSets(made.vlm, World(tiny.model_copy(update={"name": "other", "rounds": 9})))
+    monkeypatch.setattr(again, "encode", fail)
+    for one, two in ((first, again.get(1, "train")), (pooled, again.pooled())):
+        assert all(torch.equal(t, two.tensors()[name]) for name, t in one.tensors().items())
+    other = EncodedSets(made.vlm, World(tiny.model_copy(update={"seed": 7})))
+    assert not torch.equal(other.get(1, "train").features, first.features)
+
+
+def test_the_pooled_set_is_the_same_cut_from_few_clients_or_made(tiny, monkeypatch):
+    made = EncodedSets(workbench(tiny).vlm, World(tiny))
+    cut = made.pooled()
+    monkeypatch.setattr(cache, "_FEW", 0)
+    whole = made.pooled()
+    assert len(cut) == len(whole) == 64
+    torch.testing.assert_close(cut.features, whole.features, atol=1e-5, rtol=1e-4)
+    width = whole.input_ids.shape[1]
+    mask = whole.attention_mask
+    assert torch.equal(cut.input_ids[:, :width] * mask, whole.input_ids * mask)
+
+
+def test_memory_and_disk_of_the_encoded_sets_are_bounded(tiny, monkeypatch):
+    made = EncodedSets(workbench(tiny).vlm, World(tiny))
+    size = made.get(0, "train").bytes
+    monkeypatch.setattr(cache, "_IN_MEMORY", int(2.5 * size))
+    monkeypatch.setattr(cache_files, "_ON_DISK", int(2.5 * size))
+    many = tiny.model_copy(update={"clients": 6})
+    bounded = EncodedSets(made.vlm, World(many))
+    assert [key for key in bounded.make_ready([(k, "train") for k in range(6)])]
+    assert len(bounded._memory) == 2
+    assert not list(bounded.make_ready([(5, "train")])), "nothing is missing"
+    EncodedSets(made.vlm, World(many))
+    latest = [encoded_path(bounded.federation, k, "train") for k in (4, 5)]
+    assert set(latest[0].parent.iterdir()) == set(latest), "the latest stay"
+
+
+def test_exact_match_in_one_pass_is_exact_match_of_generated_answers(tiny):
+    bench = workbench(tiny)
+    examples = bench.federation.pooled_test()
+    task = Task(bench.initial, bench.sets.encode(examples))
+    [generated] = generate(bench.vlm, [task])
+    right = [a.text == e.answer for a, e in zip(generated, examples, strict=True)]
+    assert 0 < np.mean(right) < 1
+    [marks] = mark(bench.vlm, [task])
+    assert marks.right.tolist() == right
+    [answers] = answer(bench.vlm, [task], [marks])
+    assert [a.text for a in answers] == [a.text for a in generated]
+    np.testing.assert_allclose(
+        [a.confidence for a in answers], [a.confidence for a in generated], atol=1e-4
+    )
+
+
+def test_confidence_is_the_probability_of_the_whole_answer(tiny):
+    bench = workbench(tiny)
+    bench.vlm.load_factors(bench.initial)
+    example = bench.federation.examples(0, "test")[0]
+    [[found]] = generate(bench.vlm, [Task(bench.initial, bench.sets.encode([example]))])
+    encoded = bench.vlm.encode([example.image], [example.question], [found.text])
+    with torch.no_grad():
+        logits = bench.vlm.answer_logits(encoded)
+    steps = logits.log_softmax(-1).gather(-1, encoded.labels.unsqueeze(-1)).squeeze(-1)
+    # The first token is forced, so it is certain; rounding apart the rest must agree.
+    assert abs(steps[0, 1:].sum().exp().item() - found.confidence) < 1e-4
+
+
+def test_initial_factors_are_common_and_come_from_the_seed():
+    shapes = {"x.lora_A": torch.Size([8, 128]), "x.lora_B": torch.Size([384, 8])}
+    one, two, other = (initial_factors(shapes, seed) for seed in (0, 0, 1))
+    assert torch.equal(one["x.lora_A"], two["x.lora_A"])
+    assert not torch.equal(one["x.lora_A"], other["x.lora_A"])
+    assert one["x.lora_A"].abs().max() <= 1 / np.sqrt(128)
+    assert not one["x.lora_B"].any()
+
+
+def test_adapter_size_from_the_header_is_that_of_the_loaded_model(tiny):
+    small = tiny.model_copy(update={"lora": Lora(rank=3, targets=("q_proj", "fc2"))})
+    for config in (tiny, small):
+        factors = workbench(config).vlm.factors
+        size = adapter_size(config)
+        assert size.a == sum(p.numel() for n, p in factors.items() if n.endswith("lora_A"))
+        assert size.b == sum(p.numel() for n, p in factors.items() if n.endswith("lora_B"))
+        for key, strategy in STRATEGIES.items():
+            sent = [
+                4 * p.numel()
+                for round_ in (1, 2)
+                for n, p in factors.items()
+                if strategy.sends(n, round_)
+            ]
+            assert size.bytes_up(key) == sum(sent) / 2
+
+
+def test_pretraining_pictures_are_what_the_image_processor_makes():
+    pictures = render(sample_scenes(4, rng(0, "pixels")))
+    processor = build_processor().image_processor
+    made = processor(list(pictures), return_tensors="pt")["pixel_values"]
+    torch.testing.assert_close(pixel_values(shrink(pictures)), made, atol=1e-5, rtol=1e-5)
+
+
+def test_pretraining_runs_through_and_resumes_after_the_vision_stage(tmp_path):
+    recipe = Recipe(scenes=192, vision_steps=2, language_steps=2)
+    pretrain(tmp_path / "model", tmp_path / "work", recipe)
+    stamp = (tmp_path / "work" / "vision.safetensors").stat().st_mtime_ns
+    pretrain(tmp_path / "model", tmp_path / "work", recipe)
+    assert (tmp_path / "work" / "vision.safetensors").stat().st_mtime_ns == stamp
+    vlm = load_from(str(tmp_path / "model"), Lora(), "cpu")
+    found = neutral_accuracy(vlm, seed=0, n=36)
+    assert found.keys() == {"overall", *FAMILIES}
+
+
+@pytest.mark.parametrize(("side", "passes"), [(96, [32, 32, 6]), (192, [8] * 8 + [6])])
+def test_a_pass_of_the_tower_takes_fewer_pictures_where_they_are_larger(side, passes):
+    """Else 32 pictures of a model like Florence-2 ask for 7 GB, which no estimate knows of."""
+    taken: list[int] = []
+
+    def look(pixel_values: torch.Tensor) -> Features:
+        taken.append(len(pixel_values))
+        return Features(pooler_output=pixel_values.flatten(2).mean(-1, keepdim=True))
+
+    tower = SimpleNamespace(get_image_features=look)
+    pictures = [{"pixel_values": torch.full((1, 3, side, side), float(k))} for k in range(70)]
+    features = VisionCache(tower, lambda image: {}).features(pictures)
+    assert taken == passes
+    assert [float(one.mean()) for one in features] == list(range(70))
+
+
+def test_only_safetensors_are_bundled():
+    assert (BUNDLED_MODEL / "model.safetensors").exists()
+    assert not list(BUNDLED_MODEL.glob("*.bin")) and not list(BUNDLED_MODEL.glob("*.p*t*h"))
