@@ -33,9 +33,9 @@ def variant_lines(
     """Mean over clients of ``accuracy`` or ``loss`` by round: base, and what clients use."""
     lines: list[Line] = []
     runs = list(runs)
-    alone = all(used_variant(run) != "global" for run, _ in runs)
+    alone = all(deployed_variant(run) != "global" for run, _ in runs)
     for run, rows in runs:
-        shown = used_variant(run)
+        shown = deployed_variant(run)
         view = _means([r for r in rows if r.variant == "global" and r.scope == scope], value)
         if alone and view:  # without a FedIT run, the server's own view stands in for it
             lines.append(Line("global", run.strategy, list(view), list(view.values())))
@@ -123,7 +123,7 @@ def epsilons(rounds: Sequence[Round]) -> go.Figure:
 
 def evenness(run: Run, rows: Sequence[Evaluation]) -> go.Figure:
     """The worst client and the standard deviation over clients, own test sets, by round."""
-    shown = used_variant(run)
+    shown = deployed_variant(run)
     used = [row for row in rows if (row.variant, row.scope) == (shown, "own")]
     found = by_round(used, "accuracy")
     return small_lines(
@@ -171,14 +171,14 @@ def own_over_pooled(
     return figure
 
 
-def used_variant(run: Run) -> str:
+def deployed_variant(run: Run) -> str:
     """The variant that a client of this run would use."""
-    return STRATEGIES[run.strategy].used_variant()
+    return STRATEGIES[run.strategy].deployed_variant()
 
 
 def style_of(strategy: str) -> str:
     """The style in which the model that a client uses is drawn."""
-    return "local" if strategy == "local" else STRATEGIES[strategy].used_variant()
+    return "local" if strategy == "local" else STRATEGIES[strategy].deployed_variant()
 
 
 def _means(rows: Iterable[Evaluation | ClientRound], value: str) -> dict[int, float]:

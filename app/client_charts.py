@@ -23,7 +23,7 @@ def per_client(
     ``names`` are those that the data give to clients; a line ends in its client's name or number.
     Of more than MOST_LINES clients only the lowest, the median and the highest of each round.
     """
-    shown = charts.used_variant(run)
+    shown = charts.deployed_variant(run)
     style = STYLES[charts.style_of(run.strategy)]
     names = names or {}
     lines: dict[str, dict[int, float]] = defaultdict(dict)

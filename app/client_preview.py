@@ -10,8 +10,9 @@ from app import answer_charts
 from app.look import client_name, plain
 from app.thumbnails import squared
 from engine.config import WORLD, ExperimentConfig
-from engine.data.dataset import ClientProfile, Example, new_federation
+from engine.data.dataset import ClientProfile, Example
 from engine.data.distance import distances_without_pictures
+from engine.data.factory import new_dataset
 from engine.data.synthetic.words import CIRCLES
 
 PREVIEWED = 6  # clients whose pictures are shown
@@ -28,13 +29,13 @@ def preview(config: ExperimentConfig, digest: str) -> tuple[list[Card], dict[str
 
     ``digest`` is that of people's own data. Raises ConfigError where they cannot be dealt out.
     """
-    federation = new_federation(config)
+    dataset = new_dataset(config)
     cards = []
     for k in range(min(config.clients, PREVIEWED)):
-        shown = federation.examples(k, "train", SAMPLES)
+        shown = dataset.examples(k, "train", SAMPLES)
         small = tuple(replace(one, image=squared(one.image, 2 * _SIDE)) for one in shown)
-        cards.append((federation.profile(k), small))
-    return cards, distances_without_pictures(federation)
+        cards.append((dataset.profile(k), small))
+    return cards, distances_without_pictures(dataset)
 
 
 def show_clients(config: ExperimentConfig, digest: str = "") -> None:

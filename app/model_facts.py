@@ -24,7 +24,7 @@ def model_facts(config: ExperimentConfig) -> ModelFacts:
 def show_model(config: ExperimentConfig) -> None:
     """Family, size and memory of the model in a few figures. Raises ConfigError."""
     facts = model_facts(config)
-    passes = facts.passes
+    passes = facts.micro_batch
     st.subheader("The model")
     cells = st.columns(4)
     cells[0].metric("Family", facts.family)

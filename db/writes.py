@@ -75,7 +75,7 @@ def ask_to_prepare(config: dict[str, Any]) -> None:
         session.merge(Preparation(id=1, config=config, asked_at=now(), ready_at=None))
 
 
-def say_prepared(config: dict[str, Any]) -> None:
+def mark_prepared(config: dict[str, Any]) -> None:
     """Note that all is ready, unless the form has moved on."""
     with writing() as session:
         asked = session.get_one(Preparation, 1)

@@ -15,7 +15,8 @@ from app.widgets import choose_client, choose_item, choose_run, client_names
 from db import reads
 from db.tables import Run
 from engine.config import BUNDLED, WORLD, ConfigError, ExperimentConfig
-from engine.data.dataset import Example, Federation, new_federation
+from engine.data.dataset import Example, FederatedDataset
+from engine.data.factory import new_dataset
 from engine.data.pictures import MAX_BYTES, BadPicture, read_picture
 from engine.data.user.rows import shorten
 from engine.jobs.submit import NotPossible
@@ -30,9 +31,9 @@ LONG_ANSWER = 40
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def federation_of(config: str) -> Federation:
+def dataset_of(config: str) -> FederatedDataset:
     """The clients' data of an experiment (config as JSON)."""
-    return new_federation(ExperimentConfig.model_validate_json(config))
+    return new_dataset(ExperimentConfig.model_validate_json(config))
 
 
 @st.cache_data(max_entries=256, show_spinner="The models are thinking …")
@@ -48,7 +49,7 @@ def answers_of(
 @st.cache_data(max_entries=64, show_spinner=False)
 def example_of(config: str, client: int, number: int) -> Example:
     """One test item of a client with its picture. Raises ConfigError where that has gone."""
-    return federation_of(config).example(client, "test", number)
+    return dataset_of(config).example(client, "test", number)
 
 
 def choose_picture(
@@ -62,7 +63,7 @@ def choose_picture(
     if source == "My own picture":
         return *own_picture(config), None
     values = config.model_dump_json()
-    items = federation_of(values).items(client, "test")
+    items = dataset_of(values).items(client, "test")
     names = [f"{number + 1}. {shorten(item.question)}" for number, item in enumerate(items)]
     example = example_of(values, client, choose_item("Test picture", names))
     written = st.text_area if len(example.question) > LONG_QUESTION else st.text_input
@@ -123,7 +124,7 @@ def show_page(run: Run, client: int, config: ExperimentConfig) -> None:
         for column, answer in zip(st.columns(len(found)), found, strict=True):
             with column:
                 show_answer(answer, references, metric_of(config))
-        profile = federation_of(config.model_dump_json()).profile(client)
+        profile = dataset_of(config.model_dump_json()).profile(client)
         show_words(profile.camera, profile.words)
 
 

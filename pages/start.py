@@ -10,7 +10,7 @@ from app.widgets import ASK, LIVE, SETUP, start_experiment
 from db import reads
 from db.tables import Prediction
 from engine.config import ExperimentConfig, preset
-from engine.data.dataset import new_federation
+from engine.data.factory import new_dataset
 from engine.jobs import submit
 
 
@@ -21,12 +21,12 @@ def disagreements(fedit: int, plora: int) -> list[tuple[np.ndarray, str, str]]:
     Kept: it paints the clients' pictures anew, and a finished example does not change.
     """
     config = ExperimentConfig.model_validate(reads.run(plora).experiment.config)
-    federation = new_federation(config)
+    dataset = new_dataset(config)
     found = []
     for client in range(config.clients):
         ours = {p.item: p for p in reads.predictions(plora, client) if p.variant == "personal"}
         theirs = {p.item: p for p in reads.predictions(fedit, client) if p.variant == "global"}
-        for example in federation.examples(client, "test"):
+        for example in dataset.examples(client, "test"):
             one, other = theirs[example.item], ours[example.item]
             if one.answer != other.answer:
                 text = f"global: {marked(one)}  \npersonal: {marked(other)}"

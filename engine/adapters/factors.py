@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 A, B = "lora_A", "lora_B"
-OFFSET = "offset"  # of a layer: what some strategies add to its frozen weight, (d_out, d_in)
+DELTA = "offset"  # of a layer: what some strategies add to its frozen weight, (d_out, d_in)
 
 
 def factor_of(name: str) -> str:
@@ -47,4 +47,4 @@ def products(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 def effective(arrays: Mapping[str, np.ndarray], scale: float) -> dict[str, np.ndarray]:
     """What a model adds to its frozen weights, s·B·A and its offset, by layer in float64."""
     found = {layer: scale * product for layer, product in products(arrays).items()}
-    return {layer: value + arrays.get(f"{layer}.{OFFSET}", 0) for layer, value in found.items()}
+    return {layer: value + arrays.get(f"{layer}.{DELTA}", 0) for layer, value in found.items()}

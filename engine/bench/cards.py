@@ -117,7 +117,8 @@ def _data_card(report: WorldReport, seed: int, command: str) -> list[str]:
         "# The embedded world",
         "",
         "Sites of one company watch their parts bins: pictures, questions and answers are drawn "
-        "from a seed by `engine/data/synthetic/`; nothing is downloaded and nobody is in the pictures. "
+        "from a seed by `engine/data/synthetic/`; nothing is downloaded and nobody is in the "
+        "pictures. "
         f"A bin is {SIZE} × {SIZE} pixels and holds one to six shaded solids: "
         f"{len(KINDS)} kinds ({', '.join(KINDS)}), {len(COLOUR_NAMES)} colours "
         f"({', '.join(COLOUR_NAMES)}), {' and '.join(MATERIALS)}, {', '.join(SIZES)}. Neighbours "

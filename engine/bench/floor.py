@@ -12,35 +12,35 @@ import torch
 
 from engine.bench.agreement import Losses
 from engine.config import ExperimentConfig
-from engine.fl.context import Workbench
+from engine.fl.context import ExperimentContext
 from engine.fl.training import batches
 from engine.system.seeding import rng
-from engine.vlm.encoded import IGNORED, Encoded, concatenate
+from engine.vlm.encoded import IGNORE_INDEX, EncodedBatch, concatenate
 from engine.vlm.multi_lora.stacked import Factors
 
 
-def run(config: ExperimentConfig, bench: Workbench, shared: str) -> Losses:
+def run(config: ExperimentConfig, context: ExperimentContext, shared: str) -> Losses:
     """One strategy; ``shared`` is in the names of the factors that are averaged."""
     clients = range(config.clients)
-    data = [bench.sets.get(k, "train") for k in clients]
-    pooled = bench.sets.pooled()
-    tests = [concatenate([bench.sets.get(k, "test"), pooled]) for k in clients]
-    start = bench.initial
+    data = [context.sets.get(k, "train") for k in clients]
+    pooled = context.sets.pooled()
+    tests = [concatenate([context.sets.get(k, "test"), pooled]) for k in clients]
+    start = context.initial
     everyone = {name: value for name, value in start.items() if shared in name}
     own: list[Factors] = [start for _ in clients]
     personal = len(everyone) < len(start)
     weights = torch.tensor([float(len(one)) for one in data])
     losses: Losses = []
     for k in clients:
-        _test(bench, start, tests[k])
+        _test(context, start, tests[k])
     for round_ in range(1, config.rounds + 1):
         sent: list[Factors] = []
         losses.append({})
         for k in clients:
             order = rng(config.seed, "batches", round_, k)
-            bench.vlm.load_factors({**own[k], **everyone})
-            losses[-1][k] = train(bench, data[k], config, order)
-            trained = bench.vlm.read_factors(list(start))
+            context.vlm.load_factors({**own[k], **everyone})
+            losses[-1][k] = train(context, data[k], config, order)
+            trained = context.vlm.read_factors(list(start))
             sent.append({name: trained[name] for name in everyone})
             own[k] = {name: trained[name] for name in start if name not in everyone}
         everyone = {
@@ -50,28 +50,31 @@ def run(config: ExperimentConfig, bench: Workbench, shared: str) -> Losses:
             for name in everyone
         }
         for k in clients:
-            _test(bench, {**start, **everyone}, tests[k])
+            _test(context, {**start, **everyone}, tests[k])
             if personal:
-                _test(bench, {**own[k], **everyone}, tests[k])
+                _test(context, {**own[k], **everyone}, tests[k])
     for k in clients:
         for factors in (start, {**start, **everyone}, {**own[k], **everyone})[: 2 + personal]:
-            _answer(bench, factors, bench.sets.get(k, "test"))
+            _answer(context, factors, context.sets.get(k, "test"))
     return losses
 
 
 def train(
-    bench: Workbench, data: Encoded, config: ExperimentConfig, order: np.random.Generator
+    context: ExperimentContext,
+    data: EncodedBatch,
+    config: ExperimentConfig,
+    order: np.random.Generator,
 ) -> float:
     """Train the model's factors where they stand; returns the mean loss over the steps."""
-    factors = list(bench.vlm.factors.values())
+    factors = list(context.vlm.factors.values())
     for factor in factors:
         factor.requires_grad_(True)
     optimiser = torch.optim.AdamW(factors, lr=config.learning_rate, weight_decay=0.0)
     total = 0.0
     for rows in batches(len(data), config.local_steps, config.batch_size, order):
-        batch = data.take(rows).to(bench.vlm.device)
-        with bench.vlm.vision.showing(batch):
-            loss = bench.vlm.model(**bench.vlm.inputs(batch), labels=batch.labels).loss
+        batch = data.select(rows).to(context.vlm.device)
+        with context.vlm.vision.showing(batch):
+            loss = context.vlm.model(**context.vlm.inputs(batch), labels=batch.labels).loss
         loss.backward()
         optimiser.step()
         optimiser.zero_grad()
@@ -80,18 +83,20 @@ def train(
 
 
 @torch.inference_mode()
-def _test(bench: Workbench, factors: Factors, data: Encoded) -> float:
-    bench.vlm.load_factors(factors)
-    data = data.to(bench.vlm.device)
-    with bench.vlm.vision.showing(data):
-        logits = bench.vlm.model(**bench.vlm.inputs(data), labels=data.labels).logits
-    return ((logits.argmax(-1) == data.labels) | (data.labels == IGNORED)).all(-1).float().mean()
+def _test(context: ExperimentContext, factors: Factors, data: EncodedBatch) -> float:
+    context.vlm.load_factors(factors)
+    data = data.to(context.vlm.device)
+    with context.vlm.vision.showing(data):
+        logits = context.vlm.model(**context.vlm.inputs(data), labels=data.labels).logits
+    return (
+        ((logits.argmax(-1) == data.labels) | (data.labels == IGNORE_INDEX)).all(-1).float().mean()
+    )
 
 
 @torch.inference_mode()
-def _answer(bench: Workbench, factors: Factors, data: Encoded) -> torch.Tensor:
-    bench.vlm.load_factors(factors)
-    data = data.to(bench.vlm.device)
-    inputs = bench.vlm.inputs(data)
-    with bench.vlm.vision.showing(data):
-        return bench.vlm.model.generate(**inputs, max_new_tokens=12, do_sample=False)
+def _answer(context: ExperimentContext, factors: Factors, data: EncodedBatch) -> torch.Tensor:
+    context.vlm.load_factors(factors)
+    data = data.to(context.vlm.device)
+    inputs = context.vlm.inputs(data)
+    with context.vlm.vision.showing(data):
+        return context.vlm.model.generate(**inputs, max_new_tokens=12, do_sample=False)

@@ -19,7 +19,7 @@ from engine.bench.agreement import close, losses_of
 from engine.bench.harness import all_sets, run_here, temporary_home
 from engine.bench.shares import shares
 from engine.config import ExperimentConfig
-from engine.fl.context import Workbench, forget, workbench
+from engine.fl.context import ExperimentContext, context_of, forget
 from engine.fl.training import batches
 from engine.pretraining.miniature import build_model, build_processor
 from engine.system.seeding import rng
@@ -71,29 +71,29 @@ def measure(repeats: int) -> FullSize:
     """Train and test two clients with the lab and with the bare loop, in turn."""
     with temporary_home() as home:
         config = ExperimentConfig.parse({**SETTING, "model": str(save_model(home / "model"))})
-        bench = workbench(config)
-        list(bench.sets.make_ready(all_sets(config)))
-        with_tower = _with_tower(config, bench)  # first: it also warms up the device
+        context = context_of(config)
+        list(context.sets.make_ready(all_sets(config)))
+        with_tower = _with_tower(config, context)  # first: it also warms up the device
         lowest, ours, agree = [], [], True
         for _ in range(repeats):
             start = time.perf_counter()
-            losses = floor.run(config, bench, "lora_B")
+            losses = floor.run(config, context, "lora_B")
             between = time.perf_counter()
             with shares() as found:
-                run = run_here(config, bench, together=True)["plora"]
+                run = run_here(config, context, together=True)["plora"]
             lowest.append(between - start)
             ours.append(time.perf_counter() - between)
             agree &= close(losses, losses_of(run))
-        weight = next(bench.vlm.model.parameters())
+        weight = next(context.vlm.model.parameters())
         measured = FullSize(
-            device=bench.vlm.device,
+            device=context.vlm.device,
             dtype=str(weight.dtype).removeprefix("torch."),
-            parameters=bench.vlm.model.num_parameters(),
+            parameters=context.vlm.model.num_parameters(),
             samples_per_s=_samples(config) / sum(r.seconds for r in reads.client_rounds(run)),
             with_tower_samples_per_s=with_tower,
             ours_over_floor=median(ours) / median(lowest) if agree else None,
             shares={name: share for name, share in found.items() if name != "seconds"},
-            memory_bytes=_memory(bench.vlm.device),
+            memory_bytes=_memory(context.vlm.device),
         )
     forget()
     return measured
@@ -107,14 +107,14 @@ def save_model(folder: Path) -> Path:
     return folder
 
 
-def _with_tower(config: ExperimentConfig, bench: Workbench) -> float:
+def _with_tower(config: ExperimentConfig, context: ExperimentContext) -> float:
     """Samples trained per second where each step reads its pictures anew, as is done by hand."""
-    examples = bench.federation.examples(0, "train")
+    examples = context.dataset.examples(0, "train")
     one_step = config.model_copy(update={"local_steps": 1})
     start = time.perf_counter()
     for rows in batches(len(examples), config.local_steps, config.batch_size, rng(0, "tower")):
-        batch = bench.sets.encode([examples[row] for row in rows.tolist()])
-        floor.train(bench, batch, one_step, rng(0, "one"))
+        batch = context.sets.encode([examples[row] for row in rows.tolist()])
+        floor.train(context, batch, one_step, rng(0, "one"))
     return config.local_steps * config.batch_size / (time.perf_counter() - start)
 
 

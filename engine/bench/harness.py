@@ -14,7 +14,7 @@ from pathlib import Path
 
 from db import reads
 from engine.config import ExperimentConfig
-from engine.fl.context import Workbench
+from engine.fl.context import ExperimentContext
 from engine.fl.flower import client_app
 from engine.fl.run_config import RunConfig
 from engine.fl.runtimes.local import execute
@@ -70,10 +70,12 @@ def all_sets(config: ExperimentConfig) -> list[tuple[int, str]]:
     return [(k, split) for k in range(config.clients) for split in ("train", "test")]
 
 
-def run_here(config: ExperimentConfig, bench: Workbench, *, together: bool) -> dict[str, int]:
+def run_here(
+    config: ExperimentConfig, context: ExperimentContext, *, together: bool
+) -> dict[str, int]:
     """All strategies in this process, without the worker; run ids by strategy."""
-    bench.base_marks.clear()
-    bench.base_answers.clear()
+    context.base_marks.clear()
+    context.base_answers.clear()
     _, runs = submit.create(config, worker_id=0)
     for key, run_id in zip(config.strategies, runs, strict=True):
         folder = run_folder(run_id)

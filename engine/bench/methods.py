@@ -21,7 +21,9 @@ KINDS = ("concept", "domain", "label", "task", "mixed")
 LEVELS = (0.0, 0.5, 1.0)
 COMPARED = ("fedit", "plora", "fedsa", "ffa", "local", "feddpa")
 AVERAGING = tuple(
-    key for key, rule in STRATEGIES.items() if rule.shared and rule.phases(ExperimentConfig())
+    key
+    for key, rule in STRATEGIES.items()
+    if rule.shared_factors and rule.phases(ExperimentConfig())
 )
 SEEDS = 5
 LEARNING_RATES = (1e-3, 3e-3, 1e-2)

@@ -165,12 +165,12 @@ def _tie(results: Results) -> list[str]:
     own = {o.strategy: mean(o.own) for o in results.alike}
     best, worst = max(own, key=own.get), min(own, key=own.get)
     rows = [f"| `{o.strategy}` | {Interval.of(o.own).points()} |" for o in results.alike]
-    dual = " and ".join(f"`{s}`" for s in own if STRATEGIES[s].dual)
+    with_two = " and ".join(f"`{s}`" for s in own if STRATEGIES[s].with_two)
     return [
         "## Everyone alike (level 0)",
         "",
         f"The {len(own)} methods that average lie within {100 * (own[best] - own[worst]):.1f} "
-        f"points, from `{worst}` to `{best}`. Here a client of {dual} trains each of its two "
+        f"points, from `{worst}` to `{best}`. Here a client of {with_two} trains each of its two "
         "adapters with as many steps as the others train their one, as in the papers; in the "
         "tables below with half of them for each. At level 0 the kinds are one and the same "
         "federation, run once; methods that are not in the tables below train at the learning "

@@ -10,9 +10,9 @@ import numpy as np
 
 from engine.config import ExperimentConfig
 from engine.data.dataset import Example
-from engine.data.synthetic.world import World
+from engine.data.synthetic.world import SyntheticDataset
 from engine.fl import checkpoints
-from engine.fl.context import workbench
+from engine.fl.context import context_of
 from engine.fl.training import batches
 from engine.paths import BUNDLED_MODEL
 from engine.system.machine import cores
@@ -22,19 +22,19 @@ from engine.vlm.families import FAMILIES, LANGUAGE, layers_of, target_layers
 
 def write_setting(config: ExperimentConfig, folder: Path) -> None:
     """Write the clients' pictures and questions, the common start and the order of the batches."""
-    federation = World(config)
+    dataset = SyntheticDataset(config)
     order: dict[str, np.ndarray] = {}
-    _write_set(folder / "0-pooled.npz", federation.pooled_test())
+    _write_set(folder / "0-pooled.npz", dataset.pooled_test())
     for k in range(config.clients):
         for split in ("train", "test"):
-            _write_set(folder / f"{k}-{split}.npz", federation.paint(k, split))
-        n = len(federation.items(k, "train"))
+            _write_set(folder / f"{k}-{split}.npz", dataset.render(k, split))
+        n = len(dataset.items(k, "train"))
         for round_ in range(1, config.rounds + 1):
             generator = rng(config.seed, "batches", round_, k)
             drawn = batches(n, config.local_steps, config.batch_size, generator)
             order[f"{round_}-{k}"] = np.stack([rows.numpy() for rows in drawn])
     np.savez(folder / "order.npz", **order)
-    checkpoints.write(folder / "initial.safetensors", workbench(config).initial)
+    checkpoints.write(folder / "initial.safetensors", context_of(config).initial)
     setting = {
         "model": str(BUNDLED_MODEL),
         "rank": config.lora.rank,

@@ -23,7 +23,7 @@ from engine.bench.harness import all_sets, output, run_here, temporary_home, wai
 from engine.bench.setting import write_setting
 from engine.bench.shares import shares
 from engine.config import ExperimentConfig, preset
-from engine.fl.context import Workbench, forget, workbench
+from engine.fl.context import ExperimentContext, context_of, forget
 from engine.fl.training import Job, train, train_together
 from engine.jobs import submit
 from engine.paths import ROOT
@@ -126,17 +126,17 @@ def bare(measured: Measured, repeats: int) -> None:
     config = ExperimentConfig.parse(preset("quickstart"))
     agree = True
     with temporary_home():
-        bench = workbench(config)
-        list(bench.sets.make_ready(all_sets(config)))
+        context = context_of(config)
+        list(context.sets.make_ready(all_sets(config)))
         for _ in range(repeats):
             start = time.perf_counter()
             lowest = {
-                key: floor.run(config, bench, shared)
+                key: floor.run(config, context, shared)
                 for key, shared in (("fedit", "lora_"), ("plora", "lora_B"))
             }
             measured.note("floor", time.perf_counter() - start)
             start = time.perf_counter()
-            runs = run_here(config, bench, together=False)
+            runs = run_here(config, context, together=False)
             measured.note("sequential", time.perf_counter() - start)
             agree &= all(close(lowest[key], losses_of(run)) for key, run in runs.items())
     report = measured.report
@@ -151,16 +151,16 @@ def fused(measured: Measured, repeats: int) -> None:
     for clients in FUSED_CLIENTS:
         config = ExperimentConfig.parse({**_FUSED, "clients": clients})
         with temporary_home():
-            bench = workbench(config)
+            context = context_of(config)
             wanted = [(k, "train") for k in range(clients)]
-            list(bench.sets.make_ready(wanted))
+            list(context.sets.make_ready(wanted))
             how = {"batch_size": config.batch_size, "learning_rate": config.learning_rate}
-            names = list(bench.vlm.factors)
+            names = list(context.vlm.factors)
             for repeat in range(repeats + 1):  # the first warms up
                 start = time.perf_counter()
-                apart = [train(bench.vlm, job, names, **how)[1] for job in _jobs(bench)]
+                apart = [train(context.vlm, job, names, **how)[1] for job in _jobs(context)]
                 between = time.perf_counter()
-                together = train_together(bench.vlm, _jobs(bench), names, **how)
+                together = train_together(context.vlm, _jobs(context), names, **how)
                 end = time.perf_counter()
                 if not close([dict(enumerate(apart))], [dict(enumerate(x[1] for x in together))]):
                     measured.compare(False)
@@ -213,7 +213,7 @@ def profile(measured: Measured, _: int) -> None:
         with temporary_home():
             forget()
             with shares() as found:
-                run_here(config, workbench(config), together=together)
+                run_here(config, context_of(config), together=together)
         (measured.after if together else measured.before).update(found)
 
 
@@ -234,9 +234,9 @@ PARTS: dict[str, Callable[[Measured, int], None]] = {
 }
 
 
-def _jobs(bench: Workbench) -> list[Job]:
-    initial, seed = bench.initial, bench.config.seed
+def _jobs(context: ExperimentContext) -> list[Job]:
+    initial, seed = context.initial, context.config.seed
     return [
-        Job(initial, bench.sets.get(k, "train"), _FUSED_STEPS, rng(seed, "fused", k))
-        for k in range(bench.config.clients)
+        Job(initial, context.sets.get(k, "train"), _FUSED_STEPS, rng(seed, "fused", k))
+        for k in range(context.config.clients)
     ]

@@ -19,8 +19,8 @@ from engine.config import ExperimentConfig, HeterogeneityKind
 from engine.data.distance import distance
 from engine.data.synthetic.questions import FAMILIES, Question, ask
 from engine.data.synthetic.scenes import SIZE, Scenes, render, sample_scenes
-from engine.fl.context import workbench
-from engine.fl.evaluation import Task, generate, mark
+from engine.fl.context import context_of
+from engine.fl.evaluation import Task, generate, score_teacher_forced
 from engine.fl.training import Job, train_together
 from engine.paths import BUNDLED_MODEL
 from engine.system.seeding import rng
@@ -54,7 +54,7 @@ class WorldReport:
 def measure(seed: int) -> WorldReport:
     """Run all parts, several minutes on 2 CPU cores."""
     vlm = loading.load(ExperimentConfig())
-    vlm.load_factors(workbench(ExperimentConfig()).initial)
+    vlm.load_factors(context_of(ExperimentConfig()).initial)
     seeing = neutral_accuracy(vlm, seed)
     return WorldReport(
         overall=seeing.pop("overall"),
@@ -121,20 +121,22 @@ def shifted_accuracy(seed: int, sites: int = SITES, steps: int = SITE_STEPS) -> 
             "seed": seed,
         }
     )
-    bench = workbench(config)
-    tests = [bench.sets.get(site, "test") for site in range(sites)]
-    start = bench.initial
+    context = context_of(config)
+    tests = [context.sets.get(site, "test") for site in range(sites)]
+    start = context.initial
     jobs = [
-        Job(start, bench.sets.get(site, "train"), steps, rng(seed, "shifted", site))
+        Job(start, context.sets.get(site, "train"), steps, rng(seed, "shifted", site))
         for site in range(sites)
     ]
     rate = config.learning_rate
     trained = train_together(
-        bench.vlm, jobs, list(start), batch_size=_SITE_BATCH, learning_rate=rate
+        context.vlm, jobs, list(start), batch_size=_SITE_BATCH, learning_rate=rate
     )
 
     def accuracy(adapters: list[Factors]) -> float:
-        marks = mark(bench.vlm, [Task(*pair) for pair in zip(adapters, tests, strict=True)])
+        marks = score_teacher_forced(
+            context.vlm, [Task(*pair) for pair in zip(adapters, tests, strict=True)]
+        )
         return mean(found.score().accuracy for found in marks)
 
     return {

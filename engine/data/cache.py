@@ -15,9 +15,9 @@ from cachetools import LRUCache
 
 from engine.data import cache_files
 from engine.data.cache_files import encoded_path, features_path
-from engine.data.dataset import Example, Federation
+from engine.data.dataset import Example, FederatedDataset
 from engine.fl import checkpoints
-from engine.vlm.encoded import Encoded, concatenate
+from engine.vlm.encoded import EncodedBatch, concatenate
 from engine.vlm.model import Vlm
 
 _IN_MEMORY = 64 * 2**20  # bytes: some 40 clients of the quickstart's size
@@ -28,23 +28,25 @@ POOLED = "pooled"
 class EncodedSets:
     """Every client's ``train`` and ``test`` set, and the pooled test set, ready for the model."""
 
-    def __init__(self, vlm: Vlm, federation: Federation) -> None:
+    def __init__(self, vlm: Vlm, dataset: FederatedDataset) -> None:
         self.vlm = vlm
-        self.federation = federation
-        self._memory: LRUCache[str, Encoded] = LRUCache(_IN_MEMORY, getsizeof=lambda s: s.bytes)
+        self.dataset = dataset
+        self._memory: LRUCache[str, EncodedBatch] = LRUCache(
+            _IN_MEMORY, getsizeof=lambda s: s.bytes
+        )
         cache_files.prune()
 
-    def get(self, client: int, split: str) -> Encoded:
+    def get(self, client: int, split: str) -> EncodedBatch:
         """Client k's ``train`` or ``test`` set."""
         found = self._find(client, split)
-        return found or self._make(client, split, self.federation.painted(client, split))
+        return found or self._make(client, split, self.dataset.rendered(client, split))
 
-    def pooled(self) -> Encoded:
+    def pooled(self) -> EncodedBatch:
         """The pooled test set; of few clients, cut from their own test sets."""
-        n, first = len(self.federation), slice(0, self.federation.pooled_each)
+        n, first = len(self.dataset), slice(0, self.dataset.pooled_each)
         if n <= _FEW:
-            return concatenate([self.get(k, "test").take(first) for k in range(n)])
-        return self._find(0, POOLED) or self._make(0, POOLED, self.federation.pooled_test())
+            return concatenate([self.get(k, "test").select(first) for k in range(n)])
+        return self._find(0, POOLED) or self._make(0, POOLED, self.dataset.pooled_test())
 
     def make_ready(self, wanted: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
         """Make the sets that are missing; the next is painted while one goes through the tower.
@@ -53,14 +55,14 @@ class EncodedSets:
         """
         missing = [key for key in wanted if not self._has(*key)]
         for place, key in enumerate(missing):
-            self.federation.paint_ahead(missing[place : place + 2])
-            self._make(*key, self.federation.painted(*key))
+            self.dataset.prefetch(missing[place : place + 2])
+            self._make(*key, self.dataset.rendered(*key))
             yield key
 
-    def encode(self, examples: Iterable[Example]) -> Encoded:
+    def encode(self, examples: Iterable[Example]) -> EncodedBatch:
         """Examples as tensors, kept nowhere."""
         examples = list(examples)
-        with self.vlm.threads_for(1 if self.federation.is_painting() else len(examples)):
+        with self.vlm.threads_for(1 if self.dataset.is_prefetching() else len(examples)):
             images = [example.image for example in examples]
             return self.vlm.encode(
                 images,
@@ -72,11 +74,11 @@ class EncodedSets:
     @property
     def _keeps_pictures(self) -> bool:
         """Whether pictures are met again in other sets: as soon as other clients hold them."""
-        return self.federation.free_form and not self.vlm.tunes_vision
+        return self.dataset.free_form and not self.vlm.tunes_vision
 
     def _features(self, images: list[np.ndarray]) -> list[torch.Tensor]:
         """Features of pictures, each looked at once in the life of a home."""
-        paths = [features_path(self.federation.config, _digest(image)) for image in images]
+        paths = [features_path(self.dataset.config, _digest(image)) for image in images]
         new = {path: image for path, image in zip(paths, images, strict=True) if not path.exists()}
         found = {path: checkpoints.read(path)["features"] for path in set(paths) - set(new)}
         for path, features in zip(new, self.vlm.look_at(list(new.values())), strict=True):
@@ -85,26 +87,26 @@ class EncodedSets:
         return [found[path] for path in paths]
 
     def _has(self, client: int, split: str) -> bool:
-        path = encoded_path(self.federation, client, split)
+        path = encoded_path(self.dataset, client, split)
         return path.name in self._memory or path.exists()
 
-    def _find(self, client: int, split: str) -> Encoded | None:
-        path = encoded_path(self.federation, client, split)
+    def _find(self, client: int, split: str) -> EncodedBatch | None:
+        path = encoded_path(self.dataset, client, split)
         if path.name in self._memory:
             return self._memory[path.name]
         if not path.exists():
             return None
         os.utime(path)  # read lately, so pruned late
-        return self._keep(path.name, Encoded(**checkpoints.read(path), causal=self.vlm.causal))
+        return self._keep(path.name, EncodedBatch(**checkpoints.read(path), causal=self.vlm.causal))
 
-    def _make(self, client: int, split: str, examples: Iterable[Example]) -> Encoded:
+    def _make(self, client: int, split: str, examples: Iterable[Example]) -> EncodedBatch:
         made = self.encode(examples)
-        path = encoded_path(self.federation, client, split)
+        path = encoded_path(self.dataset, client, split)
         if not made.images:  # where the tower is trained, there are no features to store
             checkpoints.write(path, made.tensors())
         return self._keep(path.name, made)
 
-    def _keep(self, name: str, encoded: Encoded) -> Encoded:
+    def _keep(self, name: str, encoded: EncodedBatch) -> EncodedBatch:
         if encoded.bytes > _IN_MEMORY:
             return encoded  # read from disk as it is used
         self._memory[name] = encoded.to(self.vlm.device)

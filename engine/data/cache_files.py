@@ -11,7 +11,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from engine.config import ExperimentConfig
-from engine.data.dataset import Federation
+from engine.data.dataset import FederatedDataset
 from engine.paths import home
 from engine.vlm.checkpoint_files.sources import folder_of
 
@@ -19,9 +19,9 @@ _ON_DISK = 8 * 2**30  # bytes
 _FORM = "2"  # of the files; a change makes all anew
 
 
-def encoded_path(federation: Federation, client: int, split: str) -> Path:
+def encoded_path(dataset: FederatedDataset, client: int, split: str) -> Path:
     """The file of one client's ``train`` or ``test`` set, or of the ``pooled`` test set."""
-    return _folder(federation.config) / f"{federation.key(client, split)}.safetensors"
+    return _folder(dataset.config) / f"{dataset.key(client, split)}.safetensors"
 
 
 def prune() -> None:

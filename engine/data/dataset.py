@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.config import WORLD, ExperimentConfig
+from engine.config import ExperimentConfig
 
 POOLED_SAMPLES = 64  # of the pooled test set, about the same number from every client
 
@@ -56,12 +56,12 @@ class ClientProfile:
     name: str = ""
 
 
-class Federation(ABC):
+class FederatedDataset(ABC):
     """The clients of one experiment; data are made or read on demand."""
 
     def __init__(self, config: ExperimentConfig) -> None:
         self.config = config
-        self._examples = lru_cache(maxsize=8)(self.paint)  # up to 10 MB each
+        self._examples = lru_cache(maxsize=8)(self.render)  # up to 10 MB each
 
     def __len__(self) -> int:
         return self.config.clients
@@ -78,7 +78,7 @@ class Federation(ABC):
         return self.examples(k, split)[number]
 
     @abstractmethod
-    def paint(self, k: int, split: str, n: int | None = None) -> tuple[Example, ...]:
+    def render(self, k: int, split: str, n: int | None = None) -> tuple[Example, ...]:
         """As ``examples``, but not kept."""
 
     @abstractmethod
@@ -129,36 +129,24 @@ class Federation(ABC):
         chosen, each = range(min(len(self), POOLED_SAMPLES)), self.pooled_each
         return [item for k in chosen for item in self.items(k, "test")[:each]]
 
-    def paint_ahead(self, wanted: Iterable[tuple[int, str]]) -> None:
-        """Start to make these sets in the background, where that helps; ``painted`` fetches them.
+    def prefetch(self, wanted: Iterable[tuple[int, str]]) -> None:
+        """Start to make these sets in the background, where that helps; ``rendered`` fetches them.
 
         Here it does not: what is read from disk needs no head start.
         """
         return
 
-    def painted(self, k: int, split: str) -> tuple[Example, ...]:
+    def rendered(self, k: int, split: str) -> tuple[Example, ...]:
         """A set that was made ahead, or is made now; not kept."""
-        return self.paint(k, split)
+        return self.render(k, split)
 
-    def is_painting(self) -> bool:
+    def is_prefetching(self) -> bool:
         """Whether the background is at work."""
         return False
 
     def _check(self, k: int) -> None:
         if not 0 <= k < len(self):
             raise IndexError(f"client {k} does not exist: clients are 0 to {len(self) - 1}")
-
-
-def new_federation(config: ExperimentConfig) -> Federation:
-    """The clients of a config. Raises ConfigError where its data cannot be used."""
-    if config.dataset == WORLD:
-        from engine.data.synthetic.world import World
-
-        return World(config)
-    from engine.data.user.collection import collect
-    from engine.data.user.dataset import Collected
-
-    return Collected(collect(config.dataset, config.data), config)
 
 
 @lru_cache(maxsize=1)
@@ -168,9 +156,3 @@ def code_version() -> str:
     for path in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()
-
-
-@lru_cache(maxsize=2)
-def federation_of(config: ExperimentConfig) -> Federation:
-    """The process's federation for a config; what is painted ahead is found through it."""
-    return new_federation(config)

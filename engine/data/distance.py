@@ -13,7 +13,8 @@ from itertools import combinations, pairwise
 import numpy as np
 
 from engine.config import ExperimentConfig, HeterogeneityKind
-from engine.data.dataset import Federation, new_federation
+from engine.data.dataset import FederatedDataset
+from engine.data.factory import new_dataset
 from engine.data.synthetic import heterogeneity
 from engine.system.seeding import rng
 
@@ -23,65 +24,65 @@ _SHUFFLES = 5
 
 def distance(config: ExperimentConfig) -> float:
     """The distance between clients by the config's kind; of ``mixed``, the mean of its three."""
-    federation = new_federation(config)
+    dataset = new_dataset(config)
     measures: dict[HeterogeneityKind, Callable[[], float]] = {
-        "label": lambda: topic_distance(federation),
-        "natural": lambda: topic_distance(federation),
-        "task": lambda: family_distance(federation),
-        "concept": lambda: word_distance(federation),
-        "quantity": lambda: size_distance(federation),
-        "domain": lambda: camera_distance(federation),
+        "label": lambda: topic_distance(dataset),
+        "natural": lambda: topic_distance(dataset),
+        "task": lambda: family_distance(dataset),
+        "concept": lambda: word_distance(dataset),
+        "quantity": lambda: size_distance(dataset),
+        "domain": lambda: camera_distance(dataset),
     }
     kind = config.heterogeneity.kind
     parts = heterogeneity.MIXED if kind == "mixed" else (kind,)
     return float(np.mean([measures[part]() for part in parts]))
 
 
-def distances_without_pictures(federation: Federation) -> dict[str, float]:
+def distances_without_pictures(dataset: FederatedDataset) -> dict[str, float]:
     """Distances by what is compared, without painting a picture: at once, for a preview."""
     return {
-        "answers": topic_distance(federation),
-        "words": word_distance(federation),
-        "questions": family_distance(federation),
-        "amounts": size_distance(federation),
+        "answers": topic_distance(dataset),
+        "words": word_distance(dataset),
+        "questions": family_distance(dataset),
+        "amounts": size_distance(dataset),
     }
 
 
-def topic_distance(federation: Federation) -> float:
+def topic_distance(dataset: FederatedDataset) -> float:
     """Jensen–Shannon divergence of the right answers, in neutral words."""
-    return _divergence([federation.topics(k) for k in _first(federation)])
+    return _divergence([dataset.topics(k) for k in _first(dataset)])
 
 
-def family_distance(federation: Federation) -> float:
+def family_distance(dataset: FederatedDataset) -> float:
     """Jensen–Shannon divergence of the question families."""
     return _divergence(
-        [[item.family for item in federation.items(k, "train")] for k in _first(federation)]
+        [[item.family for item in dataset.items(k, "train")] for k in _first(dataset)]
     )
 
 
-def word_distance(federation: Federation) -> float:
+def word_distance(dataset: FederatedDataset) -> float:
     """Jensen–Shannon divergence of the words for a thing, averaged over things as often as met.
 
     A client always says the same, so it is the share of answers for which two clients differ.
     """
-    shares = federation.topic_shares()
-    spoken = [federation.words(k) for k in _first(federation)]
+    shares = dataset.topic_shares()
+    spoken = [dataset.words(k) for k in _first(dataset)]
     return _over_pairs(
         spoken, lambda a, b: sum(p for topic, p in shares.items() if a.get(topic) != b.get(topic))
     )
 
 
-def size_distance(federation: Federation) -> float:
+def size_distance(dataset: FederatedDataset) -> float:
     """Half the summed difference between the clients' shares of all samples and equal shares."""
-    sizes = federation.train_sizes()
+    sizes = dataset.train_sizes()
     return float(np.abs(sizes / sizes.sum() - 1 / len(sizes)).sum() / 2)
 
 
-def camera_distance(federation: Federation, pictures: int = 64) -> float:
+def camera_distance(dataset: FederatedDataset, pictures: int = 64) -> float:
     """Root mean square difference of the clients' mean picture features, in full brightness."""
     found = [
-        picture_features(np.stack([e.image for e in federation.examples(k, "train", pictures)]))
-        for k in _first(federation)
+        picture_features(np.stack([e.image for e in dataset.examples(k, "train", pictures)]))
+        for k in _first(dataset)
     ]
 
     def apart(groups: Sequence[np.ndarray]) -> float:
@@ -135,5 +136,5 @@ def _over_pairs(items: Sequence, apart: Callable) -> float:
     return float(np.mean(found)) if found else 0.0
 
 
-def _first(federation: Federation) -> range:
-    return range(min(len(federation), _CLIENTS))
+def _first(dataset: FederatedDataset) -> range:
+    return range(min(len(dataset), _CLIENTS))

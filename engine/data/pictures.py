@@ -13,7 +13,6 @@ from PIL import Image, ImageOps
 FORMATS = ("PNG", "JPEG", "WEBP")
 MAX_BYTES = 10 * 2**20
 MAX_PIXELS = 25_000_000
-LONGEST_SIDE = 768  # pixels of a stored picture; models see fewer, and all have to fit in memory
 
 # Pillow warns of sizes that are refused here anyway; said once, as pictures are read in threads.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)

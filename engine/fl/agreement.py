@@ -38,7 +38,7 @@ def agreement(
     Both ``received`` and ``merged`` hold all factors, the common start included.
     """
     error = None
-    if any(sent) and (rule.dual or not rule.kept):
+    if any(sent) and (rule.two_adapters or not rule.personal_factors):
         error = _error(scale, received, sent, weights, merged)
     updates = [_update(own, received) for own in sent[:_MOST]]
     return Agreement(error, _mean_cosine(updates, A), _mean_cosine(updates, B))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine.adapters.factors import cut
 from engine.fl import checkpoints
-from engine.fl.context import workbench
+from engine.fl.context import context_of
 from engine.fl.privacy import protected
 from engine.fl.run_config import RunConfig
 from engine.fl.training import Job
@@ -14,13 +14,13 @@ from engine.vlm.lora import side_by_side, with_rank
 from engine.vlm.multi_lora.stacked import Factors
 
 
-class Site:
+class Client:
     """Client ``k`` of a run. Its personal factors live in its own folder and in no message."""
 
     def __init__(self, run: RunConfig, client: int) -> None:
         self.run = run
-        self.client = client
-        self.bench = workbench(run.config)
+        self.number = client
+        self.context = context_of(run.config)
 
     def factors(self, variant: str, shared: Factors, after_round: int) -> Factors:
         """A variant's factors, given the server's shared factors after a round.
@@ -28,21 +28,21 @@ class Site:
         They may hold offsets of the frozen weights, and be of twice the rank where a client has two
         adapters that both act.
         """
-        base = self.bench.initial
+        base = self.context.initial
         if variant == "base":
             return base
         shared = self._received(shared)
         if variant == "global":
             return base | shared
-        own = checkpoints.read_personal(self.run.folder, self.client, up_to=after_round)
-        if weight := max((phase.beside for phase in self.phases), default=0.0):
+        own = checkpoints.read_personal(self.run.folder, self.number, up_to=after_round)
+        if weight := max((phase.mix_weight for phase in self.phases), default=0.0):
             return side_by_side(base | shared, base | own, weight)
         return base | shared | own
 
     @property
     def rank(self) -> int:
         """The rank of this client's adapter."""
-        return self.run.strategy.rank(self.run.config, self.client)
+        return self.run.strategy.rank(self.run.config, self.number)
 
     def _received(self, shared: Factors) -> Factors:
         """What the server shares, as far as this client's rank goes."""
@@ -54,36 +54,40 @@ class Site:
         return self.run.strategy.phases(self.run.config)
 
     def job(self, phase: Phase, shared: Factors, beside: Factors, round_: int) -> Job:
-        """What to train in a phase of a round; ``beside`` is ``as_offsets`` of what was sent."""
-        config, base = self.run.config, self.bench.initial
-        own = checkpoints.read_personal(self.run.folder, self.client, up_to=round_ - 1)
+        """What to train in a phase of a round; ``beside`` is ``as_deltas`` of what was sent."""
+        config, base = self.run.config, self.context.initial
+        own = checkpoints.read_personal(self.run.folder, self.number, up_to=round_ - 1)
         shared = self._received(shared)
-        start = base | (beside if phase.beside else shared) | (own if phase.own else {})
+        start = (
+            base
+            | (beside if phase.mix_weight else shared)
+            | (own if phase.start_from_personal else {})
+        )
         start = with_rank(start, self.rank, config.lora.rank)
-        scope = "batches" if phase.sends else "own batches"
+        scope = "batches" if phase.uploads else "own batches"
         return Job(
             start,
-            self.bench.sets.get(self.client, "train"),
+            self.context.sets.get(self.number, "train"),
             config.local_steps,
-            rng(config.seed, scope, round_, self.client),
-            phase.pull,
+            rng(config.seed, scope, round_, self.number),
+            phase.prox_mu,
             base | shared,
-            phase.beside or 1.0,
+            phase.mix_weight or 1.0,
         )
 
     def message(self, trained: Factors, shared: Factors, round_: int) -> Factors:
         """What this client sends of what it has trained: at its own rank, and protected."""
-        config, travels = self.run.config, self.run.strategy.travels
-        sent = cut({name: value for name, value in trained.items() if travels(name)}, self.rank)
+        config, is_shared = self.run.config, self.run.strategy.is_shared
+        sent = cut({name: value for name, value in trained.items() if is_shared(name)}, self.rank)
         if config.privacy.clip:
-            before = cut(self.bench.initial | self._received(shared), self.rank)
-            sent = protected(sent, before, config.privacy, config.seed, round_, self.client)
+            before = cut(self.context.initial | self._received(shared), self.rank)
+            sent = protected(sent, before, config.privacy, config.seed, round_, self.number)
         return {name: value.contiguous() for name, value in sent.items()}
 
     def keep(self, trained: Factors, round_: int) -> None:
         """Store what stays on the client after a round."""
-        personal = {n: value for n, value in trained.items() if self.run.strategy.stays(n)}
+        personal = {n: value for n, value in trained.items() if self.run.strategy.is_personal(n)}
         if personal:
-            path = checkpoints.personal_path(self.run.folder, self.client, round_)
+            path = checkpoints.personal_path(self.run.folder, self.number, round_)
             checkpoints.write(path, personal)
             checkpoints.prune(path.parent, "personal", newest=round_)

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from math import nan
 
 from engine.adapters.factors import A, B, factor_of
-from engine.fl.client import Site
-from engine.fl.evaluation import Answer, Examined, Score, Task, answer, joined
+from engine.fl.client import Client
+from engine.fl.evaluation import Answer, EvalResult, Score, Task, answer, joined
 from engine.fl.training import Job, train, train_together
 from engine.strategies import Phase
-from engine.vlm.encoded import Encoded, concatenate, spans
-from engine.vlm.lora import as_offsets
-from engine.vlm.model import offsets_of
-from engine.vlm.multi_lora.stacked import Factors, can_stack
+from engine.vlm.encoded import EncodedBatch, concatenate, spans
+from engine.vlm.lora import as_deltas
+from engine.vlm.model import deltas_of
+from engine.vlm.multi_lora.stacked import Factors, supports_stacking
 
 Scores = dict[tuple[str, str], Score]  # by (variant, scope)
 
@@ -42,16 +42,16 @@ class Trained:
 class Cohort:
     """Some clients of one run, each with the shared factors that it was sent."""
 
-    def __init__(self, sites: Sequence[Site], shared: Sequence[Factors]) -> None:
+    def __init__(self, sites: Sequence[Client], shared: Sequence[Factors]) -> None:
         self.sites = sites
         self.shared = shared
-        self.bench = sites[0].bench
+        self.context = sites[0].context
         self.variants = ("base", *sites[0].run.strategy.variants)
 
     def make_ready(self, *splits: str) -> None:
         """Make the data that this cohort will need."""
-        wanted = [(site.client, split) for site in self.sites for split in splits]
-        for _ in self.bench.sets.make_ready(wanted):
+        wanted = [(site.number, split) for site in self.sites for split in splits]
+        for _ in self.context.sets.make_ready(wanted):
             pass
 
     def scores(self, after_round: int) -> list[Scores]:
@@ -91,7 +91,7 @@ class Cohort:
         """Train every client for one round, phase by phase; each stores what stays with it."""
         start = time.perf_counter()
         strategy = self.sites[0].run.strategy
-        names = [name for name in self.bench.vlm.factors if strategy.trains(name, round_)]
+        names = [name for name in self.context.vlm.factors if strategy.trains(name, round_)]
         sent: list[Factors] = [{} for _ in self.sites]
         losses: list[float] = []
         drifts: list[dict[str, float]] = []
@@ -102,22 +102,22 @@ class Cohort:
             drifts = drifts or [_drift(j.factors, r[0]) for j, r in zip(jobs, results, strict=True)]
             work = zip(self.sites, self.shared, sent, results, strict=True)
             for site, shared, own, (factors, _) in work:
-                if phase.sends:
+                if phase.uploads:
                     own |= site.message(factors, shared, round_)
-                if phase.keeps:
+                if phase.persists:
                     site.keep(factors, round_)
         if not self.sites[0].phases:  # the server trains
             losses, drifts = [nan] * len(self.sites), [{A: 0.0, B: 0.0}] * len(self.sites)
         seconds = (time.perf_counter() - start) / len(self.sites)
         return [
-            Trained(own, loss, len(self.bench.sets.get(site.client, "train")), seconds, drift)
+            Trained(own, loss, len(self.context.sets.get(site.number, "train")), seconds, drift)
             for site, own, loss, drift in zip(self.sites, sent, losses, drifts, strict=True)
         ]
 
     def _jobs(self, phase: Phase, round_: int) -> list[Job]:
-        scale = (1 - phase.beside) * self.sites[0].run.config.lora.scale
+        scale = (1 - phase.mix_weight) * self.sites[0].run.config.lora.scale
         beside = {
-            id(shared): as_offsets(self.bench.initial | shared, scale) if phase.beside else {}
+            id(shared): as_deltas(self.context.initial | shared, scale) if phase.mix_weight else {}
             for shared in self.shared
         }
         return [
@@ -126,74 +126,76 @@ class Cohort:
         ]
 
     def _train_jobs(self, jobs: list[Job], names: list[str]) -> list[tuple[Factors, float]]:
-        config, vlm = self.sites[0].run.config, self.bench.vlm
+        config, vlm = self.sites[0].run.config, self.context.vlm
         how = {"batch_size": config.batch_size, "learning_rate": config.learning_rate}
-        shifts = {tuple(map(id, offsets_of(job.factors).values())) for job in jobs}
-        if len(jobs) > 1 and len(shifts) == 1 and can_stack(vlm):
+        shifts = {tuple(map(id, deltas_of(job.factors).values())) for job in jobs}
+        if len(jobs) > 1 and len(shifts) == 1 and supports_stacking(vlm):
             return train_together(vlm, jobs, names, **how)
         return [train(vlm, job, names, **how) for job in jobs]
 
-    def _examine(self, variant: str, after_round: int) -> list[Examined]:
+    def _examine(self, variant: str, after_round: int) -> list[EvalResult]:
         """What one variant of every client makes of the client's tests."""
         if variant != "base":
             return self._examine_sites(variant, after_round, self.sites)
-        known = self.bench.base_marks
-        new = [site for site in self.sites if site.client not in known]
+        known = self.context.base_marks
+        new = [site for site in self.sites if site.number not in known]
         found = self._examine_sites("base", after_round, new)
-        known |= {site.client: one for site, one in zip(new, found, strict=True)}
-        return [known[site.client] for site in self.sites]
+        known |= {site.number: one for site, one in zip(new, found, strict=True)}
+        return [known[site.number] for site in self.sites]
 
     def _examine_sites(
-        self, variant: str, after_round: int, sites: Sequence[Site]
-    ) -> list[Examined]:
-        pooled = self.bench.sets.pooled()
+        self, variant: str, after_round: int, sites: Sequence[Client]
+    ) -> list[EvalResult]:
+        pooled = self.context.sets.pooled()
         groups = self._with_one_model(variant, sites)
         tasks = [self._task(variant, group, after_round, pooled) for group in groups]
-        found: dict[int, Examined] = {}
-        clients = [[site.client for site in group] for group in groups]
-        judged = self.bench.judged(tasks, clients, pooled=True)
+        found: dict[int, EvalResult] = {}
+        clients = [[site.number for site in group] for group in groups]
+        judged = self.context.scored(tasks, clients, pooled=True)
         for group, (marks, answers) in zip(groups, judged, strict=True):
             rest = marks.cut(slice(-len(pooled), None)).score()
             for site, span in zip(group, self._spans(group), strict=True):
-                found[site.client] = Examined(marks.cut(span), rest, tuple(answers[span]))
-        return [found[site.client] for site in sites]
+                found[site.number] = EvalResult(marks.cut(span), rest, tuple(answers[span]))
+        return [found[site.number] for site in sites]
 
     def _answers(
-        self, variant: str, after_round: int, examined: Sequence[Examined]
+        self, variant: str, after_round: int, examined: Sequence[EvalResult]
     ) -> list[list[Answer]]:
-        if self.bench.federation.free_form:
+        if self.context.dataset.free_form:
             return [list(one.answers) for one in examined]
-        found = self.bench.base_answers if variant == "base" else {}
-        own = {site.client: one.own for site, one in zip(self.sites, examined, strict=True)}
-        groups = self._with_one_model(variant, [s for s in self.sites if s.client not in found])
+        found = self.context.base_answers if variant == "base" else {}
+        own = {site.number: one.own for site, one in zip(self.sites, examined, strict=True)}
+        groups = self._with_one_model(variant, [s for s in self.sites if s.number not in found])
         tasks = [self._task(variant, group, after_round) for group in groups]
-        marks = [joined([own[site.client] for site in group]) for group in groups]
-        for group, answers in zip(groups, answer(self.bench.vlm, tasks, marks), strict=True):
+        marks = [joined([own[site.number] for site in group]) for group in groups]
+        for group, answers in zip(groups, answer(self.context.vlm, tasks, marks), strict=True):
             for site, span in zip(group, self._spans(group), strict=True):
-                found[site.client] = answers[span]
-        return [found[site.client] for site in self.sites]
+                found[site.number] = answers[span]
+        return [found[site.number] for site in self.sites]
 
-    def _with_one_model(self, variant: str, sites: Sequence[Site]) -> list[list[Site]]:
+    def _with_one_model(self, variant: str, sites: Sequence[Client]) -> list[list[Client]]:
         """Sites grouped by model: for ``base`` and ``global`` it is the same for many."""
-        groups: dict[object, list[Site]] = {}
+        groups: dict[object, list[Client]] = {}
         for site in sites:
             sent = id(self._sent(site))
-            model = {"base": 0, "global": sent}.get(variant, (sent, site.client))
+            model = {"base": 0, "global": sent}.get(variant, (sent, site.number))
             groups.setdefault(model, []).append(site)
         return list(groups.values())
 
-    def _task(self, variant: str, group: Sequence[Site], after_round: int, *more: Encoded) -> Task:
+    def _task(
+        self, variant: str, group: Sequence[Client], after_round: int, *more: EncodedBatch
+    ) -> Task:
         """The own test sets of all sites of a group, one after another, and more."""
         factors = group[0].factors(variant, self._sent(group[0]), after_round)
         return Task(factors, concatenate([*map(self._tests, group), *more]))
 
-    def _spans(self, group: Sequence[Site]) -> list[slice]:
+    def _spans(self, group: Sequence[Client]) -> list[slice]:
         return spans(map(self._tests, group))
 
-    def _tests(self, site: Site) -> Encoded:
-        return self.bench.sets.get(site.client, "test")
+    def _tests(self, site: Client) -> EncodedBatch:
+        return self.context.sets.get(site.number, "test")
 
-    def _sent(self, site: Site) -> Factors:
+    def _sent(self, site: Client) -> Factors:
         return self.shared[self.sites.index(site)]
 
 
@@ -204,5 +206,5 @@ def _drift(before: Factors, after: Factors) -> dict[str, float]:
     return {factor: square**0.5 for factor, square in squares.items()}
 
 
-def _both(examined: Examined) -> dict[str, Score]:
+def _both(examined: EvalResult) -> dict[str, Score]:
     return {"own": examined.own.score(), "pooled": examined.pooled}

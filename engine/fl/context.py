@@ -11,26 +11,34 @@ import torch
 
 from engine.config import BUNDLED, ExperimentConfig
 from engine.data.cache import EncodedSets
-from engine.data.dataset import federation_of
-from engine.fl.evaluation import Answer, Examined, Marks, Task, judge, mark
+from engine.data.factory import dataset_of
+from engine.data.vocabulary import words_of
+from engine.fl.evaluation import (
+    Answer,
+    EvalResult,
+    ItemScores,
+    Task,
+    score_generated,
+    score_teacher_forced,
+)
 from engine.metrics import metric_of
 from engine.vlm import loading, memory
+from engine.vlm.limits import MicroBatch
 from engine.vlm.lora import initial_factors
-from engine.vlm.memory import Passes
 from engine.vlm.model import Vlm
 
 
-class Workbench:
+class ExperimentContext:
     """Model and data of one experiment."""
 
     def __init__(self, config: ExperimentConfig) -> None:
         self.config = config
-        self.passes: Passes = memory.passes(config)
-        self.vlm: Vlm = loading.load(config)
-        self.federation = federation_of(config)
-        self.sets = EncodedSets(self.vlm, self.federation)
+        self.micro_batch: MicroBatch = memory.micro_batch(config)
+        self.vlm: Vlm = loading.load(config, words_of(config))
+        self.dataset = dataset_of(config)
+        self.sets = EncodedSets(self.vlm, self.dataset)
         # What the untouched base makes of each client's tests: the same for all strategies.
-        self.base_marks: dict[int, Examined] = {}
+        self.base_marks: dict[int, EvalResult] = {}
         self.base_answers: dict[int, list[Answer]] = {}
 
     @cached_property
@@ -39,35 +47,37 @@ class Workbench:
         shapes = {name: parameter.shape for name, parameter in self.vlm.factors.items()}
         return initial_factors(shapes, self.config.seed)
 
-    def judged(
+    def scored(
         self, tasks: Sequence[Task], clients: Sequence[Sequence[int]], *, pooled: bool = False
-    ) -> list[tuple[Marks, list[Answer]]]:
+    ) -> list[tuple[ItemScores, list[Answer]]]:
         """Marks of every task, and its answers where these are read to be judged.
 
         Task number i is about the test sets of ``clients[i]``, one after another, and the pooled
         one after them.
         """
-        data = self.federation
+        data = self.dataset
         if not data.free_form:
-            return [(marks, []) for marks in mark(self.vlm, tasks)]
+            return [(marks, []) for marks in score_teacher_forced(self.vlm, tasks)]
         tests = {k: data.items(k, "test") for k in {k for some in clients for k in some}}
         rest = data.pooled_items() if pooled else []
         asked = [chain(*(tests[k] for k in some), rest) for some in clients]
         accepted = [[item.accepted for item in items] for items in asked]
-        return judge(self.vlm, tasks, accepted, metric_of(self.config))
+        return score_generated(self.vlm, tasks, accepted, metric_of(self.config))
 
 
 @lru_cache(maxsize=2)
-def _workbench(config: ExperimentConfig) -> Workbench:
+def _context_of(config: ExperimentConfig) -> ExperimentContext:
     if config.model != BUNDLED and not loading.is_loaded(config):
         release()  # two large models do not lie in memory side by side
-    return Workbench(config)
+    return ExperimentContext(config)
 
 
-def workbench(config: ExperimentConfig) -> Workbench:
-    """The process's workbench for all experiments with the same model, data and seed."""
-    found = _workbench(config.without_training())
-    found.vlm.limit(found.passes)  # other experiments may use this model in other ways
+def context_of(config: ExperimentConfig) -> ExperimentContext:
+    """The process's context for all experiments with the same model, data and seed."""
+    found = _context_of(config.without_training())
+    found.vlm.set_micro_batch(
+        found.micro_batch
+    )  # other experiments may use this model in other ways
     return found
 
 
@@ -82,5 +92,5 @@ def release() -> None:
 
 def forget() -> None:
     """Drop all workbenches and their data: a benchmark wants to start anew."""
-    _workbench.cache_clear()
-    federation_of.cache_clear()
+    _context_of.cache_clear()
+    dataset_of.cache_clear()

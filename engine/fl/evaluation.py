@@ -13,16 +13,15 @@ from typing import NamedTuple, TypeVar
 import torch
 
 from engine.metrics import Metric
-from engine.vlm.encoded import IGNORED, Encoded, concatenate
-from engine.vlm.model import Vlm, offsets_of
+from engine.vlm.encoded import IGNORE_INDEX, EncodedBatch, concatenate
+from engine.vlm.model import Vlm, deltas_of
+from engine.vlm.multi_lora.logits import LogitsFn, logits_fn
 from engine.vlm.multi_lora.stacked import (
-    Ask,
     Factors,
-    Stacked,
+    StackedAdapters,
     active,
-    answering,
-    can_stack,
     rank_of,
+    supports_stacking,
 )
 
 Found = TypeVar("Found")
@@ -32,7 +31,7 @@ class Task(NamedTuple):
     """The questions that one adapter is to answer."""
 
     factors: Factors
-    samples: Encoded
+    samples: EncodedBatch
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Marks:
+class ItemScores:
     """Per question, all (n,): summed loss, answer tokens, right or not, confidence, points.
 
     An answer is right when every token of the reference is the likeliest one after the tokens
@@ -68,9 +67,9 @@ class Marks:
     confidence: torch.Tensor
     points: torch.Tensor
 
-    def cut(self, some: slice) -> Marks:
+    def cut(self, some: slice) -> ItemScores:
         """The marks of some of the questions."""
-        return Marks(**{name: column[some] for name, column in vars(self).items()})
+        return ItemScores(**{name: column[some] for name, column in vars(self).items()})
 
     def score(self) -> Score:
         """The score over all questions."""
@@ -78,35 +77,35 @@ class Marks:
         return Score((self.loss.sum() / self.tokens.sum()).item(), self.points.sum().item() / n, n)
 
 
-def joined(parts: Sequence[Marks]) -> Marks:
+def joined(parts: Sequence[ItemScores]) -> ItemScores:
     """The marks of all parts, one after another."""
     columns = zip(*(vars(part).values() for part in parts), strict=True)
-    return Marks(*map(torch.cat, columns))
+    return ItemScores(*map(torch.cat, columns))
 
 
 @dataclass(frozen=True)
-class Examined:
+class EvalResult:
     """What an adapter makes of a client's own and of the pooled test set.
 
     ``answers`` to the own test set, where they were written to be judged.
     """
 
-    own: Marks
+    own: ItemScores
     pooled: Score
     answers: tuple[Answer, ...] = ()
 
 
 @torch.inference_mode()
-def mark(vlm: Vlm, tasks: Sequence[Task]) -> list[Marks]:
+def score_teacher_forced(vlm: Vlm, tasks: Sequence[Task]) -> list[ItemScores]:
     """Loss and exact match of every question of every task, teacher-forced."""
-    found: list[list[Marks]] = [[] for _ in tasks]
+    found: list[list[ItemScores]] = [[] for _ in tasks]
     for k, marks, share in _asked(vlm, tasks, _mark):
         found[k].append(marks.cut(share))
     return [joined(parts) for parts in found]
 
 
 @torch.inference_mode()
-def answer(vlm: Vlm, tasks: Sequence[Task], marks: Sequence[Marks]) -> list[list[Answer]]:
+def answer(vlm: Vlm, tasks: Sequence[Task], marks: Sequence[ItemScores]) -> list[list[Answer]]:
     """Greedy answers to all questions of every task, in order.
 
     Where ``marks`` say that the reference is what the model writes, that is the answer already;
@@ -114,26 +113,26 @@ def answer(vlm: Vlm, tasks: Sequence[Task], marks: Sequence[Marks]) -> list[list
     """
     found: list[list[Answer]] = []
     for task, known in zip(tasks, marks, strict=True):
-        references = task.samples.labels.masked_fill(task.samples.labels == IGNORED, vlm.pad)
+        references = task.samples.labels.masked_fill(task.samples.labels == IGNORE_INDEX, vlm.pad)
         pairs = zip(vlm.texts(references), known.confidence.tolist(), strict=True)
         found.append([Answer(text, confidence) for text, confidence in pairs])
     wrong = [(~known.right).nonzero().flatten() for known in marks]
     at = [k for k, rows in enumerate(wrong) if len(rows)]
-    open_ = [Task(tasks[k].factors, tasks[k].samples.take(wrong[k])) for k in at]
+    open_ = [Task(tasks[k].factors, tasks[k].samples.select(wrong[k])) for k in at]
     for k, answers in zip(at, generate(vlm, open_), strict=True):
         for row, text in zip(wrong[k].tolist(), answers, strict=True):
             found[k][row] = text
     return found
 
 
-def judge(
+def score_generated(
     vlm: Vlm, tasks: Sequence[Task], accepted: Sequence[Sequence[tuple[str, ...]]], metric: Metric
-) -> list[tuple[Marks, list[Answer]]]:
+) -> list[tuple[ItemScores, list[Answer]]]:
     """Marks and written answers of every task, with the points that a metric gives the answers.
 
     ``accepted``: for every question of every task all that counts as right.
     """
-    marks = mark(vlm, tasks)
+    marks = score_teacher_forced(vlm, tasks)
     found = []
     for own, answers, references in zip(marks, answer(vlm, tasks, marks), accepted, strict=True):
         pairs = zip(answers, references, strict=True)
@@ -152,7 +151,7 @@ def generate(vlm: Vlm, tasks: Sequence[Task]) -> list[list[Answer]]:
 
 
 def _asked(
-    vlm: Vlm, tasks: Sequence[Task], find: Callable[[Vlm, Ask, Encoded], Found]
+    vlm: Vlm, tasks: Sequence[Task], find: Callable[[Vlm, LogitsFn, EncodedBatch], Found]
 ) -> Iterator[tuple[int, Found, slice]]:
     """What ``find`` finds in every pass: a task's number, the pass's result, the task's rows."""
     for numbers, batch, counts in _passes(vlm, tasks):
@@ -164,17 +163,17 @@ def _asked(
             yield k, found, slice(place * width, place * width + count)
 
 
-def _passes(vlm: Vlm, tasks: Sequence[Task]) -> Iterator[tuple[list[int], Encoded, list[int]]]:
+def _passes(vlm: Vlm, tasks: Sequence[Task]) -> Iterator[tuple[list[int], EncodedBatch, list[int]]]:
     """Batches in which each of some tasks has an equal share of the rows.
 
     Yields the tasks' numbers, the batch, and how many rows of each share count: a shorter share
     repeats its first row.
     """
     most = vlm.rows_tested
-    together = max(1, most // 8) if can_stack(vlm) else 1
+    together = max(1, most // 8) if supports_stacking(vlm) else 1
     by_offsets: dict[object, list[int]] = {}  # the frozen weights are common to a pass
     for k, task in enumerate(tasks):
-        same = tuple(id(value) for value in offsets_of(task.factors).values())
+        same = tuple(id(value) for value in deltas_of(task.factors).values())
         by_offsets.setdefault(same, []).append(k)
     for order in by_offsets.values():
         order.sort(key=lambda k: -len(tasks[k].samples))
@@ -184,38 +183,38 @@ def _passes(vlm: Vlm, tasks: Sequence[Task]) -> Iterator[tuple[list[int], Encode
 
 def _shares(
     tasks: Sequence[Task], some: Sequence[int], most: int
-) -> Iterator[tuple[list[int], Encoded, list[int]]]:
+) -> Iterator[tuple[list[int], EncodedBatch, list[int]]]:
     width = max(1, most // len(some))
     for start in range(0, len(tasks[some[0]].samples), width):
         left = [k for k in some if len(tasks[k].samples) > start]
-        shares = [tasks[k].samples.take(slice(start, start + width)) for k in left]
+        shares = [tasks[k].samples.select(slice(start, start + width)) for k in left]
         longest = max(map(len, shares))
         rows = [_padded(share, longest) for share in shares]
         yield left, concatenate(rows), [len(share) for share in shares]
 
 
-def _padded(share: Encoded, length: int) -> Encoded:
+def _padded(share: EncodedBatch, length: int) -> EncodedBatch:
     rows = torch.arange(length, device=share.labels.device)
-    return share.take(torch.where(rows < len(share), rows, 0))
+    return share.select(torch.where(rows < len(share), rows, 0))
 
 
 @contextmanager
-def _adapters(vlm: Vlm, adapters: Sequence[Factors]) -> Iterator[Ask]:
+def _adapters(vlm: Vlm, adapters: Sequence[Factors]) -> Iterator[LogitsFn]:
     """Inside, the rows of the model belong to these adapters in equal shares; gives its logits."""
-    with vlm.shifted(adapters[0]):
-        if can_stack(vlm) or rank_of(adapters[0]) != rank_of(vlm.factors):
-            stacked = Stacked(vlm, adapters)
+    with vlm.weight_delta(adapters[0]):
+        if supports_stacking(vlm) or rank_of(adapters[0]) != rank_of(vlm.factors):
+            stacked = StackedAdapters(vlm, adapters)
             with active(stacked):
-                yield answering(vlm, stacked)
+                yield logits_fn(vlm, stacked)
         else:
             vlm.load_factors(adapters[0])
             yield vlm.answer_logits
 
 
-def _mark(vlm: Vlm, ask: Ask, batch: Encoded) -> Marks:
+def _mark(vlm: Vlm, ask: LogitsFn, batch: EncodedBatch) -> ItemScores:
     batch = batch.to(vlm.device)
     logits = ask(batch)
-    kept = batch.labels != IGNORED
+    kept = batch.labels != IGNORE_INDEX
     labels = batch.labels.masked_fill(~kept, 0)
     log_p = logits.log_softmax(-1).gather(-1, labels.unsqueeze(-1)).squeeze(-1)
     log_p = log_p.masked_fill(~kept, 0)
@@ -225,9 +224,9 @@ def _mark(vlm: Vlm, ask: Ask, batch: Encoded) -> Marks:
         hits[:, 0] = True  # generation is made to start with it
         free = log_p[:, 1:]
     right = (hits | ~kept).all(-1)
-    return Marks(-log_p.sum(-1), kept.sum(-1), right, free.sum(-1).exp(), right.float())
+    return ItemScores(-log_p.sum(-1), kept.sum(-1), right, free.sum(-1).exp(), right.float())
 
 
-def _generate(vlm: Vlm, _: Ask, batch: Encoded) -> list[Answer]:
+def _generate(vlm: Vlm, _: LogitsFn, batch: EncodedBatch) -> list[Answer]:
     texts, confidence = vlm.generate(batch)
     return [Answer(text, p) for text, p in zip(texts, confidence.tolist(), strict=True)]

@@ -9,26 +9,27 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from engine.vlm.encoded import IGNORED, Encoded, concatenate
+from engine.vlm.encoded import IGNORE_INDEX, EncodedBatch, concatenate
 from engine.vlm.model import Vlm
-from engine.vlm.multi_lora.stacked import Ask, Factors, Stacked, active, answering, stack
+from engine.vlm.multi_lora.logits import LogitsFn, logits_fn
+from engine.vlm.multi_lora.stacked import Factors, StackedAdapters, active, stack
 
 
 @dataclass(frozen=True)
 class Job:
     """What one client is to train: from which factors, on which samples, in which order.
 
-    With a ``pull`` λ, λ/2·‖θ − anchor‖² is part of the loss (not of the loss that is reported).
-    What the factors add to the model counts ``weight`` times.
+    With a ``prox_mu`` λ, λ/2·‖θ − prox_center‖² is part of the loss (not of the one reported).
+    What the factors add to the model counts ``adapter_scale`` times.
     """
 
     factors: Factors
-    samples: Encoded
+    samples: EncodedBatch
     steps: int
     generator: np.random.Generator  # draws the batches
-    pull: float = 0.0
-    anchor: Factors = field(default_factory=dict)
-    weight: float = 1.0
+    prox_mu: float = 0.0
+    prox_center: Factors = field(default_factory=dict)
+    adapter_scale: float = 1.0
 
 
 def train(
@@ -43,19 +44,19 @@ def train(
     trainable = [vlm.factors[name] for name in names]
     for parameter in trainable:
         parameter.requires_grad_(True)
-    anchors = [job.anchor[name].to(vlm.device) for name in names] if job.pull else []
+    anchors = [job.prox_center[name].to(vlm.device) for name in names] if job.prox_mu else []
     optimiser = torch.optim.AdamW(trainable, lr=learning_rate, weight_decay=0.0)
     total = torch.zeros((), device=vlm.device)
     try:
         with (
             vlm.threads_for(batch_size),
-            vlm.shifted(job.factors),
-            vlm.weighted(job.weight),
+            vlm.weight_delta(job.factors),
+            vlm.adapter_scale(job.adapter_scale),
         ):
             for rows in batches(len(job.samples), job.steps, batch_size, job.generator):
-                loss = _step(vlm, job.samples.take(rows))
+                loss = _step(vlm, job.samples.select(rows))
                 for parameter, anchor in zip(trainable, anchors, strict=False):
-                    parameter.grad.add_(parameter.detach() - anchor, alpha=job.pull)
+                    parameter.grad.add_(parameter.detach() - anchor, alpha=job.prox_mu)
                 optimiser.step()
                 optimiser.zero_grad(set_to_none=True)
                 total += loss
@@ -66,15 +67,15 @@ def train(
     return vlm.read_factors(names), _finite((total / job.steps).item())
 
 
-def _step(vlm: Vlm, batch: Encoded) -> torch.Tensor:
+def _step(vlm: Vlm, batch: EncodedBatch) -> torch.Tensor:
     """The mean loss per answer token; adds its gradient, in as many passes as memory asks for."""
     total = torch.zeros((), device=vlm.device)
-    tokens = (batch.labels != IGNORED).sum()
+    tokens = (batch.labels != IGNORE_INDEX).sum()
     for start in range(0, len(batch), vlm.rows_per_pass):
-        part = batch.take(slice(start, start + vlm.rows_per_pass)).to(vlm.device)
+        part = batch.select(slice(start, start + vlm.rows_per_pass)).to(vlm.device)
         logits = vlm.answer_logits(part)
         summed = F.cross_entropy(
-            logits.flatten(0, 1), part.labels.flatten(), ignore_index=IGNORED, reduction="sum"
+            logits.flatten(0, 1), part.labels.flatten(), ignore_index=IGNORE_INDEX, reduction="sum"
         )
         loss = summed / tokens.to(vlm.device)
         loss.backward()
@@ -113,27 +114,27 @@ def train_together(
 def _train_cohort(
     vlm: Vlm, jobs: Sequence[Job], names: Collection[str], batch_size: int, learning_rate: float
 ) -> list[tuple[Factors, float]]:
-    weights = [job.weight for job in jobs]
-    stacked = Stacked(vlm, [job.factors for job in jobs], names, weights)
+    weights = [job.adapter_scale for job in jobs]
+    stacked = StackedAdapters(vlm, [job.factors for job in jobs], names, weights)
     optimiser = torch.optim.AdamW(
         stacked.trained.values(), lr=learning_rate, weight_decay=0.0, fused=True
     )
-    ask = answering(vlm, stacked)
+    ask = logits_fn(vlm, stacked)
     pool = concatenate([job.samples for job in jobs])
     plan = _Plan(jobs, batch_size)
     losses = torch.zeros(len(jobs), device=vlm.device)
-    pulls = torch.tensor([job.pull for job in jobs], device=vlm.device).view(-1, 1, 1)
+    pulls = torch.tensor([job.prox_mu for job in jobs], device=vlm.device).view(-1, 1, 1)
     pulled = stacked.trained if pulls.any() else ()
-    anchors = stack([job.anchor or job.factors for job in jobs], pulled, vlm.device)
+    anchors = stack([job.prox_center or job.factors for job in jobs], pulled, vlm.device)
     results: dict[int, Factors] = {}
-    with vlm.threads_for(len(jobs) * plan.width), vlm.shifted(jobs[0].factors):
+    with vlm.threads_for(len(jobs) * plan.width), vlm.weight_delta(jobs[0].factors):
         for step in range(jobs[0].steps):
             at_work = sum(job.steps > step for job in jobs)
             if at_work < len(stacked):
                 results |= dict(enumerate(stacked.adapters(at_work), at_work))
                 _keep_first(at_work, stacked, optimiser)
             rows, counted = plan.rows(step, at_work)
-            batch = pool.take(rows.flatten()).to(vlm.device)
+            batch = pool.select(rows.flatten()).to(vlm.device)
             with active(stacked):
                 loss = _losses(ask, batch, counted.to(vlm.device))
                 loss.sum().backward()
@@ -172,18 +173,18 @@ class _Plan:
         return rows, counted
 
 
-def _losses(ask: Ask, batch: Encoded, counted: torch.Tensor) -> torch.Tensor:
+def _losses(ask: LogitsFn, batch: EncodedBatch, counted: torch.Tensor) -> torch.Tensor:
     """Each client's mean loss per answer token, (clients,): as the model's own loss, but apart."""
-    labels = batch.labels.masked_fill(~counted.flatten().unsqueeze(1), IGNORED)
+    labels = batch.labels.masked_fill(~counted.flatten().unsqueeze(1), IGNORE_INDEX)
     logits = ask(replace(batch, labels=labels))
     each = F.cross_entropy(
-        logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none"
+        logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORE_INDEX, reduction="none"
     )
     clients = len(counted)
-    return each.view(clients, -1).sum(1) / (labels != IGNORED).view(clients, -1).sum(1)
+    return each.view(clients, -1).sum(1) / (labels != IGNORE_INDEX).view(clients, -1).sum(1)
 
 
-def _keep_first(n: int, stacked: Stacked, optimiser: torch.optim.Optimizer) -> None:
+def _keep_first(n: int, stacked: StackedAdapters, optimiser: torch.optim.Optimizer) -> None:
     """Go on with the first n adapters and their optimiser state; the others are done."""
     states = [optimiser.state.pop(factor) for factor in stacked.trained.values()]
     stacked.keep_first(n)

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from db import reads, writes
 from engine.config import ExperimentConfig
 from engine.jobs import submit
-from engine.jobs.prefetch import paint_ahead
+from engine.jobs.prefetch import prefetch
 from engine.jobs.worker import execute, registered, warm_up
 
 
@@ -25,7 +25,7 @@ def run_in_foreground(config: ExperimentConfig, *, show: bool = True) -> tuple[i
     with registered(takes_queue=False) as worker:
         experiment, runs = submit.create(config, worker_id=worker.id)
         stored = reads.run(runs[0]).experiment.config  # what the data decide is filled in
-        paint_ahead(ExperimentConfig.model_validate(stored))
+        prefetch(ExperimentConfig.model_validate(stored))
         warm_up()
         try:
             for run_id in runs:

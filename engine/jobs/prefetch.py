@@ -16,7 +16,7 @@ from db import reads, writes
 from db.tables import now
 from engine.config import ConfigError, ExperimentConfig
 from engine.data.cache_files import encoded_path
-from engine.data.dataset import federation_of
+from engine.data.factory import dataset_of
 
 log = logging.getLogger(__name__)
 _MOST = 32  # clients: more would keep the worker busy for long
@@ -24,7 +24,7 @@ _MOST_AHEAD = 8  # sets, of some 10 MB each until they are encoded
 _SETTLED = timedelta(seconds=1)  # a form that is still being moved is not worth the work
 
 
-class Preparing:
+class Prefetcher:
     """Follows the form, piece by piece."""
 
     def __init__(self) -> None:
@@ -47,40 +47,40 @@ class Preparing:
             return False
 
 
-def paint_next() -> None:
+def prefetch_next() -> None:
     """Paint ahead for the next run in the queue, or for what the form shows."""
     queued, asked = reads.next_queued(), reads.preparation()
     values = queued.experiment.config if queued else asked.config if asked else None
     try:
         if values is not None:
-            paint_ahead(ExperimentConfig.model_validate(values))
+            prefetch(ExperimentConfig.model_validate(values))
     except (ValidationError, ConfigError):  # the run itself will say what is wrong
         log.exception("nothing could be painted ahead")
 
 
-def paint_ahead(config: ExperimentConfig) -> None:
+def prefetch(config: ExperimentConfig) -> None:
     """Start to paint what the first round will want, in the background, while torch is imported."""
-    federation = federation_of(config.without_training())
-    wanted = [key for key in _sets(config) if not encoded_path(federation, *key).exists()]
-    federation.paint_ahead(wanted[:_MOST_AHEAD])
+    dataset = dataset_of(config.without_training())
+    wanted = [key for key in _sets(config) if not encoded_path(dataset, *key).exists()]
+    dataset.prefetch(wanted[:_MOST_AHEAD])
 
 
 def _pieces(config: ExperimentConfig) -> Iterator[object]:
     """Model, data and base scores of the first round, one yield for each piece."""
-    from engine.fl.client import Site
+    from engine.fl.client import Client
     from engine.fl.cohort import Cohort
-    from engine.fl.context import workbench
+    from engine.fl.context import context_of
     from engine.fl.run_config import RunConfig
 
-    bench = workbench(config)
-    yield bench
-    yield from bench.sets.make_ready(_sets(config))
-    yield bench.sets.pooled()
+    context = context_of(config)
+    yield context
+    yield from context.sets.make_ready(_sets(config))
+    yield context.sets.pooled()
     run = RunConfig(0, config.strategies[0], config.model_dump_json(), Path())
     first = _first(config)
-    cohort = Cohort([Site(run, k) for k in first], [{} for _ in first])
+    cohort = Cohort([Client(run, k) for k in first], [{} for _ in first])
     yield cohort.scores(0)
-    writes.say_prepared(config.model_dump(mode="json"))
+    writes.mark_prepared(config.model_dump(mode="json"))
 
 
 def _sets(config: ExperimentConfig) -> list[tuple[int, str]]:

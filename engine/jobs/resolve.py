@@ -7,7 +7,7 @@ from engine.config import WORLD, ExperimentConfig
 MOST_CLIENTS = 64  # that come by themselves; more only if somebody asks for them
 
 
-def settled(config: ExperimentConfig, given: set[str]) -> ExperimentConfig:
+def resolve(config: ExperimentConfig, given: set[str]) -> ExperimentConfig:
     """The config with its metric and its number of clients filled in from the data.
 
     ``given`` are the keys that the user gave: clients are as many as the data's own, for kind

@@ -5,14 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import psutil
-
 from db import reads, writes
-from db.tables import Run, Worker
+from db.tables import Run
 from engine.config import ExperimentConfig
-from engine.jobs.resolve import settled
-from engine.jobs.validate import ready
+from engine.jobs.resolve import resolve
+from engine.jobs.validate import validate
 from engine.paths import ROOT, home
+from engine.system.processes import is_alive
 
 
 class NotPossible(ValueError):
@@ -23,7 +22,7 @@ def create(config: ExperimentConfig, worker_id: int | None = None) -> tuple[int,
     """Insert an experiment and its runs; returns their ids. Raises ConfigError where not ready."""
     from engine.strategies import STRATEGIES
 
-    config = ready(config)
+    config = validate(config)
     rounds = {key: config.rounds * STRATEGIES[key].trained for key in config.strategies}
     return writes.create_experiment(config.model_dump(mode="json"), rounds, worker_id)
 
@@ -67,7 +66,7 @@ def prepare(config: ExperimentConfig) -> None:
 
     Raises ConfigError where the data cannot be read.
     """
-    values = settled(config, config.model_fields_set).model_dump(mode="json")
+    values = resolve(config, config.model_fields_set).model_dump(mode="json")
     known = reads.preparation()
     if known is None or known.config != values:
         writes.ask_to_prepare(values)
@@ -97,16 +96,6 @@ def mark_interrupted() -> None:
             writes.end_run(run.id, "interrupted")
     for worker in dead:
         writes.remove_worker(worker.id)
-
-
-def is_alive(worker: Worker) -> bool:
-    """Whether the process that registered still runs: same pid, same start, not a zombie."""
-    try:
-        process = psutil.Process(worker.pid)
-        same = abs(process.create_time() - worker.process_started) < 1
-        return same and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def _run_now(run_id: int) -> Run:

@@ -5,25 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 
 from engine.config import BUNDLED, ExperimentConfig
-from engine.data.dataset import new_federation
-from engine.jobs.resolve import settled
+from engine.data.factory import new_dataset
+from engine.jobs.resolve import resolve
 from engine.vlm.checkpoint_files.checks import check_model
 from engine.vlm.checkpoint_files.sources import source_of
-from engine.vlm.imported_adapter import keep_start
+from engine.vlm.imported_adapter import import_adapter
 
 
-def ready(config: ExperimentConfig, given: set[str] | None = None) -> ExperimentConfig:
+def validate(config: ExperimentConfig, given: set[str] | None = None) -> ExperimentConfig:
     """The config with what it leaves to the data filled in; see ``settled`` for ``given``.
 
     Raises ConfigError when data cannot be read or dealt out, the model cannot be used here, or the
     adapter to start from does not fit.
     """
     given = config.model_fields_set if given is None else given
-    config = settled(_placed(config), given)
-    new_federation(config)
+    config = resolve(_placed(config), given)
+    new_dataset(config)
     check_model(config)
     if config.start:
-        config = config.model_copy(update={"start": keep_start(config.start, config.model)})
+        config = config.model_copy(update={"start": import_adapter(config.start, config.model)})
     return config
 
 

@@ -19,7 +19,7 @@ from db import reads, writes
 from db.tables import Run
 from engine.config import ConfigError, ExperimentConfig
 from engine.jobs.out_of_memory import advice, is_out_of_memory
-from engine.jobs.prefetch import Preparing, paint_next
+from engine.jobs.prefetch import Prefetcher, prefetch_next
 from engine.paths import home, run_folder
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ def serve(idle_seconds: float) -> bool:
     with lock:
         while True:
             with registered(takes_queue=True) as worker:
-                paint_next()
+                prefetch_next()
                 warm_up()
                 _drain(worker, idle_seconds)
             # A run that was queued while this worker said goodbye has started no other one.
@@ -102,13 +102,13 @@ def warm_up() -> None:
 
 
 def _drain(worker: Registration, idle_seconds: float) -> None:
-    preparing = Preparing()
+    preparing = Prefetcher()
     idle_since = time.monotonic()
     while time.monotonic() - idle_since < idle_seconds:
         run_id = writes.claim_next(worker.id)
         if run_id is not None:
             if execute(run_id, worker) == "failed":
-                preparing = Preparing()  # what is half made would keep its model in memory
+                preparing = Prefetcher()  # what is half made would keep its model in memory
         elif not preparing.step():
             time.sleep(_POLL_SECONDS)
             continue
@@ -155,16 +155,16 @@ def execute(run_id: int, worker: Registration) -> str:
 
 def _train(run: Run) -> None:
     """Prepare what the apps need, then hand the run to its runtime."""
-    from engine.fl.context import workbench
+    from engine.fl.context import context_of
     from engine.fl.run_config import RunConfig
     from engine.fl.runtimes.local import execute as execute_on_runtime
     from engine.strategies import STRATEGIES
 
     config = ExperimentConfig.model_validate(run.experiment.config)
     strategy = STRATEGIES[run.strategy]
-    factors = workbench(config).vlm.factors
-    trainable = sum(p.numel() for name, p in factors.items() if strategy.learns(name))
-    writes.start_run(run.id, (1 + strategy.dual) * trainable)
+    factors = context_of(config).vlm.factors
+    trainable = sum(p.numel() for name, p in factors.items() if strategy.is_trained(name))
+    writes.start_run(run.id, (1 + strategy.two_adapters) * trainable)
     folder = run_folder(run.id)
     folder.mkdir(parents=True, exist_ok=True)
     execute_on_runtime(RunConfig(run.id, run.strategy, config.model_dump_json(), folder))

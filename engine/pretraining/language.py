@@ -14,7 +14,7 @@ from torch import nn
 from transformers import Florence2ForConditionalGeneration, Florence2Processor
 
 from engine.data.synthetic.questions import FAMILIES, Question, ask
-from engine.data.synthetic.words import HOUSE, say
+from engine.data.synthetic.words import BASE_VOCABULARY, say
 from engine.pretraining.recipe import Material, Recipe, pixel_values, training_steps
 from engine.system.seeding import rng
 
@@ -43,7 +43,7 @@ def train_language(
     for step, optimiser in training_steps(parameters, recipe.language_steps, 1.5e-3):
         rows = np.sort(generator.choice(len(odds), _BATCH, p=odds))
         wanted = generator.choice(len(FAMILIES), _BATCH, p=weights / weights.sum())
-        questions = ask(material.scenes.take(rows), generator, wanted)
+        questions = ask(material.scenes.select(rows), generator, wanted)
         loss = _loss(model, processor, questions, features[rows], recipe, generator)
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -72,7 +72,7 @@ def _loss(
     """The loss on a batch, a few of its answers in house words."""
     house = generator.random(len(questions)) < recipe.house_share
     answers = [
-        say(question.answer, HOUSE) if in_house else question.answer
+        say(question.answer, BASE_VOCABULARY) if in_house else question.answer
         for question, in_house in zip(questions, house, strict=True)
     ]
     inputs = _tokens(processor, [question.text for question in questions])

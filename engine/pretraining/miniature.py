@@ -18,7 +18,7 @@ from transformers import (
 
 from engine.data.synthetic.questions import SIDES, TEMPLATES, plural, topics
 from engine.data.synthetic.scenes import KINDS, SIZES
-from engine.data.synthetic.words import HOUSE
+from engine.data.synthetic.words import BASE_VOCABULARY
 
 PIXELS = 96  # what the model sees; people see scenes.SIZE
 GRID = 3  # image tokens per side: one for each place of the bin, so that none holds two objects
@@ -60,7 +60,15 @@ def vocabulary() -> list[str]:
     """Special tokens first, then every word of the embedded world, sorted."""
     splitter = pre_tokenizers.Whitespace()
     templates = [re.sub(r"{\w+}", "", text) for texts in TEMPLATES.values() for text in texts]
-    spoken = [*templates, *topics(), *HOUSE.values(), *SIDES, *SIZES, "things", *map(plural, KINDS)]
+    spoken = [
+        *templates,
+        *topics(),
+        *BASE_VOCABULARY.values(),
+        *SIDES,
+        *SIZES,
+        "things",
+        *map(plural, KINDS),
+    ]
     words = {word for text in spoken for word, _ in splitter.pre_tokenize_str(text.lower())}
     return [*SPECIAL, *sorted(words)]
 

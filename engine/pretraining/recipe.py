@@ -59,12 +59,12 @@ def make_material(recipe: Recipe) -> Material:
     chosen[generator.random(recipe.scenes) >= recipe.vision_camera_share] = -1
     pictures = np.empty((recipe.scenes, PIXELS, PIXELS, 3), np.uint8)
     for rows in np.array_split(np.arange(recipe.scenes), max(1, recipe.scenes // 500)):
-        painted = render(scenes.take(rows))
+        rendered = render(scenes.select(rows))
         for number, camera in enumerate(cameras):
             for half in np.array_split(np.flatnonzero(chosen[rows] == number), 4):
                 strength = generator.uniform(0.2, 1.0)
-                painted[half] = look_through(camera, painted[half], strength, generator)
-        pictures[rows] = shrink(painted)
+                rendered[half] = look_through(camera, rendered[half], strength, generator)
+        pictures[rows] = shrink(rendered)
     return Material(scenes, pictures, chosen >= 0)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.vlm.imported_adapter import WEIGHTS, Start, peft_name, read_start
+from engine.vlm.imported_adapter import WEIGHTS, Start, peft_name, read_adapter
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,14 +29,14 @@ def write_adapter(
     from peft import LoraConfig
     from safetensors.torch import save_file
 
-    from engine.adapters.factors import OFFSET, axis_of, factor_of
+    from engine.adapters.factors import DELTA, axis_of, factor_of
 
     alpha = config.lora.alpha
-    if any(factor_of(name) == OFFSET for name in factors):
+    if any(factor_of(name) == DELTA for name in factors):
         factors, alpha = merged(factors, config.lora.scale), None
     if config.start:
         scale = config.lora.scale if alpha else 1.0
-        factors, alpha = with_start(factors, scale, read_start(config.start)), None
+        factors, alpha = with_start(factors, scale, read_adapter(config.start)), None
     name, value = next(iter(factors.items()))
     rank = value.shape[axis_of(name)]
     own = {name.rpartition(".")[0] for name in factors}

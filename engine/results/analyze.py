@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from engine.config import WORLD
 from engine.fl import checkpoints
-from engine.fl.client import Site
-from engine.fl.context import workbench
-from engine.fl.evaluation import Task, mark
+from engine.fl.client import Client
+from engine.fl.context import context_of
+from engine.fl.evaluation import Task, score_teacher_forced
 from engine.fl.training import Job, train_together
 from engine.jobs.submit import NotPossible
 from engine.results.ask import run_config, usable_run
@@ -39,16 +39,16 @@ def cross_matrix(run_id: int) -> tuple[list[int], list[list[float]]]:
     NoSuchRun, NotPossible.
     """
     run = usable_run(run_id, 0)
-    variant = STRATEGIES[run.strategy].used_variant()
+    variant = STRATEGIES[run.strategy].deployed_variant()
     config = run_config(run)
     shared = checkpoints.read_shared(config.folder, run.rounds_done)
-    bench = workbench(config.config)
+    context = context_of(config.config)
     clients = config.strategy(config.config, {k: k for k in range(config.config.clients)}).tested()
-    tests = [bench.sets.get(k, "test") for k in clients]
+    tests = [context.sets.get(k, "test") for k in clients]
     everyone = concatenate(tests)
-    ends = [Site(config, k).factors(variant, shared, run.rounds_done) for k in clients]
+    ends = [Client(config, k).factors(variant, shared, run.rounds_done) for k in clients]
     tasks = [Task(factors, everyone) for factors in ends]
-    judged = bench.judged(tasks, [clients] * len(tasks))
+    judged = context.scored(tasks, [clients] * len(tasks))
     parts = spans(tests)
     return clients, [[row.cut(part).score().accuracy for part in parts] for row, _ in judged]
 
@@ -68,29 +68,29 @@ def newcomer(run_id: int) -> Newcomer:
         raise NotPossible(
             f"run {run_id} differs in amounts: one more client would change those of the others"
         )
-    if not STRATEGIES[run.strategy].shared:
+    if not STRATEGIES[run.strategy].shared_factors:
         raise NotPossible(f"run {run_id} ({run.strategy}) shares nothing with a newcomer")
     samples = max(config.samples_per_client, NEWCOMER_SAMPLES[-1])
     values = {"clients": config.clients + 1, "samples_per_client": samples}
-    bench = workbench(config.model_copy(update=values))
+    context = context_of(config.model_copy(update=values))
     k = config.clients
-    train, test = bench.sets.get(k, "train"), bench.sets.get(k, "test")
+    train, test = context.sets.get(k, "train"), context.sets.get(k, "test")
     shared = checkpoints.read_shared(stored.folder, run.rounds_done)
-    base, met = bench.initial, bench.initial | shared
+    base, met = context.initial, context.initial | shared
 
     def accuracies(adapters: list[Factors]) -> list[float]:
-        marks = mark(bench.vlm, [Task(factors, test) for factors in adapters])
+        marks = score_teacher_forced(context.vlm, [Task(factors, test) for factors in adapters])
         return [found.score().accuracy for found in marks]
 
     def adapted(start: Factors) -> dict[int, float]:
         jobs = [
-            Job(start, train.take(slice(0, n)), NEWCOMER_STEPS, rng(config.seed, "newcomer", n))
+            Job(start, train.select(slice(0, n)), NEWCOMER_STEPS, rng(config.seed, "newcomer", n))
             for n in NEWCOMER_SAMPLES
         ]
         how = {"batch_size": config.batch_size, "learning_rate": config.learning_rate}
-        trained = train_together(bench.vlm, jobs, list(bench.vlm.factors), **how)
+        trained = train_together(context.vlm, jobs, list(context.vlm.factors), **how)
         ends = [start | factors for factors, _ in trained]
         return dict(zip(NEWCOMER_SAMPLES, accuracies(ends), strict=True))
 
-    camera = bench.federation.profile(k).camera
+    camera = context.dataset.profile(k).camera
     return Newcomer(camera, *accuracies([base]), *accuracies([met]), adapted(base), adapted(met))

@@ -13,7 +13,7 @@ from db.tables import Run
 from engine.config import ExperimentConfig
 from engine.data.dataset import Example
 from engine.fl import checkpoints
-from engine.fl.client import Site
+from engine.fl.client import Client
 from engine.fl.evaluation import Task, generate
 from engine.fl.run_config import RunConfig
 from engine.jobs.submit import NotPossible
@@ -65,7 +65,7 @@ def predict(run_id: int, client: int, variant: str) -> list[dict[str, object]]:
             f"allowed: {', '.join(allowed)}"
         )
     config = run_config(run)
-    items = Site(config, client).bench.federation.examples(client, "test")
+    items = Client(config, client).context.dataset.examples(client, "test")
     metric = metric_of(config.config)
     return [
         {
@@ -115,12 +115,12 @@ def _answers(
 ) -> list[tuple[str, float]]:
     config = run_config(run)
     with _one_at_a_time:
-        site = Site(config, client)
+        site = Client(config, client)
         # Asked anew: while the model was loading, a live run may have pruned older checkpoints.
         last = reads.run(run.id).rounds_done
         shared = checkpoints.read_shared(config.folder, last)
-        task = Task(site.factors(variant, shared, last), site.bench.sets.encode(examples))
-        [found] = generate(site.bench.vlm, [task])
+        task = Task(site.factors(variant, shared, last), site.context.sets.encode(examples))
+        [found] = generate(site.context.vlm, [task])
         return [(answer.text, answer.confidence) for answer in found]
 
 

@@ -32,8 +32,8 @@ def export(run_id: int, folder: Path, *, moves: bool = False) -> None:
     NotPossible where there is nothing to export or the folder holds something already.
     """
     from engine.fl import checkpoints
-    from engine.fl.client import Site
-    from engine.fl.context import workbench
+    from engine.fl.client import Client
+    from engine.fl.context import context_of
     from engine.results.ask import run_config, usable_run
 
     run = usable_run(run_id, 0)
@@ -44,18 +44,18 @@ def export(run_id: int, folder: Path, *, moves: bool = False) -> None:
         raise NotPossible(f"{folder} is not empty; name a new folder")
     stored = run_config(run)
     config, shared = stored.config, checkpoints.read_shared(stored.folder, run.rounds_done)
-    bench = workbench(config)
+    context = context_of(config)
     base = _write_base(folder, config, moves)
     for k in range(config.clients):
-        factors = Site(stored, k).factors(rule.used_variant(), shared, run.rounds_done)
-        write_adapter(folder / "clients" / str(k), factors, config, bench.vlm.layers, base)
+        factors = Client(stored, k).factors(rule.deployed_variant(), shared, run.rounds_done)
+        write_adapter(folder / "clients" / str(k), factors, config, context.vlm.layers, base)
     if "global" in rule.variants:
-        factors = bench.initial | shared
-        write_adapter(folder / "global", factors, config, bench.vlm.layers, base)
+        factors = context.initial | shared
+        write_adapter(folder / "global", factors, config, context.vlm.layers, base)
     (folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
     _write_metrics(folder / "metrics.csv", run_id)
     (folder / "README.md").write_text(
-        _readme(run, bench.vlm, "model" if config.model == BUNDLED else base), encoding="utf-8"
+        _readme(run, context.vlm, "model" if config.model == BUNDLED else base), encoding="utf-8"
     )
 
 
@@ -75,8 +75,9 @@ def _write_base(folder: Path, config: ExperimentConfig, moves: bool) -> str:
         return source_of(config.model)
     from transformers import AutoModelForImageTextToText
 
+    from engine.data.vocabulary import words_of
     from engine.vlm.processors import load_processor
-    from engine.vlm.vocabulary import extend, words_of
+    from engine.vlm.vocabulary import extend
 
     target, words = folder / "model", words_of(config)
     shutil.copytree(BUNDLED_MODEL, target)

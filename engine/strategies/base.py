@@ -16,7 +16,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, Re
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
-from engine.adapters.factors import OFFSET, A, B, cut, factor_of
+from engine.adapters.factors import DELTA, A, B, cut, factor_of
 from engine.config import ExperimentConfig
 from engine.fl import privacy
 from engine.system.seeding import rng
@@ -36,32 +36,33 @@ class Phase:
     it, which counts with this weight, the received one with the rest.
     """
 
-    own: bool = True
-    sends: bool = True
-    keeps: bool = True
-    pull: float = 0.0
-    beside: float = 0.0
+    start_from_personal: bool = True
+    uploads: bool = True
+    persists: bool = True
+    prox_mu: float = 0.0
+    mix_weight: float = 0.0
 
 
 class LoraStrategy(Strategy):
     """Base of all strategies.
 
-    key, title, paper, idea: for people; ``shared`` and ``kept`` say which LoRA factors travel and
+    key, title, paper, idea: for people; ``shared_factors`` and
+    ``personal_factors`` say which LoRA factors travel and
     which stay on the client; ``variants`` which models there are to evaluate beside the base;
-    ``trained`` is false where there are no rounds at all; ``dual`` is true where a client keeps a
-    whole second adapter; ``mixed_ranks`` is true where ``lora.client_ranks`` says each client's
-    rank, while α / rank of the server's adapter scales them all.
+    ``trained`` is false where there are no rounds at all; ``two_adapters`` is true where a client
+    keeps a whole second adapter; ``mixed_ranks`` is true where ``lora.client_ranks`` says each
+    client's rank, while α / rank of the server's adapter scales them all.
     """
 
     key: ClassVar[str]
     title: ClassVar[str]
     paper: ClassVar[str]
     idea: ClassVar[str]
-    shared: ClassVar[frozenset[str]] = frozenset()
-    kept: ClassVar[frozenset[str]] = frozenset()
+    shared_factors: ClassVar[frozenset[str]] = frozenset()
+    personal_factors: ClassVar[frozenset[str]] = frozenset()
     variants: ClassVar[tuple[str, ...]] = ()
     trained: ClassVar[bool] = True
-    dual: ClassVar[bool] = False
+    two_adapters: ClassVar[bool] = False
     mixed_ranks: ClassVar[bool] = False
 
     def __init__(self, config: ExperimentConfig, nodes: dict[int, int]) -> None:
@@ -77,34 +78,34 @@ class LoraStrategy(Strategy):
         return (Phase(),)
 
     @classmethod
-    def used_variant(cls) -> str:
+    def deployed_variant(cls) -> str:
         """The variant that a client would use: its own, else the global one, else the base."""
         return next((v for v in ("personal", "global") if v in cls.variants), "base")
 
     @classmethod
-    def travels(cls, name: str) -> bool:
+    def is_shared(cls, name: str) -> bool:
         """Whether the factor of this name is sent to the server and averaged."""
-        return factor_of(name) in cls.shared
+        return factor_of(name) in cls.shared_factors
 
     @classmethod
-    def stays(cls, name: str) -> bool:
+    def is_personal(cls, name: str) -> bool:
         """Whether the factor of this name is the client's own and kept from round to round."""
-        return factor_of(name) in cls.kept
+        return factor_of(name) in cls.personal_factors
 
     @classmethod
-    def learns(cls, name: str) -> bool:
+    def is_trained(cls, name: str) -> bool:
         """Whether clients ever train the factor of this name."""
-        return cls.travels(name) or cls.stays(name)
+        return cls.is_shared(name) or cls.is_personal(name)
 
     @classmethod
     def trains(cls, name: str, round_: int) -> bool:
         """Whether clients train the factor of this name in a round."""
-        return cls.learns(name)
+        return cls.is_trained(name)
 
     @classmethod
     def sends(cls, name: str, round_: int) -> bool:
         """Whether clients send the factor of this name after training in a round."""
-        return cls.travels(name) and cls.trains(name, round_)
+        return cls.is_shared(name) and cls.trains(name, round_)
 
     @classmethod
     def rank(cls, config: ExperimentConfig, client: int) -> int:
@@ -128,7 +129,7 @@ class LoraStrategy(Strategy):
 
     def epsilon(self, server_round: int) -> float | None:
         """The privacy that a client has spent after a round, of the one that sent most often."""
-        if not self.config.privacy.noise or not self.shared or not self.phases(self.config):
+        if not self.config.privacy.noise or not self.shared_factors or not self.phases(self.config):
             return None
         drawn = range(len(self._took_part) + 1, server_round + 1)  # each round is drawn once
         self._took_part += [self.participants(round_) for round_ in drawn]
@@ -207,7 +208,7 @@ class LoraStrategy(Strategy):
 
     def _for_rank(self, arrays: ArrayRecord, rank: int) -> ArrayRecord:
         """What a client of this rank is sent."""
-        if rank == self.config.lora.rank or all(factor_of(name) == OFFSET for name in arrays):
+        if rank == self.config.lora.rank or all(factor_of(name) == DELTA for name in arrays):
             return arrays
         cut_ = cut(to_numpy(arrays), rank)
         return ArrayRecord({name: Array(np.ascontiguousarray(v)) for name, v in cut_.items()})

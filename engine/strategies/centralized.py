@@ -21,7 +21,7 @@ class Centralized(LoraStrategy):
     title = "Centralised (all data in one place)"
     paper = ""
     idea = "One model on everybody's data, a reference only: it breaks what a federation is for."
-    shared = BOTH
+    shared_factors = BOTH
     variants = ("global",)
 
     @classmethod
@@ -38,28 +38,28 @@ class Centralized(LoraStrategy):
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Train on what the clients hold; every reply gets the loss."""
-        from engine.fl.context import workbench
+        from engine.fl.context import context_of
         from engine.fl.flower.client_app import to_arrays, to_factors
         from engine.fl.training import Job, train
         from engine.vlm.encoded import concatenate
-        from engine.vlm.memory import MOST_ROWS
+        from engine.vlm.limits import MOST_ROWS
 
         valid = require_success(replies)
-        config, bench = self.config, workbench(self.config)
+        config, context = self.config, context_of(self.config)
         clients = [int(reply.content["metrics"]["partition-id"]) for reply in valid]
-        pool = concatenate([bench.sets.get(client, "train") for client in clients])
+        pool = concatenate([context.sets.get(client, "train") for client in clients])
         rows = config.batch_size * len(clients)
         batch = max(config.batch_size, min(rows, MOST_ROWS))
         job = Job(
-            bench.initial | to_factors(self.sent),
+            context.initial | to_factors(self.sent),
             pool,
             -(-config.local_steps * rows // batch),
             rng(config.seed, "batches", server_round, clients[0]),
         )
         factors, loss = train(
-            bench.vlm,
+            context.vlm,
             job,
-            list(bench.vlm.factors),
+            list(context.vlm.factors),
             batch_size=batch,
             learning_rate=config.learning_rate,
         )

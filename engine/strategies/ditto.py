@@ -16,15 +16,15 @@ class Ditto(LoraStrategy):
     title = "Ditto (two adapters)"
     paper = "2012.04221"
     idea = "Each client trains the shared adapter and, held near it, a whole one of its own."
-    shared = BOTH
-    kept = BOTH
+    shared_factors = BOTH
+    personal_factors = BOTH
     variants = ("global", "personal")
-    dual = True
+    two_adapters = True
 
     @classmethod
     def phases(cls, config: ExperimentConfig) -> tuple[Phase, ...]:
         """The global adapter, then the personal one."""
         return (
-            Phase(own=False, keeps=False),
-            Phase(sends=False, pull=config.ditto.lam),
+            Phase(start_from_personal=False, persists=False),
+            Phase(uploads=False, prox_mu=config.ditto.lam),
         )

@@ -18,15 +18,15 @@ class FedDpa(LoraStrategy):
     title = "FedDPA (a private one beside)"
     paper = "2403.19211"
     idea = "The shared adapter stays in place, and each client trains a private one beside it."
-    shared = BOTH
-    kept = BOTH
+    shared_factors = BOTH
+    personal_factors = BOTH
     variants = ("global", "personal")
-    dual = True
+    two_adapters = True
 
     @classmethod
     def phases(cls, config: ExperimentConfig) -> tuple[Phase, ...]:
         """The global adapter, then the private one beside what was received."""
         return (
-            Phase(own=False, keeps=False),
-            Phase(sends=False, beside=config.feddpa.weight),
+            Phase(start_from_personal=False, persists=False),
+            Phase(uploads=False, mix_weight=config.feddpa.weight),
         )

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from engine.adapters.factors import OFFSET, products
+from engine.adapters.factors import DELTA, products
 from engine.strategies.base import BOTH, Arrays, LoraStrategy
 
 
@@ -18,7 +18,7 @@ class FedEx(LoraStrategy):
     title = "FedEx-LoRA (exact)"
     paper = "2410.09432"
     idea = "FedIT, but what averaging A and B apart gets wrong is added to the frozen weights."
-    shared = BOTH
+    shared_factors = BOTH
     variants = ("global",)
 
     def merge(self, sent: list[Arrays], weights: np.ndarray) -> Arrays:
@@ -27,7 +27,7 @@ class FedEx(LoraStrategy):
         mean = products(merged)
         exact = mean_products(sent, weights)
         errors = {layer: exact[layer] - mean[layer] for layer in exact}
-        return merged | added_offsets(merged, errors, self.config.lora.scale)
+        return merged | added_deltas(merged, errors, self.config.lora.scale)
 
 
 def mean_products(sent: list[Arrays], weights: np.ndarray) -> Arrays:
@@ -39,9 +39,9 @@ def mean_products(sent: list[Arrays], weights: np.ndarray) -> Arrays:
     return total
 
 
-def added_offsets(before: Arrays, updates: Arrays, scale: float) -> Arrays:
+def added_deltas(before: Arrays, updates: Arrays, scale: float) -> Arrays:
     """The offsets in ``before`` with s·update added, by ``<layer>.offset``, in float32."""
-    names = {layer: f"{layer}.{OFFSET}" for layer in updates}
+    names = {layer: f"{layer}.{DELTA}" for layer in updates}
     return {
         name: (before.get(name, 0) + scale * updates[layer]).astype(np.float32)
         for layer, name in names.items()

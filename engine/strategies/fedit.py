@@ -15,5 +15,5 @@ class FedIT(LoraStrategy):
     title = "FedIT (FedAvg on LoRA)"
     paper = "2305.05644"
     idea = "One adapter for everyone: the server averages all that the clients learnt."
-    shared = BOTH
+    shared_factors = BOTH
     variants = ("global",)

@@ -20,4 +20,4 @@ class FedProx(FedIT):
     @classmethod
     def phases(cls, config: ExperimentConfig) -> tuple[Phase, ...]:
         """One, with a pull to what was sent."""
-        return (Phase(pull=config.fedprox.mu),)
+        return (Phase(prox_mu=config.fedprox.mu),)

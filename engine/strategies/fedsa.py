@@ -15,6 +15,6 @@ class FedSa(LoraStrategy):
     title = "FedSA-LoRA (A shared)"
     paper = "2410.01463"
     idea = "The mirror image of pLoRA: A is shared and averaged, each client keeps a B of its own."
-    shared = frozenset({A})
-    kept = frozenset({B})
+    shared_factors = frozenset({A})
+    personal_factors = frozenset({B})
     variants = ("personal",)

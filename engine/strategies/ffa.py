@@ -15,5 +15,5 @@ class Ffa(LoraStrategy):
     title = "FFA-LoRA (A frozen)"
     paper = "2403.12313"
     idea = "A stays as it was drawn; everybody trains B, whose average is then exact."
-    shared = frozenset({B})
+    shared_factors = frozenset({B})
     variants = ("global",)

@@ -19,7 +19,7 @@ class FlexLora(LoraStrategy):
     title = "FlexLoRA (own ranks, by singular values)"
     paper = "2402.11505"
     idea = "Each client has a rank of its own and gets the best part of the exact average."
-    shared = BOTH
+    shared_factors = BOTH
     variants = ("global",)
     mixed_ranks = True
 

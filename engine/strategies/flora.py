@@ -3,7 +3,7 @@
 import numpy as np
 
 from engine.strategies.base import BOTH, Arrays, LoraStrategy, to_numpy
-from engine.strategies.fedex import added_offsets, mean_products
+from engine.strategies.fedex import added_deltas, mean_products
 
 
 class FLora(LoraStrategy):
@@ -20,11 +20,11 @@ class FLora(LoraStrategy):
     title = "FLoRA (stacked, exact)"
     paper = "2409.05976"
     idea = "All adapters are added to the frozen weights, and everyone starts a new one."
-    shared = BOTH
+    shared_factors = BOTH
     variants = ("global",)
     mixed_ranks = True
 
     def merge(self, sent: list[Arrays], weights: np.ndarray) -> Arrays:
         """The sum of all stacks so far; no factors, for they restart."""
         exact = mean_products(sent, weights)
-        return added_offsets(to_numpy(self.sent), exact, self.config.lora.scale)
+        return added_deltas(to_numpy(self.sent), exact, self.config.lora.scale)

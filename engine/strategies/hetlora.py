@@ -19,7 +19,7 @@ class HetLora(LoraStrategy):
     title = "HetLoRA (own ranks, padded)"
     paper = "2401.06432"
     idea = "Each client has a rank of its own; factors are padded with zeros and averaged."
-    shared = BOTH
+    shared_factors = BOTH
     variants = ("global",)
     mixed_ranks = True
 

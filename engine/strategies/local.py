@@ -10,5 +10,5 @@ class Local(LoraStrategy):
     title = "Local only"
     paper = ""
     idea = "Each client trains its own adapter and shares nothing."
-    kept = BOTH
+    personal_factors = BOTH
     variants = ("personal",)

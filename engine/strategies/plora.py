@@ -18,11 +18,11 @@ class PLora(LoraStrategy):
     title = "FedVLM pLoRA (personalised)"
     paper = "2507.17088"
     idea = "B is shared and averaged; each client keeps an A of its own, which never leaves it."
-    shared = frozenset({B})
-    kept = frozenset({A})
+    shared_factors = frozenset({B})
+    personal_factors = frozenset({A})
     variants = ("global", "personal")
 
     @classmethod
     def phases(cls, config: ExperimentConfig) -> tuple[Phase, ...]:
         """One, from the A of the round before or from A₀."""
-        return (Phase(own=config.plora.start == "persistent"),)
+        return (Phase(start_from_personal=config.plora.start == "persistent"),)

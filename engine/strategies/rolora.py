@@ -16,7 +16,7 @@ class RoLora(LoraStrategy):
     title = "RoLoRA (taking turns)"
     paper = "2502.01755"
     idea = "Odd rounds train B, even rounds A: each average is exact, and both factors learn."
-    shared = BOTH
+    shared_factors = BOTH
     variants = ("global",)
 
     @classmethod

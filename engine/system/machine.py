@@ -9,6 +9,8 @@ from pathlib import Path
 
 import psutil
 
+from engine.system.processes import other_workers
+
 _CGROUP = Path("/sys/fs/cgroup")
 _TRIM, _MAPPED = -1, -3  # parameters of glibc's mallopt: M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
 
@@ -45,7 +47,7 @@ def room(device: str, *, of_all: bool = False) -> int:
     """
     if device == "cuda":
         return _on_gpu(of_all)
-    processes = [psutil.Process(), *(_workers() if of_all else ())]
+    processes = [psutil.Process(), *(other_workers() if of_all else ())]
     held = {process.pid: _held(process) for process in processes}
     return free_memory() + sum(held.values())
 
@@ -65,16 +67,7 @@ def _on_gpu(of_all: bool) -> int:
     import torch
 
     free, total = torch.cuda.mem_get_info()
-    return total if of_all and _workers() else free + torch.cuda.memory_reserved()
-
-
-def _workers() -> list[psutil.Process]:
-    """The processes of the lab that are at work, but for this one."""
-    from db import reads
-    from engine.jobs.submit import is_alive
-
-    found = [psutil.Process(w.pid) for w in reads.workers() if is_alive(w)]
-    return [process for process in found if process.pid != os.getpid()]
+    return total if of_all and other_workers() else free + torch.cuda.memory_reserved()
 
 
 def _held(process: psutil.Process) -> int:

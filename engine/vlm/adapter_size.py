@@ -43,7 +43,7 @@ class AdapterSize:
     def trainable(self, strategy: str) -> int:
         """How many numbers one client trains under a strategy."""
         rule = STRATEGIES[strategy]
-        return (1 + rule.dual) * (self.a * rule.learns(A) + self.b * rule.learns(B))
+        return (1 + rule.two_adapters) * (self.a * rule.is_trained(A) + self.b * rule.is_trained(B))
 
 
 def adapter_size(config: ExperimentConfig) -> AdapterSize:

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-IGNORED = -100  # the label that transformers' losses skip
+IGNORE_INDEX = -100  # the label that transformers' losses skip
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncodedBatch:
     """``n`` questions ready for the model; labels are IGNORED where a row has no answer token.
 
     input_ids, attention_mask: (n, tokens), the prompts; labels: (n, answer tokens); features: (n,
@@ -41,7 +41,7 @@ class Encoded:
         """The tensors by name: all that is stored."""
         return {field.name: getattr(self, field.name) for field in fields(self)[:6]}
 
-    def take(self, rows: slice | torch.Tensor) -> Encoded:
+    def select(self, rows: slice | torch.Tensor) -> EncodedBatch:
         """Some of the rows."""
         if isinstance(rows, torch.Tensor):
             rows = rows.to(self.labels.device)
@@ -51,7 +51,7 @@ class Encoded:
             taken["images"] = tuple(self.images[number] for number in numbers)
         return replace(self, **taken)
 
-    def to(self, device: str) -> Encoded:
+    def to(self, device: str) -> EncodedBatch:
         """The same on a device."""
         moved = {name: tensor.to(device) for name, tensor in self.tensors().items()}
         return replace(self, **moved)
@@ -62,17 +62,17 @@ class Encoded:
         return sum(found.nbytes for found in (*self.tensors().values(), *self.images))
 
 
-def concatenate(parts: Sequence[Encoded]) -> Encoded:
+def concatenate(parts: Sequence[EncodedBatch]) -> EncodedBatch:
     """All rows of all parts, padded to the longest; masks and counts hide the padding."""
     causal = parts[0].causal
 
     def joined(name: str, filler: int = 0, *, left: bool = False) -> torch.Tensor:
         return torch.cat(padded([getattr(part, name) for part in parts], filler, left=left))
 
-    return Encoded(
+    return EncodedBatch(
         joined("input_ids", left=causal),
         joined("attention_mask", left=causal),
-        joined("labels", IGNORED),
+        joined("labels", IGNORE_INDEX),
         joined("features"),
         torch.cat([part.counts for part in parts]),
         torch.cat([part.grid for part in parts]),
@@ -81,7 +81,7 @@ def concatenate(parts: Sequence[Encoded]) -> Encoded:
     )
 
 
-def spans(parts: Iterable[Encoded]) -> list[slice]:
+def spans(parts: Iterable[EncodedBatch]) -> list[slice]:
     """Where the rows of each part lie once they are concatenated."""
     return list(starmap(slice, pairwise(accumulate(map(len, parts), initial=0))))
 

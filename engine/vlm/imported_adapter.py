@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
 
-from engine.adapters.factors import OFFSET, A, B
+from engine.adapters.factors import DELTA, A, B
 from engine.config import BUNDLED, ConfigError
 from engine.paths import BUNDLED_MODEL, home
 
@@ -46,7 +46,7 @@ class Start:
         return {_plain_name(name): value.float() for name, value in found.items()}
 
 
-def read_start(place: str) -> Start:
+def read_adapter(place: str) -> Start:
     """The adapter in a folder. Raises ConfigError where it is none that can be added to weights."""
     folder = Path(place).expanduser()
     if not (folder / CONFIG).is_file():
@@ -68,12 +68,12 @@ def read_start(place: str) -> Start:
     return Start(folder, alpha / root)
 
 
-def keep_start(place: str, model: str) -> str:
+def import_adapter(place: str, model: str) -> str:
     """Check an adapter and copy it into this home, so that runs do not lose it; returns where.
 
     Raises ConfigError where it does not fit the model.
     """
-    start = read_start(place)
+    start = read_adapter(place)
     names = _layers(start.folder / WEIGHTS)
     if model == BUNDLED:
         with safe_open(BUNDLED_MODEL / "model.safetensors", framework="numpy") as weights:
@@ -88,15 +88,15 @@ def keep_start(place: str, model: str) -> str:
     return str(kept)
 
 
-def add_start(model: nn.Module, place: str) -> None:
+def merge_adapter(model: nn.Module, place: str) -> None:
     """Add an adapter to a model's weights, in place. Raises ConfigError where it does not fit."""
     import torch
 
-    from engine.vlm.lora import as_offsets
+    from engine.vlm.lora import as_deltas
 
-    start = read_start(place)
-    changes = as_offsets(start.factors(), start.scale)
-    changes = {name.removesuffix(f".{OFFSET}"): change for name, change in changes.items()}
+    start = read_adapter(place)
+    changes = as_deltas(start.factors(), start.scale)
+    changes = {name.removesuffix(f".{DELTA}"): change for name, change in changes.items()}
     modules = dict(model.named_modules())
     _check_layers(set(changes), modules)
     with torch.no_grad():

@@ -13,10 +13,10 @@ from transformers.utils import logging as transformers_logging
 from engine.config import BUNDLED, ConfigError, ExperimentConfig, Lora
 from engine.vlm.checkpoint_files.files import sentence
 from engine.vlm.checkpoint_files.sources import place_of
-from engine.vlm.imported_adapter import add_start
+from engine.vlm.imported_adapter import merge_adapter
 from engine.vlm.model import Vlm
 from engine.vlm.processors import load_processor
-from engine.vlm.vocabulary import extend, words_of
+from engine.vlm.vocabulary import extend
 
 log = logging.getLogger(__name__)
 _alive: WeakValueDictionary[str, Vlm] = WeakValueDictionary()  # by where they were loaded from
@@ -70,7 +70,7 @@ def load_from(
     processor = load_processor(source)
     extend(model, processor, words)
     if start:
-        add_start(model, start)
+        merge_adapter(model, start)
     vlm = Vlm(model, processor, lora, device, answer_tokens)
     _alive[source] = vlm
     return vlm
@@ -81,14 +81,16 @@ def is_loaded(config: ExperimentConfig) -> bool:
     return place_of(config.model) in _alive
 
 
-def load(config: ExperimentConfig) -> Vlm:
+def load(config: ExperimentConfig, words: tuple[str, ...] = ()) -> Vlm:
     """The model of an experiment; kept in the process, so a second call costs nothing.
+
+    ``words`` of its data that the tokenizer is to learn.
 
     Raises ConfigError when the machine lacks the device, or the hub does not give the model.
     """
     device = device_of(config)
     dtype = dtype_of(config, device)
-    tokens, words = config.data.answer_tokens, words_of(config)
+    tokens = config.data.answer_tokens
     source = place_of(config.model)
     try:
         return load_from(source, config.lora, device, dtype, tokens, words, config.start)

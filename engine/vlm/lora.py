@@ -12,7 +12,7 @@ from peft.tuners.lora import LoraLayer
 from torch import nn
 from torch.nn import functional as F
 
-from engine.adapters.factors import OFFSET, A, B, axis_of, cut, factor_of
+from engine.adapters.factors import DELTA, A, B, axis_of, cut, factor_of
 from engine.config import ConfigError, Lora
 from engine.system.seeding import torch_generator
 from engine.vlm.families import LANGUAGE, VISION, Family, layers_of, target_layers
@@ -105,10 +105,10 @@ def side_by_side(
     }
 
 
-def as_offsets(factors: dict[str, torch.Tensor], scale: float) -> dict[str, torch.Tensor]:
+def as_deltas(factors: dict[str, torch.Tensor], scale: float) -> dict[str, torch.Tensor]:
     """An adapter as what it adds to the frozen weights: s·B·A by ``<layer>.offset``."""
     layers = [name.removesuffix(f".{A}") for name in factors if factor_of(name) == A]
-    return {f"{n}.{OFFSET}": scale * factors[f"{n}.{B}"] @ factors[f"{n}.{A}"] for n in layers}
+    return {f"{n}.{DELTA}": scale * factors[f"{n}.{B}"] @ factors[f"{n}.{A}"] for n in layers}
 
 
 def with_rank(factors: Mapping[str, torch.Tensor], rank: int, full: int) -> dict[str, torch.Tensor]:
@@ -119,7 +119,7 @@ def with_rank(factors: Mapping[str, torch.Tensor], rank: int, full: int) -> dict
     """
     found = dict(factors)
     for name, value in cut(factors, rank).items():
-        if factor_of(name) == OFFSET or factors[name].shape[axis_of(name)] == rank == full:
+        if factor_of(name) == DELTA or factors[name].shape[axis_of(name)] == rank == full:
             continue
         missing = full - value.shape[axis_of(name)]
         padding = (0, 0, 0, missing) if axis_of(name) == 0 else (0, missing)

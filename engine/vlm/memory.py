@@ -11,16 +11,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.config import BUNDLED, WORLD, ConfigError, ExperimentConfig
-from engine.data.pictures import LONGEST_SIDE
 from engine.system.machine import room
 from engine.vlm.adapter_size import adapter_size
 from engine.vlm.checkpoint_files.checks import check_loadable
 from engine.vlm.checkpoint_files.shape import Shape, bundled_shape
 from engine.vlm.checkpoint_files.sources import place_of
 from engine.vlm.families import family_of
+from engine.vlm.limits import LONGEST_SIDE, MOST_ROWS, SMALL_MODEL, MicroBatch
 
-MOST_ROWS = 256  # of one pass: more are no faster on a CPU, and need more memory
-LIGHT = 20_000_000  # parameters; smaller models use plain attention, which keeps its weights
 _FLOAT32 = 4
 _ADAM = 4 * _FLOAT32  # a trained number, its gradient and two running means
 _PER_NUMBER = 4
@@ -29,15 +27,6 @@ _HEADROOM = 0.85  # of the room: estimates are rough, and others use the machine
 _OWN = 600 * 2**20  # torch and the lab themselves
 _WORLD_SIDE = 112  # pixels of the embedded world's pictures
 _BUNDLED_TOKENS = 32  # of a picture and a question of that world
-
-
-@dataclass(frozen=True)
-class Passes:
-    """Rows in one pass of training and of testing; whether layers recompute what they need."""
-
-    trained: int = MOST_ROWS
-    tested: int = MOST_ROWS
-    checkpointing: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,7 +53,9 @@ class Estimate:
         """The least with which so many rows can be trained in one pass."""
         return self.fixed + rows * self.row_checkpointed
 
-    def passes(self, memory: int, micro_batch: int = 0, checkpointing: bool = False) -> Passes:
+    def micro_batch(
+        self, memory: int, micro_batch: int = 0, checkpointing: bool = False
+    ) -> MicroBatch:
         """How to train with so much memory: ``micro_batch`` rows at a time, or what fits."""
         left = _HEADROOM * memory - self.fixed
         checkpointing = checkpointing or left < (micro_batch or 1) * self.row
@@ -73,7 +64,7 @@ class Estimate:
             micro_batch or int(max(1, min(MOST_ROWS, left // each)))
             for each in (row, self.row_tested)
         )
-        return Passes(trained, tested, checkpointing)
+        return MicroBatch(trained, tested, checkpointing)
 
 
 @dataclass(frozen=True)
@@ -90,12 +81,12 @@ class ModelFacts:
     memory: int
     device: str
     dtype: str
-    passes: Passes
+    micro_batch: MicroBatch
 
     @property
     def fits(self) -> bool:
         """Whether there is memory enough."""
-        return self.estimate.needed(self.passes.trained) <= self.memory
+        return self.estimate.needed(self.micro_batch.train) <= self.memory
 
 
 def describe(config: ExperimentConfig) -> ModelFacts:
@@ -115,7 +106,7 @@ def describe(config: ExperimentConfig) -> ModelFacts:
         memory=memory,
         device=device,
         dtype=dtype,
-        passes=_passes(config, found, memory),
+        micro_batch=_micro_batch(config, found, memory),
     )
 
 
@@ -124,7 +115,7 @@ def check_fits(config: ExperimentConfig) -> None:
     facts = describe(config)
     if facts.fits:
         return
-    needed = facts.estimate.needed(facts.passes.trained)
+    needed = facts.estimate.needed(facts.micro_batch.train)
     raise ConfigError(
         f"model: {config.model} is too large for this machine: it needs about {_gb(needed)} of "
         f"memory, {_gb(facts.bytes)} of it for its weights, and there are {_gb(facts.memory)}; "
@@ -132,12 +123,12 @@ def check_fits(config: ExperimentConfig) -> None:
     )
 
 
-def passes(config: ExperimentConfig) -> Passes:
+def micro_batch(config: ExperimentConfig) -> MicroBatch:
     """How this process should train and test a config's model; the bundled one fits anywhere."""
     if config.model == BUNDLED:
         rows = config.micro_batch or MOST_ROWS
-        return Passes(rows, rows, config.checkpointing)
-    return _passes(config, estimate(config), room(_device_and_dtype(config)[0]))
+        return MicroBatch(rows, rows, config.checkpointing)
+    return _micro_batch(config, estimate(config), room(_device_and_dtype(config)[0]))
 
 
 def estimate(config: ExperimentConfig) -> Estimate:
@@ -148,7 +139,7 @@ def estimate(config: ExperimentConfig) -> Estimate:
     prompt = _prompt_tokens(config)
     tokens = prompt + config.data.answer_tokens
     layer = _PER_NUMBER * tokens * (12 * shape.hidden + 5 * shape.inner)
-    if shape.parameters < LIGHT:
+    if shape.parameters < SMALL_MODEL:
         layer += 2 * _FLOAT32 * shape.heads * tokens**2
     logits = _LOGITS * (config.data.answer_tokens + 1) * shape.vocabulary
     input_ = tokens * shape.hidden * width  # of one layer
@@ -164,10 +155,10 @@ def estimate(config: ExperimentConfig) -> Estimate:
     )
 
 
-def _passes(config: ExperimentConfig, found: Estimate, memory: int) -> Passes:
+def _micro_batch(config: ExperimentConfig, found: Estimate, memory: int) -> MicroBatch:
     if config.model == BUNDLED:
-        return passes(config)
-    return found.passes(memory, config.micro_batch, config.checkpointing)
+        return micro_batch(config)
+    return found.micro_batch(memory, config.micro_batch, config.checkpointing)
 
 
 def _shape(config: ExperimentConfig) -> Shape:

@@ -12,14 +12,14 @@ import torch
 from torch import nn
 from transformers.processing_utils import ProcessorMixin
 
-from engine.adapters.factors import OFFSET, factor_of
+from engine.adapters.factors import DELTA, factor_of
 from engine.config import Lora
 from engine.system.machine import cores, keep_freed_memory
 from engine.vlm.checkpointing import checkpoint_layers
-from engine.vlm.encoded import IGNORED, Encoded, padded
+from engine.vlm.encoded import IGNORE_INDEX, EncodedBatch, padded
 from engine.vlm.families import clean, family_of
+from engine.vlm.limits import SMALL_MODEL, MicroBatch
 from engine.vlm.lora import attach_lora, lora_layers
-from engine.vlm.memory import LIGHT, Passes
 from engine.vlm.prompts import Prompter
 from engine.vlm.vision_cache import Pixels, VisionCache
 
@@ -49,28 +49,29 @@ class Vlm:
         self.processor = processor
         self.device = device
         self.checkpointing = False
-        self.limit(Passes())
+        self.set_micro_batch(MicroBatch())
         self.family = family_of(model.config.model_type)
-        self.light = model.num_parameters() < LIGHT
-        self.small = device == "cpu" and self.light
-        if self.small:
+        self.is_small = model.num_parameters() < SMALL_MODEL
+        if self.is_small and device == "cpu":
             keep_freed_memory()
         self.tunes_vision = lora.vision
         self.layers, self.factors = attach_lora(self.model, lora, self.family)
         self.causal = not model.config.is_encoder_decoder
-        self.prompter = Prompter(processor, self.family, _end(model), self.causal, answer_tokens)
+        self.prompter = Prompter(
+            processor, self.family, _eos_token_id(model), self.causal, answer_tokens
+        )
         self.pad = processor.tokenizer.pad_token_id
-        self.pad = _end(model) if self.pad is None else self.pad
+        self.pad = _eos_token_id(model) if self.pad is None else self.pad
         self._chunk = 1 if self.causal else 32
         self._takes = set(inspect.signature(model.forward).parameters)
         self.vision = VisionCache(model.model, self._read)
         self.vision.features([self._read(np.zeros((32, 32, 3), np.uint8))])
 
-    def limit(self, passes: Passes) -> None:
+    def set_micro_batch(self, micro_batch: MicroBatch) -> None:
         """Train and test from now on in passes of at most so many rows."""
-        self.rows_per_pass, self.rows_tested = passes.trained, passes.tested
-        if passes.checkpointing != self.checkpointing:
-            self.checkpointing = passes.checkpointing
+        self.rows_per_pass, self.rows_tested = micro_batch.train, micro_batch.eval
+        if micro_batch.checkpointing != self.checkpointing:
+            self.checkpointing = micro_batch.checkpointing
             checkpoint_layers(self.model, self.checkpointing)
 
     def encode(
@@ -79,7 +80,7 @@ class Vlm:
         questions: Sequence[str],
         answers: Sequence[str],
         features: Sequence[torch.Tensor] | None = None,
-    ) -> Encoded:
+    ) -> EncodedBatch:
         """Pictures (height, width, 3) uint8, questions and answers as tensors, on the CPU.
 
         ``features``: what ``look_at`` has made of the pictures, where that is known.
@@ -97,7 +98,7 @@ class Vlm:
                 found += self.vision.features([self._pixels(one) for one in each])
             texts += [{name: one[name] for name in _TEXT if name in one} for one in each]
         none = torch.zeros(1, 0, dtype=torch.long)
-        return Encoded(
+        return EncodedBatch(
             *(
                 torch.cat(padded([one[name] for one in texts], left=self.causal))
                 for name in ("input_ids", "attention_mask")
@@ -117,7 +118,7 @@ class Vlm:
             each = self.prompter.inputs(some, ["?"] * len(some))
             yield from self.vision.features([self._pixels(one) for one in each])
 
-    def answer_logits(self, batch: Encoded) -> torch.Tensor:
+    def answer_logits(self, batch: EncodedBatch) -> torch.Tensor:
         """Logits (n, answer tokens, vocabulary) of every token of the references, in float32.
 
         Each is what the model expects after the prompt and the tokens before it.
@@ -126,7 +127,7 @@ class Vlm:
         if not self.causal:
             with self.vision.showing(batch):
                 return self.model(**self.inputs(batch), labels=batch.labels).logits.float()
-        kept = batch.labels != IGNORED
+        kept = batch.labels != IGNORE_INDEX
         ids = batch.labels.masked_fill(~kept, self.pad)
         whole = replace(
             batch,
@@ -138,7 +139,7 @@ class Vlm:
             out = self.model(**inputs, use_cache=False, logits_to_keep=ids.shape[1] + 1)
         return out.logits[:, :-1].float()
 
-    def generate(self, batch: Encoded) -> tuple[list[str], torch.Tensor]:
+    def generate(self, batch: EncodedBatch) -> tuple[list[str], torch.Tensor]:
         """Greedy answers, and the probability (n,) that the model gives each, token by token."""
         batch = batch.to(self.device)
         with self.vision.showing(batch):
@@ -162,7 +163,7 @@ class Vlm:
         found = self.processor.tokenizer.batch_decode(tokens, skip_special_tokens=True)
         return [clean(text, self.family) for text in found]
 
-    def inputs(self, batch: Encoded, answered: int = 0) -> dict[str, torch.Tensor]:
+    def inputs(self, batch: EncodedBatch, answered: int = 0) -> dict[str, torch.Tensor]:
         """The model's arguments for sequences that end with so many answer tokens.
 
         Its pictures are those of the batch that ``vision`` shows.
@@ -196,7 +197,7 @@ class Vlm:
     def threads_for(self, rows: int) -> Iterator[None]:
         """Inside, torch has the threads that pay for passes over so many rows."""
         before = torch.get_num_threads()
-        alone = self.small and rows < _ONE_THREAD_BELOW
+        alone = self.is_small and self.device == "cpu" and rows < _ONE_THREAD_BELOW
         torch.set_num_threads(1 if alone else cores())
         try:
             yield
@@ -210,12 +211,12 @@ class Vlm:
                 self.factors[name].copy_(factors[name])
 
     @contextmanager
-    def shifted(self, factors: dict[str, torch.Tensor]) -> Iterator[None]:
+    def weight_delta(self, factors: dict[str, torch.Tensor]) -> Iterator[None]:
         """Inside, the frozen weights have the factors' offsets added; after it, the old bits."""
         before: list[tuple[torch.Tensor, torch.Tensor]] = []
         with torch.no_grad():
-            for name, offset in offsets_of(factors).items():
-                layer = self.model.get_submodule(name.removesuffix(f".{OFFSET}"))
+            for name, offset in deltas_of(factors).items():
+                layer = self.model.get_submodule(name.removesuffix(f".{DELTA}"))
                 weight = layer.base_layer.weight
                 before.append((weight, weight.clone()))
                 weight.add_(offset.to(weight.device))
@@ -227,7 +228,7 @@ class Vlm:
                     weight.copy_(old)
 
     @contextmanager
-    def weighted(self, weight: float) -> Iterator[None]:
+    def adapter_scale(self, weight: float) -> Iterator[None]:
         """Inside, what the adapter adds to the model counts ``weight`` times."""
         layers = lora_layers(self.model).values()
         before = [dict(layer.scaling) for layer in layers]
@@ -244,12 +245,12 @@ class Vlm:
         return {name: self.factors[name].detach().cpu().clone() for name in names}
 
 
-def offsets_of(factors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def deltas_of(factors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """What the factors want added to the frozen weights, by name."""
-    return {name: value for name, value in factors.items() if factor_of(name) == OFFSET}
+    return {name: value for name, value in factors.items() if factor_of(name) == DELTA}
 
 
-def _end(model: nn.Module) -> int:
+def _eos_token_id(model: nn.Module) -> int:
     """The token at which the model stops to generate."""
     end = model.generation_config.eos_token_id
     if end is None:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from transformers.processing_utils import ProcessorMixin
 
-from engine.vlm.encoded import IGNORED, padded
+from engine.vlm.encoded import IGNORE_INDEX, padded
 from engine.vlm.families import Family
 
 
@@ -64,4 +64,4 @@ class Prompter:
             texts = [space + answer for answer in answers]
             ids = tokenizer(texts, add_special_tokens=False)["input_ids"]
             ids = [[*row[: self.longest - 1], self.end] for row in ids]
-        return torch.cat(padded([torch.tensor([row]) for row in ids], IGNORED))
+        return torch.cat(padded([torch.tensor([row]) for row in ids], IGNORE_INDEX))

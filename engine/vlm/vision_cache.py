@@ -20,7 +20,7 @@ import torch
 from torch import nn
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from engine.vlm.encoded import Encoded
+from engine.vlm.encoded import EncodedBatch
 
 Pixels = dict[str, torch.Tensor]  # a preprocessed picture, as the tower takes it
 # Of one pass: 32 of the bundled model's pictures, one of Florence-2's. More are slower, as their
@@ -48,7 +48,7 @@ class VisionCache:
         self._takes = set(inspect.signature(self._compute).parameters)
         self._listed = False  # whether the model wants one tensor per picture, not one for all
         self._width = 0  # of the last layer; features of inner layers follow it
-        self._shown: Encoded | None = None
+        self._shown: EncodedBatch | None = None
         # With the old signature: generation looks at it to see what it may pass.
         inner.get_image_features = wraps(self._compute)(partial(self._shown_or_computed))
 
@@ -66,7 +66,7 @@ class VisionCache:
         return [one.cpu() for picture in pixels for one in self._of(picture)]
 
     @contextmanager
-    def showing(self, batch: Encoded) -> Iterator[None]:
+    def showing(self, batch: EncodedBatch) -> Iterator[None]:
         """Inside, the model sees the pictures of this batch."""
         self._shown = batch
         try:

@@ -6,7 +6,6 @@ nobody has heard yet. Adapters learn what it means. Models from elsewhere spell 
 
 from __future__ import annotations
 
-from collections import Counter
 from hashlib import blake2b
 
 import torch
@@ -14,25 +13,7 @@ from tokenizers import AddedToken
 from torch import nn
 from transformers.processing_utils import ProcessorMixin
 
-from engine.config import BUNDLED, WORLD, ExperimentConfig
-
 MOST_WORDS = 4000  # rarer ones stay unknown
-
-
-def words_of(config: ExperimentConfig) -> tuple[str, ...]:
-    """Words of the config's data, the commonest first; () where the model needs no new ones.
-
-    Raises ConfigError where the data cannot be read.
-    """
-    if config.model != BUNDLED or config.dataset == WORLD:
-        return ()
-    from engine.data.user.collection import collect
-
-    counts: Counter[str] = Counter()
-    for row in collect(config.dataset, config.data).rows:
-        for text in (row.question, *row.answers):
-            counts.update(text.lower().split())
-    return tuple(word for word, _ in sorted(counts.items(), key=lambda c: (-c[1], c[0])))
 
 
 def extend(model: nn.Module, processor: ProcessorMixin, words: tuple[str, ...]) -> None:

@@ -14,6 +14,7 @@ import pytest
 from db import reads
 from engine.jobs import submit
 from engine.paths import ROOT
+from engine.system.processes import is_alive
 from tests.conftest import wait_for
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -54,7 +55,7 @@ def lab(home, tmp_path):
     process.terminate()
     process.wait(20)
     for worker in reads.workers():
-        if submit.is_alive(worker):
+        if is_alive(worker):
             os.kill(worker.pid, signal.SIGKILL)
 
 

@@ -68,7 +68,7 @@ def words_of(config: ExperimentConfig, client: int) -> dict[str, str]:
     return site_words(config.seed, client, level_of(config, "concept"))
 
 
-def stock_of(seed: int, client: int) -> tuple[np.ndarray, np.ndarray]:
+def inventory_of(seed: int, client: int) -> tuple[np.ndarray, np.ndarray]:
     """The client's own shares of KINDS and of COLOUR_NAMES."""
     start = int(rng(seed, "stock").integers(len(KINDS)))
     own = np.zeros(len(KINDS)), np.zeros(len(COLOUR_NAMES))

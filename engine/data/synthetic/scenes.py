@@ -60,7 +60,7 @@ class Scenes:
     def __len__(self) -> int:
         return len(self.count)
 
-    def take(self, rows: np.ndarray) -> Scenes:
+    def select(self, rows: np.ndarray) -> Scenes:
         """The scenes at these row numbers, in that order."""
         return Scenes(**{name: values[rows] for name, values in vars(self).items()})
 
@@ -113,7 +113,7 @@ def _from_pools(
 def render(scenes: Scenes, chunk: int = 64) -> np.ndarray:
     """Paint scenes as uint8 pictures of shape (n, SIZE, SIZE, 3)."""
     parts = [
-        _render_chunk(scenes.take(np.arange(start, min(start + chunk, len(scenes)))))
+        _render_chunk(scenes.select(np.arange(start, min(start + chunk, len(scenes)))))
         for start in range(0, len(scenes), chunk)
     ]
     return np.concatenate(parts) if parts else np.zeros((0, SIZE, SIZE, 3), np.uint8)
@@ -174,8 +174,8 @@ def _paint(canvas: np.ndarray, scenes: Scenes, rows: np.ndarray, slot: np.ndarra
         cover = np.clip(0.5 - distance * radius[own], 0, 1)[..., None]
         albedo = _PALETTE[scenes.colour[rows[own], slot[own]]][:, None, None, :]
         shiny = scenes.material[rows[own], slot[own]].astype(np.float32)[:, None, None]
-        paint = _shade(normals, light[own], albedo, shiny)
-        patch[own] = patch[own] * (1 - cover) + np.clip(paint, 0, 1) * cover
+        render = _shade(normals, light[own], albedo, shiny)
+        patch[own] = patch[own] * (1 - cover) + np.clip(render, 0, 1) * cover
     canvas[index] = patch
 
 

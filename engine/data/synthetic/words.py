@@ -16,7 +16,7 @@ from engine.data.synthetic.scenes import COLOUR_NAMES, KINDS, MATERIALS
 from engine.system.seeding import rng
 
 HOUSE_KINDS = ("globe", "cap", "drum", "crate", "spike", "gear", "joint", "hoop")
-HOUSE = {
+BASE_VOCABULARY = {
     **dict(zip(KINDS, HOUSE_KINDS, strict=True)),
     **dict(zip(MATERIALS, ("dull", "polished"), strict=True)),
     **{name: str(number) for number, name in enumerate(NUMBERS)},
@@ -38,14 +38,14 @@ def site_words(seed: int, client: int, level: float) -> dict[str, str]:
     k steps further. At level 1 eight sites have eight vocabularies in which no two agree on the
     word for any kind or colour. Level 0: the house words.
     """
-    words = dict(HOUSE)
+    words = dict(BASE_VOCABULARY)
     for name, circle in CIRCLES.items():
-        others = passed_round(name, circle, seed, client, level)
-        words |= {neutral: HOUSE.get(other, other) for neutral, other in others.items()}
+        others = permute(name, circle, seed, client, level)
+        words |= {neutral: BASE_VOCABULARY.get(other, other) for neutral, other in others.items()}
     return words
 
 
-def passed_round(
+def permute(
     name: str, circle: Sequence[str], seed: int, client: int, level: float
 ) -> dict[str, str]:
     """The word whose place each word of an arc takes: the one that is ``client`` steps further.

@@ -12,13 +12,13 @@ from hashlib import blake2b
 import numpy as np
 
 from engine.config import ExperimentConfig
-from engine.data.dataset import ClientProfile, Example, Federation, Item, code_version
+from engine.data.dataset import ClientProfile, Example, FederatedDataset, Item, code_version
 from engine.data.synthetic import heterogeneity
 from engine.data.synthetic.cameras import look_through
-from engine.data.synthetic.painter import Painter
 from engine.data.synthetic.questions import FAMILIES, Question, ask
+from engine.data.synthetic.renderer import Renderer
 from engine.data.synthetic.scenes import Scenes, render, sample_scenes
-from engine.data.synthetic.words import HOUSE, say
+from engine.data.synthetic.words import BASE_VOCABULARY, say
 from engine.system.seeding import rng
 
 # The keys of a config that the data are made from.
@@ -34,7 +34,7 @@ class Outline:
     questions: list[Question]
 
 
-class World(Federation):
+class SyntheticDataset(FederatedDataset):
     """The embedded world (heterogeneity.py says how its clients differ).
 
     Data are made on demand, pictures only where somebody looks at them; a few clients stay in
@@ -76,7 +76,7 @@ class World(Federation):
         return ClientProfile(
             client=k,
             camera=heterogeneity.camera_of(self.config, k)[0],
-            words={n: word for n, word in words.items() if HOUSE.get(n, n) != word},
+            words={n: word for n, word in words.items() if BASE_VOCABULARY.get(n, n) != word},
             train_samples=len(questions),
             test_samples=self.config.data.test_samples,
             answers=dict(answers.most_common()),
@@ -119,7 +119,7 @@ class World(Federation):
         weights = 1e-4 + np.array([odds[question.topic] for question in pool.questions])
         generator = rng(config.seed, "skew", self._drawn(split), k)
         rows = generator.choice(len(weights), n, replace=False, p=weights / weights.sum())
-        return Outline(pool.scenes.take(rows), [pool.questions[row] for row in rows])
+        return Outline(pool.scenes.select(rows), [pool.questions[row] for row in rows])
 
     def _drawn(self, split: str) -> str:
         """What is drawn as this split: a validation set may stand in for the test set."""
@@ -127,7 +127,7 @@ class World(Federation):
             return split
         return f"{self.config.tested_on} {split}"
 
-    def paint(self, k: int, split: str, n: int | None = None) -> tuple[Example, ...]:
+    def render(self, k: int, split: str, n: int | None = None) -> tuple[Example, ...]:
         """As ``examples``, but not kept."""
         return self._with_items(k, split, self.pictures(k, split, n))
 
@@ -136,35 +136,35 @@ class World(Federation):
         scenes = self.outline(k, split).scenes
         camera, strength = heterogeneity.camera_of(self.config, k)
         noise = rng(self.config.seed, "camera", self._drawn(split), k)
-        clean = render(scenes.take(np.arange(len(scenes))[:n]))
+        clean = render(scenes.select(np.arange(len(scenes))[:n]))
         return look_through(camera, clean, strength, noise)
 
-    def paint_ahead(self, wanted: Iterable[tuple[int, str]]) -> None:
-        """Start to paint these sets in another process; ``painted`` fetches them."""
+    def prefetch(self, wanted: Iterable[tuple[int, str]]) -> None:
+        """Start to paint these sets in another process; ``rendered`` fetches them."""
         for key in wanted:
             if key not in self._ahead:
                 self._ahead[key] = _waiting_room().submit(self._paint_elsewhere, *key)
 
-    def painted(self, k: int, split: str) -> tuple[Example, ...]:
+    def rendered(self, k: int, split: str) -> tuple[Example, ...]:
         """A set that was painted ahead, or is painted now; not kept."""
         ahead = self._ahead.pop((k, split), None)
-        return ahead.result() if ahead else self.paint(k, split)
+        return ahead.result() if ahead else self.render(k, split)
 
     def _paint_elsewhere(self, k: int, split: str) -> tuple[Example, ...]:
-        images = _painter.paint(self.config, k, split)
-        return self.paint(k, split) if images is None else self._with_items(k, split, images)
+        images = _painter.render(self.config, k, split)
+        return self.render(k, split) if images is None else self._with_items(k, split, images)
 
     def _with_items(self, k: int, split: str, images: np.ndarray) -> tuple[Example, ...]:
         items = self.items(k, split)
         pairs = zip(items[: len(images)], images, strict=True)
         return tuple(Example(**vars(item), image=image) for item, image in pairs)
 
-    def is_painting(self) -> bool:
+    def is_prefetching(self) -> bool:
         """Whether the background is at work."""
         return not all(future.done() for future in self._ahead.values())
 
 
-_painter = Painter()
+_painter = Renderer()
 
 
 @lru_cache(maxsize=1)
@@ -182,7 +182,7 @@ def _candidates(
     generator = rng(seed, "client", split, client)
     scenes = sample_scenes(n, generator)
     if stock_level:
-        kinds, colours = heterogeneity.stock_of(seed, client)
+        kinds, colours = heterogeneity.inventory_of(seed, client)
         generator_own = rng(seed, "stock scenes", split, client)
         own = sample_scenes(n, generator_own, kinds=kinds, colours=colours)
         scenes = scenes.replaced(generator_own.random(n) < stock_level, own)

@@ -15,20 +15,21 @@ import numpy as np
 from PIL import Image
 
 from engine.config import ConfigError, ExperimentConfig
-from engine.data.dataset import ClientProfile, Example, Federation, Item, code_version
-from engine.data.pictures import LONGEST_SIDE, BadPicture, read_picture
+from engine.data.dataset import ClientProfile, Example, FederatedDataset, Item, code_version
+from engine.data.pictures import BadPicture, read_picture
 from engine.data.synthetic.cameras import look_through
 from engine.data.synthetic.heterogeneity import camera_of, level_of
-from engine.data.synthetic.words import passed_round
+from engine.data.synthetic.words import permute
 from engine.data.user.collection import Collection, Row
 from engine.data.user.partition import kind_of, partition
 from engine.metrics import normalised
 from engine.system.seeding import rng
+from engine.vlm.limits import LONGEST_SIDE
 
 _CIRCLE = 12  # answers that may be passed round
 
 
-class Collected(Federation):
+class UserDataset(FederatedDataset):
     """Clients of a collection; pictures are read from disk only when somebody looks at them."""
 
     def __init__(self, collection: Collection, config: ExperimentConfig) -> None:
@@ -40,14 +41,14 @@ class Collected(Federation):
 
     def examples(self, k: int, split: str, n: int | None = None) -> tuple[Example, ...]:
         """As in the base class, but not kept: photos are large, and quickly read again."""
-        return self.paint(k, split, n)
+        return self.render(k, split, n)
 
     def example(self, k: int, split: str, number: int) -> Example:
         """As in the base class; no other picture is read."""
         item, row = self.items(k, split)[number], self._rows(k, split)[number]
         return Example(**vars(item), image=self._look_at(row.picture, k))
 
-    def paint(self, k: int, split: str, n: int | None = None) -> tuple[Example, ...]:
+    def render(self, k: int, split: str, n: int | None = None) -> tuple[Example, ...]:
         """As ``examples``. Questions about one picture share one array.
 
         Raises ConfigError where a picture cannot be read.
@@ -107,7 +108,7 @@ class Collected(Federation):
     def words(self, k: int) -> dict[str, str]:
         """Normalised answer -> what client k says instead, where that is something else."""
         level = level_of(self.config, "concept")
-        passed = passed_round("answers", self._circle, self.config.seed, k, level)
+        passed = permute("answers", self._circle, self.config.seed, k, level)
         return {normalised(word): other for word, other in passed.items() if other != word}
 
     def topic_shares(self) -> dict[str, float]:

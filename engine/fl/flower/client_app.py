@@ -15,7 +15,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricR
 from flwr.clientapp import ClientApp
 
 from engine.adapters.factors import A, B
-from engine.fl.client import Site
+from engine.fl.client import Client
 from engine.fl.cohort import Cohort
 from engine.fl.evaluation import Score
 from engine.fl.run_config import RunConfig
@@ -50,7 +50,7 @@ def train_together(messages: Sequence[Message], contexts: Sequence[Context]) -> 
     replies = []
     for message, site, trained in zip(messages, cohort.sites, cohort.train(round_), strict=True):
         metrics = {
-            "partition-id": site.client,
+            "partition-id": site.number,
             "num-examples": trained.samples,
             "loss": trained.loss,
             "seconds": trained.seconds,
@@ -76,7 +76,7 @@ def evaluate_together(messages: Sequence[Message], contexts: Sequence[Context]) 
     for message, site, (scores, answers) in zip(messages, cohort.sites, found, strict=True):
         content = RecordDict(
             {
-                "metrics": MetricRecord({"partition-id": site.client}),
+                "metrics": MetricRecord({"partition-id": site.number}),
                 "evaluation": pack_scores(scores),
             }
         )
@@ -94,7 +94,7 @@ def evaluate_together(messages: Sequence[Message], contexts: Sequence[Context]) 
 def _cohort(messages: Sequence[Message], contexts: Sequence[Context]) -> tuple[Cohort, int]:
     """The clients that these messages of one run and round are for, and the round."""
     run = RunConfig.of(contexts[0])
-    sites = [Site(run, _client(context)) for context in contexts]
+    sites = [Client(run, _client(context)) for context in contexts]
     records = {id(m.content["arrays"]): m.content["arrays"] for m in messages}
     factors = {key: to_factors(record) for key, record in records.items()}
     shared = [factors[id(message.content["arrays"])] for message in messages]

@@ -9,7 +9,7 @@ from flwr.app import Message
 from db import reads, writes
 from db.tables import Artifact, ClientRound, Evaluation, Prediction, Round
 from engine.fl import checkpoints
-from engine.fl.context import workbench
+from engine.fl.context import context_of
 from engine.fl.flower.client_app import unpack_scores
 from engine.fl.run_config import RunConfig
 from engine.metrics import is_right
@@ -77,9 +77,9 @@ class Recorder:
     def _save_profiles(self, replies: list[Message]) -> None:
         """Store who the clients are when they are first heard of: a thousand at once take long."""
         seen = {int(reply.content["metrics"]["partition-id"]) for reply in replies}
-        federation = workbench(self.run.config).federation
+        dataset = context_of(self.run.config).dataset
         if new := sorted(seen - self._profiled):
-            writes.save_clients(self.experiment, [federation.profile(k) for k in new])
+            writes.save_clients(self.experiment, [dataset.profile(k) for k in new])
         self._profiled |= seen
 
     def _evaluations(self, reply: Message, after_round: int) -> Iterator[Evaluation]:
@@ -97,7 +97,7 @@ class Recorder:
 
     def _predictions(self, reply: Message) -> Iterator[Prediction]:
         client = int(reply.content["metrics"]["partition-id"])
-        items = workbench(self.run.config).federation.items(client, "test")
+        items = context_of(self.run.config).dataset.items(client, "test")
         for variant in ("base", *self.run.strategy.variants):
             answers = reply.content[f"answers.{variant}"]
             for item, text, confidence in zip(

@@ -17,7 +17,7 @@ from db import reads, writes
 from db.tables import Round
 from engine.fl import checkpoints
 from engine.fl.agreement import Agreement, agreement
-from engine.fl.context import workbench
+from engine.fl.context import context_of
 from engine.fl.flower.client_app import to_arrays, to_factors
 from engine.fl.flower.recorder import Recorder
 from engine.fl.run_config import RunConfig
@@ -91,7 +91,7 @@ def _tested(
 def _agreement(
     strategy: LoraStrategy, run: RunConfig, replies: list[Message], merged: ArrayRecord
 ) -> Agreement:
-    start = {name: value.numpy() for name, value in workbench(run.config).initial.items()}
+    start = {name: value.numpy() for name, value in context_of(run.config).initial.items()}
     return agreement(
         run.strategy,
         run.config.lora.scale,
@@ -128,6 +128,6 @@ def _arrays_after(run: RunConfig, round_: int) -> ArrayRecord:
     """The shared factors after a committed round; at the start, the common initial ones."""
     if round_ > 0:
         return to_arrays(checkpoints.read(checkpoints.server_path(run.folder, round_)))
-    initial = workbench(run.config).initial
+    initial = context_of(run.config).initial
     checkpoints.write(checkpoints.initial_path(run.folder), initial)
-    return to_arrays({name: t for name, t in initial.items() if run.strategy.travels(name)})
+    return to_arrays({name: t for name, t in initial.items() if run.strategy.is_shared(name)})

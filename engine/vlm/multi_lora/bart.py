@@ -14,17 +14,17 @@ from torch import nn
 from transformers.models.bart.modeling_bart import BartAttention, shift_tokens_right
 
 from engine.adapters.factors import A, B
-from engine.vlm.encoded import IGNORED, Encoded
+from engine.vlm.encoded import IGNORE_INDEX, EncodedBatch
 from engine.vlm.multi_lora.packing import Packing, Reach, attend
 from engine.vlm.multi_lora.projection import project
 
 if TYPE_CHECKING:
     from engine.vlm.model import Vlm
-    from engine.vlm.multi_lora.stacked import Stacked
+    from engine.vlm.multi_lora.stacked import StackedAdapters
 
 
-def is_written_out(vlm: Vlm, stacked: Stacked) -> bool:
-    """Whether ``Bart`` can stand for the model: a Florence-2 with adapters everywhere, on a CPU."""
+def supports_fused(vlm: Vlm, stacked: StackedAdapters) -> bool:
+    """Tell whether ``FusedBart`` can stand for the model: a Florence-2, fully adapted, on a CPU."""
     if vlm.model.config.model_type != "florence2" or vlm.device != "cpu" or vlm.checkpointing:
         return False
     modules = vlm.model.model.language_model.named_modules()
@@ -32,20 +32,20 @@ def is_written_out(vlm: Vlm, stacked: Stacked) -> bool:
     return linear <= set(stacked.layers.values())
 
 
-class Bart:
+class FusedBart:
     """The language model of a Florence-2 with some adapters.
 
     Rows are packed: x is (adapters, tokens, width), the tokens of an adapter's rows one behind the
     other.
     """
 
-    def __init__(self, vlm: Vlm, stacked: Stacked) -> None:
+    def __init__(self, vlm: Vlm, stacked: StackedAdapters) -> None:
         self._model = vlm.model
         self._text = vlm.model.config.text_config
         self._stacked = stacked
         self._names = {layer: name for name, layer in stacked.layers.items()}
 
-    def answer_logits(self, batch: Encoded) -> torch.Tensor:
+    def answer_logits(self, batch: EncodedBatch) -> torch.Tensor:
         """Logits (n, answer tokens, vocabulary) of the references' tokens, in float32.
 
         The rows of the batch are in equal consecutive shares, one for each adapter. Where a label
@@ -53,11 +53,11 @@ class Bart:
         """
         shares = len(self._stacked)
         prompts = Packing(batch.attention_mask.bool(), shares, self._text.encoder_attention_heads)
-        answers = Packing(batch.labels != IGNORED, shares, self._text.decoder_attention_heads)
+        answers = Packing(batch.labels != IGNORE_INDEX, shares, self._text.decoder_attention_heads)
         x = self._decode(batch, answers, self._encode(batch, prompts), prompts)
         return self._model.lm_head(answers.unpack(x)).float()
 
-    def _encode(self, batch: Encoded, prompts: Packing) -> torch.Tensor:
+    def _encode(self, batch: EncodedBatch, prompts: Packing) -> torch.Tensor:
         encoder = self._model.model.language_model.encoder
         ids = prompts.pack(batch.input_ids)
         images = (ids == self._model.config.image_token_id).unsqueeze(-1)
@@ -69,7 +69,7 @@ class Bart:
         return x
 
     def _decode(
-        self, batch: Encoded, answers: Packing, read: torch.Tensor, prompts: Packing
+        self, batch: EncodedBatch, answers: Packing, read: torch.Tensor, prompts: Packing
     ) -> torch.Tensor:
         decoder = self._model.model.language_model.decoder
         crossing = [layer.encoder_attn for layer in decoder.layers]

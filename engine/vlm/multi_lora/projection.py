@@ -46,7 +46,7 @@ class _Projection(torch.autograd.Function):
         *factors: torch.Tensor,
     ) -> tuple[torch.Tensor, ...]:
         count = len(bases)
-        a, b = _below(factors[:count]), factors[count:]
+        a, b = _cat(factors[:count]), factors[count:]
         h = torch.bmm(a, x.transpose(1, 2)).mul_(scales)  # (n, layers · rank, rows)
         ctx.bases = bases
         ctx.save_for_backward(x, h, scales, a, *b)
@@ -63,7 +63,7 @@ class _Projection(torch.autograd.Function):
         count = len(ctx.bases)
         of_x, of_residual, _, _, *of_factors = ctx.needs_input_grad
         dh = [torch.bmm(one, dy.transpose(1, 2)) for one, dy in zip(b, dys, strict=True)]
-        dh = _below(dh).mul_(scales)
+        dh = _cat(dh).mul_(scales)
         da = db = (None,) * count
         if any(of_factors[:count]):
             da = torch.bmm(dh, x).chunk(count, 1)
@@ -91,5 +91,5 @@ def _linear(
     return _one_dnn(x, weight, bias, "none", [], "")
 
 
-def _below(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+def _cat(parts: Sequence[torch.Tensor]) -> torch.Tensor:
     return torch.cat(tuple(parts), 1) if len(parts) > 1 else parts[0]

@@ -8,7 +8,7 @@ adapter's rows to another's factors the result is that of training one after ano
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -18,19 +18,16 @@ from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
 from engine.adapters.factors import A, B, axis_of, factor_of
-from engine.vlm.encoded import Encoded
 from engine.vlm.lora import lora_layers
-from engine.vlm.multi_lora.bart import Bart, is_written_out
 from engine.vlm.multi_lora.projection import project
 
 if TYPE_CHECKING:
     from engine.vlm.model import Vlm
 
 Factors = dict[str, torch.Tensor]
-Ask = Callable[[Encoded], torch.Tensor]
 
 
-class Stacked:
+class StackedAdapters:
     """The factors of ``n`` adapters; A as (n, rank, d_in), B transposed as (n, rank, d_out).
 
     Adapters of smaller rank are padded with zeros, which training leaves at zero. ``trained`` are
@@ -86,7 +83,7 @@ class Stacked:
 
 
 def stack(adapters: Sequence[Factors], names: Iterable[str], device: str) -> Factors:
-    """Factors of some names side by side, in the shapes that ``Stacked`` has."""
+    """Factors of some names side by side, in the shapes that ``StackedAdapters`` has."""
     found = {}
     for name in names:
         values, flips = [one[name] for one in adapters], factor_of(name) == B
@@ -100,13 +97,13 @@ def stack(adapters: Sequence[Factors], names: Iterable[str], device: str) -> Fac
     return found
 
 
-def can_stack(vlm: Vlm) -> bool:
+def supports_stacking(vlm: Vlm) -> bool:
     """Whether several adapters may share a pass: on a small model, where that saves time.
 
     Every adapted layer must be a plain linear one with a plain LoRA in float32; in a vision tower
     the shares of rows would not be equal, as pictures differ in size.
     """
-    if not vlm.light or vlm.tunes_vision:
+    if not vlm.is_small or vlm.tunes_vision:
         return False
     layers = lora_layers(vlm.model)
     bases = [layer.base_layer for layer in layers.values()]
@@ -115,7 +112,7 @@ def can_stack(vlm: Vlm) -> bool:
 
 
 @contextmanager
-def active(stacked: Stacked) -> Iterator[None]:
+def active(stacked: StackedAdapters) -> Iterator[None]:
     """Inside, the rows of the model belong to the adapters in equal consecutive shares."""
     factors = stacked.factors()
     for name, layer in stacked.layers.items():
@@ -131,13 +128,6 @@ def active(stacked: Stacked) -> Iterator[None]:
     finally:
         for layer in stacked.layers.values():
             del layer.forward  # the class's own shows again
-
-
-def answering(vlm: Vlm, stacked: Stacked) -> Ask:
-    """The fastest ``Vlm.answer_logits`` while adapters are ``active``."""
-    if can_stack(vlm) and is_written_out(vlm, stacked):
-        return Bart(vlm, stacked).answer_logits
-    return vlm.answer_logits
 
 
 def rank_of(adapter: Factors) -> int:

@@ -15,7 +15,7 @@ from engine.cli.bench import SPEED_PARTS
 from engine.config import ExperimentConfig, HeterogeneityKind, preset
 from engine.data.synthetic.questions import FAMILIES
 from engine.data.synthetic.scenes import COLOUR_NAMES
-from engine.fl.context import forget, workbench
+from engine.fl.context import context_of, forget
 from engine.fl.training import batches
 from engine.paths import ASSETS, BUNDLED_MODEL, ROOT
 from engine.system.seeding import rng
@@ -24,7 +24,7 @@ from tests.helpers.runs import run
 
 @pytest.fixture(scope="module")
 def vlm():
-    bench = workbench(ExperimentConfig())
+    bench = context_of(ExperimentConfig())
     bench.vlm.load_factors(bench.initial)
     return bench.vlm
 

@@ -14,7 +14,7 @@ from engine.bench.intervals import Interval
 from engine.bench.methods import HEADLINE, Outcome, Plan, Results, measure, paired
 from engine.bench.methods_report import as_dict, share_differences, write_report
 from engine.config import ConfigError, ExperimentConfig
-from engine.data.synthetic.world import World
+from engine.data.synthetic.world import SyntheticDataset
 from engine.results import example
 from engine.strategies import STRATEGIES as RULES
 
@@ -36,7 +36,7 @@ def results(own: dict[str, list[float]], kinds=("mixed",), levels=(0.0, 1.0)) ->
     plan = Plan(tuple(own), kinds, levels, len(own["fedit"]))
     cells = [outcome(s, k, level) for k in kinds for level in levels for s in own]
     rates = {s: dict.fromkeys(methods.LEARNING_RATES, 0.5) | {3e-3: 0.9} for s in own}
-    alike = [outcome(s, "mixed", 0.0) for s in own if RULES[s].shared]
+    alike = [outcome(s, "mixed", 0.0) for s in own if RULES[s].shared_factors]
     return Results(plan, rates, cells, [outcome(s, "mixed", 0.8) for s in own], alike)
 
 
@@ -148,7 +148,8 @@ def test_runs_that_fail_are_named(tiny, monkeypatch):
 
 def test_validation_sets_are_of_the_same_kind_but_share_nothing(tiny):
     one, other = (
-        World(tiny.model_copy(update={"tested_on": split})) for split in ("test", "validation")
+        SyntheticDataset(tiny.model_copy(update={"tested_on": split}))
+        for split in ("test", "validation")
     )
     assert one.key(0, "train") == other.key(0, "train")
     assert one.items(0, "train") == other.items(0, "train")

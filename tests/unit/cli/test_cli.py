@@ -111,10 +111,10 @@ def test_run_show_predict_ask_through_the_command_line(capsys, tmp_path, tiny):
 
     from PIL import Image
 
-    from engine.data.synthetic.world import World
+    from engine.data.synthetic.world import SyntheticDataset
 
     config = ExperimentConfig.parse({**tiny.model_dump(), "seed": 4})
-    item = World(config).examples(0, "test")[0]
+    item = SyntheticDataset(config).examples(0, "test")[0]
     picture = tmp_path / "item.png"
     Image.fromarray(item.image).save(picture)
     arguments = ("--image", str(picture), "--question", item.question, "--json")

@@ -9,8 +9,8 @@ from engine.data.dataset import Example
 from engine.data.distance import distance
 from engine.data.synthetic import heterogeneity
 from engine.data.synthetic import world as federation_module
-from engine.data.synthetic.words import HOUSE
-from engine.data.synthetic.world import World
+from engine.data.synthetic.words import BASE_VOCABULARY
+from engine.data.synthetic.world import SyntheticDataset
 
 KINDS = get_args(HeterogeneityKind)
 
@@ -19,8 +19,8 @@ def config(kind="mixed", level=0.8, **values) -> ExperimentConfig:
     return ExperimentConfig.parse({"heterogeneity": {"kind": kind, "level": level}, **values})
 
 
-def federation(kind="mixed", level=0.8, **values) -> World:
-    return World(config(kind, level, **values))
+def dataset(kind="mixed", level=0.8, **values) -> SyntheticDataset:
+    return SyntheticDataset(config(kind, level, **values))
 
 
 def fingerprints(examples: tuple[Example, ...]) -> set[str]:
@@ -28,7 +28,7 @@ def fingerprints(examples: tuple[Example, ...]) -> set[str]:
 
 
 def test_the_same_seed_gives_the_same_data_and_another_seed_does_not():
-    first, again, other = federation(), federation(), federation(seed=1)
+    first, again, other = dataset(), dataset(), dataset(seed=1)
     for one, two, three in zip(
         first.examples(2, "train"),
         again.examples(2, "train"),
@@ -41,13 +41,13 @@ def test_the_same_seed_gives_the_same_data_and_another_seed_does_not():
 
 
 def test_train_test_and_clients_never_share_a_picture():
-    data = federation("concept", 1.0, clients=3)
+    data = dataset("concept", 1.0, clients=3)
     sets = [fingerprints(data.examples(k, split)) for k in range(3) for split in ("train", "test")]
     assert len(set.union(*sets)) == sum(map(len, sets)) == 3 * (256 + 48)
 
 
 def test_the_first_examples_are_those_of_the_whole_set():
-    data = federation(level=1.0)
+    data = dataset(level=1.0)
     for k in range(4):
         for one, two in zip(data.examples(k, "test", 5), data.examples(k, "test"), strict=False):
             assert one.item == two.item and one.answer == two.answer
@@ -56,7 +56,7 @@ def test_the_first_examples_are_those_of_the_whole_set():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_level_zero_is_exactly_iid(kind):
-    flat, neutral = federation(kind, 0.0, clients=3), federation("concept", 0.0, clients=3)
+    flat, neutral = dataset(kind, 0.0, clients=3), dataset("concept", 0.0, clients=3)
     for k in range(3):
         profile = flat.profile(k)
         assert profile.camera == "day" and profile.words == {} and profile.train_samples == 256
@@ -76,7 +76,7 @@ def test_clients_move_apart_as_the_dial_turns(kind, seed):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_client_has_its_samples_however_skewed(kind):
-    data = federation(kind, 1.0, samples_per_client=64, clients=12)
+    data = dataset(kind, 1.0, samples_per_client=64, clients=12)
     sizes = [data.profile(k).train_samples for k in range(12)]
     assert sizes == [len(data.examples(k, "train")) for k in range(12)]
     assert min(sizes) >= heterogeneity.SMALLEST
@@ -86,13 +86,13 @@ def test_every_client_has_its_samples_however_skewed(kind):
 
 
 def test_a_task_client_mostly_asks_its_own_family():
-    data = federation("task", 1.0, clients=9)
+    data = dataset("task", 1.0, clients=9)
     most = [max(p.families, key=p.families.get) for p in map(data.profile, range(9))]
     assert len(set(most)) == 9
 
 
 def test_a_natural_client_sees_its_own_stock():
-    common, own = federation("natural", 0.0), federation("natural", 1.0)
+    common, own = dataset("natural", 0.0), dataset("natural", 1.0)
     for k in range(4):
         kinds = {
             level: {q.topic for q in data.outline(k, "train").questions if q.family == "kind"}
@@ -104,27 +104,29 @@ def test_a_natural_client_sees_its_own_stock():
 def test_one_picture_and_question_has_different_answers_at_different_sites():
     answers = {heterogeneity.words_of(config("concept", 1.0), k)["red"] for k in range(8)}
     assert len(answers) == 8
-    assert heterogeneity.words_of(config("concept", 0.0), 5) == HOUSE
+    assert heterogeneity.words_of(config("concept", 0.0), 5) == BASE_VOCABULARY
 
 
 def test_pooled_test_holds_the_same_number_of_every_client():
-    pooled = federation().pooled_test()
+    pooled = dataset().pooled_test()
     owners = [example.item.split("-")[0] for example in pooled]
     assert {owners.count(str(k)) for k in range(4)} == {16}
 
 
 def test_a_client_that_does_not_exist_is_refused():
     with pytest.raises(IndexError, match="0 to 3"):
-        federation().examples(4, "test")
+        dataset().examples(4, "test")
 
 
 def test_what_another_process_paints_is_what_this_one_paints(tiny, monkeypatch):
     config = tiny.model_copy(update={"seed": 5})
-    one_federation, same = World(config), World(config)
-    one_federation.paint_ahead([(0, "test"), (1, "train")])
-    painted = [one_federation.painted(0, "test"), one_federation.painted(1, "train")]
+    one_federation, same = SyntheticDataset(config), SyntheticDataset(config)
+    one_federation.prefetch([(0, "test"), (1, "train")])
+    rendered = [one_federation.rendered(0, "test"), one_federation.rendered(1, "train")]
     assert federation_module._painter._process.poll() is None
-    for found, wanted in zip(painted, (same.paint(0, "test"), same.paint(1, "train")), strict=True):
+    for found, wanted in zip(
+        rendered, (same.render(0, "test"), same.render(1, "train")), strict=True
+    ):
         assert [vars(e).keys() for e in found] == [vars(e).keys() for e in wanted]
         for one, other in zip(found, wanted, strict=True):
             assert (one.item, one.question, one.answer) == (
@@ -136,12 +138,12 @@ def test_what_another_process_paints_is_what_this_one_paints(tiny, monkeypatch):
 
 
 def test_a_painter_that_dies_costs_nothing_but_time(tiny):
-    one_federation = World(tiny.model_copy(update={"seed": 6}))
-    one_federation.paint_ahead([(0, "test")])
-    one_federation.painted(0, "test")
+    one_federation = SyntheticDataset(tiny.model_copy(update={"seed": 6}))
+    one_federation.prefetch([(0, "test")])
+    one_federation.rendered(0, "test")
     process = federation_module._painter._process
     process.kill()
     process.wait()
-    one_federation.paint_ahead([(1, "test"), (0, "test")])
-    assert len(one_federation.painted(1, "test")) == len(one_federation.painted(0, "test")) == 48
+    one_federation.prefetch([(1, "test"), (0, "test")])
+    assert len(one_federation.rendered(1, "test")) == len(one_federation.rendered(0, "test")) == 48
     assert federation_module._painter._process.pid != process.pid, "and a new one has come"

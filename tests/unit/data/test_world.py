@@ -21,7 +21,7 @@ from engine.data.synthetic.scenes import (
     sample_scenes,
 )
 from engine.data.synthetic.words import CIRCLES, say, site_words
-from engine.data.synthetic.world import World
+from engine.data.synthetic.world import SyntheticDataset
 from engine.pretraining.miniature import vocabulary
 from engine.pretraining.recipe import Recipe
 from engine.system.seeding import rng
@@ -130,7 +130,7 @@ def test_no_pretraining_or_held_out_picture_is_a_clients():
     recipe = Recipe(scenes=2000)
     sets = [render(sample_scenes(recipe.scenes, rng(recipe.seed, "pretrain", "scenes")))]
     sets.append(render(sample_scenes(500, rng(0, "held out"))))
-    data = World(ExperimentConfig.parse({"heterogeneity": {"level": 0}}))
+    data = SyntheticDataset(ExperimentConfig.parse({"heterogeneity": {"level": 0}}))
     sets += [
         np.stack([e.image for e in data.examples(k, split)])
         for k in range(4)

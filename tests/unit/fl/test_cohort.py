@@ -11,7 +11,7 @@ from db import reads
 from engine.adapters.factors import A, cut
 from engine.config import ExperimentConfig, Lora
 from engine.fl import checkpoints
-from engine.fl.context import workbench
+from engine.fl.context import context_of
 from engine.fl.runtimes import local
 from engine.fl.runtimes.local_grid import LocalGrid
 from engine.fl.training import Job, train, train_together
@@ -33,15 +33,15 @@ def one_after_another(monkeypatch) -> None:
 
 
 def jobs(config: ExperimentConfig, steps: list[int], sizes: list[int]) -> list[Job]:
-    bench = workbench(config)
+    context = context_of(config)
     found = []
     for k, (n, size) in enumerate(zip(steps, sizes, strict=True)):
-        start = dict(bench.initial)
+        start = dict(context.initial)
         for name in start:
             start[name] = start[name] + 0.01 * torch.randn(
                 start[name].shape, generator=torch.Generator().manual_seed(k)
             )
-        samples = bench.sets.get(k % config.clients, "train").take(slice(0, size))
+        samples = context.sets.get(k % config.clients, "train").select(slice(0, size))
         samples = replace(samples, features=samples.features.to(torch.get_default_dtype()))
         found.append(Job(start, samples, n, rng(0, "batches", k)))
     return found
@@ -49,7 +49,7 @@ def jobs(config: ExperimentConfig, steps: list[int], sizes: list[int]) -> list[J
 
 @pytest.mark.parametrize("trained", ["both", "only A", "only B"])
 def test_training_together_is_training_apart(tiny, trained):
-    vlm, sets = workbench(tiny).vlm, workbench(tiny).sets
+    vlm, sets = context_of(tiny).vlm, context_of(tiny).sets
     list(sets.make_ready([(k, "train") for k in range(tiny.clients)]))  # in single precision
     ends = {"both": "", "only A": "lora_A", "only B": "lora_B"}[trained]
     names = [name for name in vlm.factors if name.endswith(ends)]
@@ -70,7 +70,7 @@ def test_training_together_is_training_apart(tiny, trained):
 def test_clients_of_different_ranks_train_together(tiny):
     ranks, how = [2, 8, 5], {"batch_size": 8, "learning_rate": 3e-3}
     own, apart = [], []
-    samples = workbench(tiny).sets.get(0, "train")
+    samples = context_of(tiny).sets.get(0, "train")
     samples = replace(samples, features=samples.features.double())
     for rank in ranks:
         config = tiny.model_copy(update={"lora": Lora(rank=rank)})

@@ -53,7 +53,7 @@ def test_strategies_are_flower_strategies_that_explain_themselves(key):
     strategy = STRATEGIES[key]
     assert issubclass(strategy, Strategy) and strategy.key == key
     assert strategy.title and strategy.idea.endswith(".")
-    assert strategy.dual == bool(strategy.shared & strategy.kept)
+    assert strategy.two_adapters == bool(strategy.shared_factors & strategy.personal_factors)
 
 
 def test_participants_are_drawn_from_the_seed_and_change_by_round():

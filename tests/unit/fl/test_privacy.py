@@ -9,7 +9,7 @@ from dp_accounting.rdp import RdpAccountant
 
 from db import reads
 from engine.config import ConfigError, ExperimentConfig, Privacy
-from engine.fl.context import workbench
+from engine.fl.context import context_of
 from engine.fl.privacy import epsilon, most_messages, protected
 from engine.strategies.base import to_numpy
 from tests.helpers.runs import record_wire, run
@@ -57,7 +57,7 @@ def test_a_private_run_sends_little_and_says_what_it_has_spent(key, tiny, monkey
     values = {"strategies": [key], "privacy": {"clip": 0.05, "noise": 0.0}, "rounds": 1}
     run(ExperimentConfig.parse({**tiny.model_dump(), **values}))
     replies = [m for m in wire if "evaluation" in m.content and "arrays" in m.content]
-    start = workbench(tiny).initial
+    start = context_of(tiny).initial
     for reply in replies:
         up = {n: torch.tensor(v) for n, v in to_numpy(reply.content["arrays"]).items()}
         assert 0 < norm(up, start) <= 0.0501

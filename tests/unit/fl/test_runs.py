@@ -8,9 +8,9 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from db import reads, writes
 from engine.config import ExperimentConfig
 from engine.fl import checkpoints
-from engine.fl.client import Site
-from engine.fl.context import workbench
-from engine.fl.evaluation import Task, mark
+from engine.fl.client import Client
+from engine.fl.context import context_of
+from engine.fl.evaluation import Task, score_teacher_forced
 from engine.fl.flower import client_app as client_module
 from engine.fl.flower import server_app as server_module
 from engine.fl.run_config import RunConfig
@@ -53,22 +53,24 @@ def test_all_strategies_run_and_fill_every_table(tiny):
 
 
 def test_before_training_all_variants_are_the_base_bit_for_bit(tiny):
-    site = Site(RunConfig(1, "plora", tiny.model_dump_json(), run_folder(1)), 0)
-    shared = {n: t for n, t in site.bench.initial.items() if n.endswith("lora_B")}
-    data = site.bench.sets.get(0, "test")
-    [untouched] = mark(site.bench.vlm, [Task(site.bench.initial, data)])
+    site = Client(RunConfig(1, "plora", tiny.model_dump_json(), run_folder(1)), 0)
+    shared = {n: t for n, t in site.context.initial.items() if n.endswith("lora_B")}
+    data = site.context.sets.get(0, "test")
+    [untouched] = score_teacher_forced(site.context.vlm, [Task(site.context.initial, data)])
     for variant in ("base", "global", "personal"):
-        [found] = mark(site.bench.vlm, [Task(site.factors(variant, shared, 0), data)])
+        [found] = score_teacher_forced(
+            site.context.vlm, [Task(site.factors(variant, shared, 0), data)]
+        )
         assert found.score() == untouched.score()
     # Without any adapter the model computes the same numbers: B = 0 adds exactly nothing.
-    site.bench.vlm.load_factors(site.bench.initial)
+    site.context.vlm.load_factors(site.context.initial)
     with torch.no_grad():
-        adapted = site.bench.vlm.answer_logits(data)
-        layers = [m for m in site.bench.vlm.model.modules() if isinstance(m, BaseTunerLayer)]
+        adapted = site.context.vlm.answer_logits(data)
+        layers = [m for m in site.context.vlm.model.modules() if isinstance(m, BaseTunerLayer)]
         assert layers
         for layer in layers:
             layer.enable_adapters(False)
-        bare = site.bench.vlm.answer_logits(data)
+        bare = site.context.vlm.answer_logits(data)
         for layer in layers:
             layer.enable_adapters(True)
     assert torch.equal(adapted, bare)
@@ -236,7 +238,7 @@ def test_a_live_run_is_asked_at_its_newest_round(tiny):
     stale = reads.run(summary.run)
     stale.rounds_done = 1  # as read before the model was loaded; its checkpoint is pruned by now
     assert not checkpoints.server_path(run_folder(summary.run), 1).exists()
-    items = workbench(tiny).federation.examples(0, "test")
+    items = context_of(tiny).dataset.examples(0, "test")
     found = ask._answers(stale, 0, "personal", items)
     stored = {p.item: p for p in reads.predictions(summary.run, 0) if p.variant == "personal"}
     assert [text for text, _ in found] == [stored[item.item].answer for item in items]
@@ -253,7 +255,7 @@ def test_predict_gives_what_the_run_stored_and_ask_uses_the_fedit_run(tiny):
     for row in ask.predict(plora.run, 1, "personal"):
         assert row["answer"] == stored[row["item"]].answer
         assert row["correct"] == stored[row["item"]].correct
-    item = workbench(tiny).federation.examples(1, "test")[0]
+    item = context_of(tiny).dataset.examples(1, "test")[0]
     found = {a.variant: a for a in ask.ask(plora.run, 1, item.image, item.question)}
     assert list(found) == ["base", "global", "personal"]
     assert f"run {fedit.run}" in found["global"].source

@@ -17,10 +17,10 @@ from PIL import Image
 from db import reads
 from engine.config import ConfigError, ExperimentConfig
 from engine.data.cache import EncodedSets
-from engine.fl import context as workbench_module
+from engine.fl import context as context_module
 from engine.jobs import submit
 from engine.jobs.submit import NotPossible
-from engine.jobs.validate import ready
+from engine.jobs.validate import validate
 from engine.jobs.worker import execute, registered
 from engine.results import ask
 from engine.results.analyze import cross_matrix
@@ -117,11 +117,11 @@ def test_a_picture_is_looked_at_once_whoever_holds_it(folder, tmp_path, looked):
     model = str(save_checkpoint("smolvlm", tmp_path / "model"))
 
     def encode_all(**values: object) -> int:
-        wanted = ready(config(folder, model=model, **values))
-        bench = workbench_module.workbench(wanted)
+        wanted = validate(config(folder, model=model, **values))
+        context = context_module.context_of(wanted)
         looked.clear()
         for k in range(wanted.clients):
-            bench.sets.get(k, "train"), bench.sets.get(k, "test")
+            context.sets.get(k, "train"), context.sets.get(k, "test")
         return sum(looked)
 
     assert encode_all() == 72
@@ -130,31 +130,31 @@ def test_a_picture_is_looked_at_once_whoever_holds_it(folder, tmp_path, looked):
 
 
 def test_own_pictures_go_through_a_small_tower_together(folder, looked):
-    bench = workbench_module.workbench(ready(config(folder)))
+    context = context_module.context_of(validate(config(folder)))
     looked.clear()
-    found = bench.sets.get(0, "train")
+    found = context.sets.get(0, "train")
     assert len(looked) == 1 and looked[0] > 1
-    examples = bench.federation.examples(0, "train")
+    examples = context.dataset.examples(0, "train")
     for example, features in zip(examples, found.features, strict=True):
-        [alone] = bench.vlm.look_at([example.image])
+        [alone] = context.vlm.look_at([example.image])
         torch.testing.assert_close(features, alone, rtol=1e-4, atol=1e-5)
 
 
 def test_features_on_disk_are_those_of_the_pictures(folder, tmp_path):
-    wanted = ready(config(folder, model=str(save_checkpoint("idefics3", tmp_path / "model"))))
-    bench = workbench_module.workbench(wanted)
-    examples = bench.federation.examples(0, "test")
-    first = bench.sets.get(0, "test")
-    again = EncodedSets(bench.vlm, bench.federation).get(0, "test")
+    wanted = validate(config(folder, model=str(save_checkpoint("idefics3", tmp_path / "model"))))
+    context = context_module.context_of(wanted)
+    examples = context.dataset.examples(0, "test")
+    first = context.sets.get(0, "test")
+    again = EncodedSets(context.vlm, context.dataset).get(0, "test")
     images, asked, said = zip(*((e.image, e.question, e.answer) for e in examples), strict=True)
-    plain = bench.vlm.encode(images, asked, said)
+    plain = context.vlm.encode(images, asked, said)
     for name, tensor in plain.tensors().items():
         assert (tensor == first.tensors()[name]).all() and (tensor == again.tensors()[name]).all()
 
 
 def test_an_experiment_reads_the_data_from_where_they_are(folder, monkeypatch):
     monkeypatch.chdir(folder.parent)
-    settled = ready(config(Path(folder.name)))
+    settled = validate(config(Path(folder.name)))
     assert settled.dataset == f"folder:{folder}"
 
 
@@ -177,11 +177,11 @@ def test_data_that_vanish_fail_the_run_with_the_reason(folder):
         _, [run_id] = submit.create(config(folder), worker_id=worker.id)
         for picture in folder.glob("*.png"):
             picture.unlink()
-        workbench_module.forget()
+        context_module.forget()
         assert execute(run_id, worker) == "failed"
     assert re.match(r"dataset: .*no usable row", reads.run(run_id).error)
     with pytest.raises(ConfigError, match=r"dataset: .*no usable row"):
-        ready(config(folder, seed=3))
+        validate(config(folder, seed=3))
 
 
 def test_a_newcomer_needs_a_world_to_come_from(folder):
@@ -225,11 +225,11 @@ def test_exports_of_other_models_and_data_answer_the_same_elsewhere(family, tmp_
     stored = run_config(reads.run(found.run)).config
     asked, inside = [], []
     for k in range(stored.clients):
-        bench = workbench_module.workbench(stored)
-        for example in bench.federation.examples(k, "test"):
+        context = context_module.context_of(stored)
+        for example in context.dataset.examples(k, "test"):
             path = tmp_path / f"{example.item}.png"
             Image.fromarray(example.image).save(path)
-            asked.append((bench.vlm.prompter.prompt(example.question), str(path)))
+            asked.append((context.vlm.prompter.prompt(example.question), str(path)))
         inside.append([row["answer"] for row in ask.predict(found.run, k, "personal")])
     base = [row["answer"] for row in ask.predict(found.run, 0, "base")]
     assert inside[0] != base and len(asked) >= 100

@@ -3,15 +3,15 @@
 from datetime import timedelta
 
 from db import reads, writes
-from engine.fl.context import workbench
+from engine.fl.context import context_of
 from engine.jobs import submit
-from engine.jobs.prefetch import Preparing
-from engine.jobs.validate import ready
+from engine.jobs.prefetch import Prefetcher
+from engine.jobs.validate import validate
 from tests.helpers.runs import run
 
 
 def test_the_worker_makes_ready_what_the_form_shows(tiny, monkeypatch):
-    preparing = Preparing()
+    preparing = Prefetcher()
     assert preparing.step() is False, "nobody has asked"
     monkeypatch.setattr("engine.jobs.prefetch._SETTLED", timedelta(hours=1))
     submit.prepare(tiny)
@@ -25,10 +25,10 @@ def test_the_worker_makes_ready_what_the_form_shows(tiny, monkeypatch):
     def fail(*_):
         raise AssertionError("made after the press of Run")
 
-    bench = workbench(ready(tiny))
-    assert set(bench.base_marks) == {0, 1}
-    monkeypatch.setattr(bench.federation, "paint", fail)
-    monkeypatch.setattr(bench.vlm, "encode", fail)
+    context = context_of(validate(tiny))
+    assert set(context.base_marks) == {0, 1}
+    monkeypatch.setattr(context.dataset, "render", fail)
+    monkeypatch.setattr(context.vlm, "encode", fail)
     [summary] = run(tiny.model_copy(update={"strategies": ("fedit",)}))
     assert summary.status == "done"
 
@@ -38,9 +38,9 @@ def test_a_fault_while_preparing_is_logged_and_the_worker_goes_on(tiny, monkeypa
         raise MemoryError("no room")
 
     monkeypatch.setattr("engine.jobs.prefetch._SETTLED", timedelta(0))
-    monkeypatch.setattr("engine.fl.context.workbench", fail)
+    monkeypatch.setattr("engine.fl.context.context_of", fail)
     submit.prepare(tiny)
-    preparing = Preparing()
+    preparing = Prefetcher()
     assert preparing.step() is False and "no room" in caplog.text
     assert preparing.step() is False
     writes.ask_to_prepare({"clients": "of an older version"})

@@ -13,6 +13,7 @@ from engine.config import ExperimentConfig
 from engine.jobs import submit
 from engine.jobs.worker import serve
 from engine.paths import ROOT
+from engine.system.processes import is_alive
 from tests.conftest import wait_for
 
 pytestmark = pytest.mark.real_worker
@@ -22,12 +23,12 @@ pytestmark = pytest.mark.real_worker
 def end_workers(home):
     yield
     for worker in reads.workers():
-        if submit.is_alive(worker):
+        if is_alive(worker):
             os.kill(worker.pid, signal.SIGKILL)
 
 
 def the_worker():
-    return wait_for(lambda: [w for w in reads.workers() if submit.is_alive(w)])[0]
+    return wait_for(lambda: [w for w in reads.workers() if is_alive(w)])[0]
 
 
 def test_queued_runs_are_done_one_after_another_by_one_worker(tiny):

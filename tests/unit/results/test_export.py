@@ -15,7 +15,7 @@ from PIL import Image
 
 from db import reads
 from engine.config import ExperimentConfig
-from engine.fl.context import workbench
+from engine.fl.context import context_of
 from engine.jobs.submit import NotPossible
 from engine.paths import BUNDLED_MODEL
 from engine.results import ask
@@ -46,7 +46,7 @@ assert "engine" not in sys.modules
 
 def answers_outside(adapter, tmp_path, config, client: int) -> list[str]:
     asked = []
-    for example in workbench(config).federation.examples(client, "test"):
+    for example in context_of(config).dataset.examples(client, "test"):
         path = tmp_path / f"{example.item}.png"
         Image.fromarray(example.image).save(path)
         asked.append({"question": example.question, "image": str(path)})
@@ -101,7 +101,7 @@ def test_the_script_in_its_readme_runs(tiny, tmp_path):
     out = tmp_path / "out"
     export(plora.run, out)
     script = re.search(r"```python\n(.+?)```", (out / "README.md").read_text(), re.DOTALL).group(1)
-    example = workbench(tiny).federation.examples(0, "test")[0]
+    example = context_of(tiny).dataset.examples(0, "test")[0]
     Image.fromarray(example.image).save(out / "picture.png")
     done = subprocess.run([sys.executable, "-c", script], cwd=out, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -8,11 +8,11 @@ import torch
 from flwr.app import Message
 
 from db import reads
-from engine.adapters.factors import OFFSET, products
+from engine.adapters.factors import DELTA, products
 from engine.config import ExperimentConfig
 from engine.data.cache import EncodedSets
 from engine.fl import checkpoints
-from engine.fl.context import workbench
+from engine.fl.context import context_of
 from engine.paths import run_folder
 from engine.strategies import STRATEGIES
 from engine.strategies.base import payload_bytes, to_numpy
@@ -54,10 +54,10 @@ def of_ranks(config: ExperimentConfig, *ranks: int) -> ExperimentConfig:
 
 def effective(arrays: dict[str, np.ndarray], config: ExperimentConfig) -> dict[str, np.ndarray]:
     """What a model's factors and offsets add to the frozen weights, by layer."""
-    initial = {name: value.numpy() for name, value in workbench(config).initial.items()}
+    initial = {name: value.numpy() for name, value in context_of(config).initial.items()}
     found = products(initial | arrays)
     for layer in found:
-        offset = arrays.get(f"{layer}.{OFFSET}", 0.0)
+        offset = arrays.get(f"{layer}.{DELTA}", 0.0)
         found[layer] = config.lora.scale * found[layer] + offset
     return found
 
@@ -123,7 +123,7 @@ def error(key: str, config: ExperimentConfig, monkeypatch) -> list[float]:
 def test_the_average_is_exact(key, ranks, setting, monkeypatch):
     setting = of_ranks(setting, *ranks)
     assert max(error(key, setting, monkeypatch)) <= 1e-5
-    shapes = {tuple(p.shape) for p in workbench(setting).vlm.factors.values()}
+    shapes = {tuple(p.shape) for p in context_of(setting).vlm.factors.values()}
     assert {(4, 128), (384, 4)} <= shapes, "not on square layers alone"
 
 
@@ -158,14 +158,14 @@ def test_bytes_are_as_the_formula_says_and_nothing_personal_travels(
     rule, size = STRATEGIES[key], adapter_size(config)
     rounds = by_round(wire, config)
     for round_, (down, ups) in enumerate(rounds, start=1):
-        assert all(rule.travels(name) or name.endswith(OFFSET) for name in down)
+        assert all(rule.is_shared(name) or name.endswith(DELTA) for name in down)
         for _, up in ups:
             assert all(rule.sends(name, round_) for name in up)
-            assert bool(up) == bool(rule.shared) or key == "centralized"
+            assert bool(up) == bool(rule.shared_factors) or key == "centralized"
     assert summary.bytes_up == size.bytes_up(key) * config.rounds * config.clients
     assert summary.trainable_parameters == size.trainable(key)
     own = [checkpoints.read_personal(run_folder(summary.run), k, 2) for k in range(config.clients)]
-    assert all(bool(factors) == bool(rule.kept) for factors in own)
+    assert all(bool(factors) == bool(rule.personal_factors) for factors in own)
     sent = [array for m in wire for record in m.content.array_records.values()
             for array in to_numpy(record).values()]  # fmt: skip
     downs, tests = sent_to(wire, "train"), sent_to(wire, "evaluate")
@@ -279,7 +279,7 @@ def test_full_batch_steps_of_fedit_are_those_of_centralized(setting, monkeypatch
         if split != "train":
             return found
         tokens = (found.labels != -100).sum(1)
-        return found.take(torch.nonzero(tokens == tokens.min()).flatten()[: 2 + 2 * client])
+        return found.select(torch.nonzero(tokens == tokens.min()).flatten()[: 2 + 2 * client])
 
     get = EncodedSets.get
     monkeypatch.setattr(torch.optim, "AdamW", descend)
@@ -291,7 +291,7 @@ def test_full_batch_steps_of_fedit_are_those_of_centralized(setting, monkeypatch
         ends[key] = checkpoints.read(checkpoints.server_path(run_folder(summary.run), 1))
         samples = [row.samples for row in reads.client_rounds(summary.run)]
     assert samples == [2, 4, 6]
-    start = workbench(setting).initial
+    start = context_of(setting).initial
     for name, value in ends["fedit"].items():
         torch.testing.assert_close(value, ends["centralized"][name], atol=1e-6, rtol=1e-4)
     assert any(not torch.equal(value, start[name]) for name, value in ends["fedit"].items())
@@ -321,7 +321,7 @@ def test_the_pull_of_fedprox_and_ditto_holds_back(setting):
             end = checkpoints.read_personal(folder, 0, 1)
         else:
             end = checkpoints.read(checkpoints.server_path(folder, 1))
-        start = workbench(setting).initial
+        start = context_of(setting).initial
         return sum((end[name] - start[name]).norm().item() for name in end)
 
     for key, option in (("fedprox", "mu"), ("ditto", "lam")):
@@ -334,7 +334,7 @@ def test_plora_can_restart_from_the_common_a(setting):
     for start in ("persistent", "reset"):
         [summary] = run(with_strategy(setting, "plora", plora={"start": start}))
         kept.append(checkpoints.read_personal(run_folder(summary.run), 1, 2))
-    initial = workbench(setting).initial
+    initial = context_of(setting).initial
     moved = [sum((own[name] - initial[name]).norm().item() for name in own) for own in kept]
     assert moved[1] < moved[0], "two rounds of steps lead farther than one"
 
@@ -342,18 +342,18 @@ def test_plora_can_restart_from_the_common_a(setting):
 @pytest.mark.parametrize("weight", [0.5, 0.25])
 def test_feddpa_answers_with_both_adapters(setting, weight):
     """The personal model is the base with both products added, each at its weight."""
-    from engine.fl.client import Site
+    from engine.fl.client import Client
     from engine.fl.run_config import RunConfig
-    from engine.vlm.lora import as_offsets
+    from engine.vlm.lora import as_deltas
 
     config = with_strategy(setting, "feddpa", feddpa={"weight": weight})
     [summary] = run(config)
     folder = run_folder(summary.run)
     shared = checkpoints.read(checkpoints.server_path(folder, 2))
     own = checkpoints.read_personal(folder, 1, 2)
-    site = Site(RunConfig(summary.run, "feddpa", config.model_dump_json(), folder), 1)
-    both = as_offsets(site.factors("personal", shared, 2), config.lora.alpha / 8)
-    apart = as_offsets(shared, config.lora.scale), as_offsets(own, config.lora.scale)
+    site = Client(RunConfig(summary.run, "feddpa", config.model_dump_json(), folder), 1)
+    both = as_deltas(site.factors("personal", shared, 2), config.lora.alpha / 8)
+    apart = as_deltas(shared, config.lora.scale), as_deltas(own, config.lora.scale)
     for name, value in both.items():
         assert apart[1][name].abs().max() > 0
         mixture = (1 - weight) * apart[0][name] + weight * apart[1][name]
@@ -361,11 +361,11 @@ def test_feddpa_answers_with_both_adapters(setting, weight):
 
 
 def test_an_offset_shifts_the_frozen_weights_and_leaves_no_trace(setting):
-    bench = workbench(setting)
-    layer = next(iter(bench.vlm.factors)).rpartition(".")[0]
-    weight = bench.vlm.model.get_submodule(layer).base_layer.weight
+    context = context_of(setting)
+    layer = next(iter(context.vlm.factors)).rpartition(".")[0]
+    weight = context.vlm.model.get_submodule(layer).base_layer.weight
     before = weight.clone()
-    offset = {f"{layer}.{OFFSET}": torch.full_like(weight, 0.1)}
-    with bench.vlm.shifted(offset):
+    offset = {f"{layer}.{DELTA}": torch.full_like(weight, 0.1)}
+    with context.vlm.weight_delta(offset):
         torch.testing.assert_close(weight, before + 0.1)
     assert torch.equal(weight, before)

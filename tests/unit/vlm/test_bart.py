@@ -10,39 +10,40 @@ from torch.nn import functional as F
 
 from engine.adapters.factors import cut
 from engine.config import Lora
-from engine.fl.context import workbench
-from engine.fl.evaluation import Task, mark
+from engine.fl.context import context_of
+from engine.fl.evaluation import Task, score_teacher_forced
 from engine.fl.training import Job, train, train_together
 from engine.system.seeding import rng
 from engine.vlm import loading
-from engine.vlm.encoded import IGNORED, Encoded, concatenate
+from engine.vlm.encoded import IGNORE_INDEX, EncodedBatch, concatenate
 from engine.vlm.model import Vlm
-from engine.vlm.multi_lora.bart import Bart, is_written_out
+from engine.vlm.multi_lora.bart import FusedBart, supports_fused
+from engine.vlm.multi_lora.logits import logits_fn
 from engine.vlm.multi_lora.packing import Packing, Reach, attend
 from engine.vlm.multi_lora.projection import project
-from engine.vlm.multi_lora.stacked import Stacked, active, answering
+from engine.vlm.multi_lora.stacked import StackedAdapters, active
 from tests.helpers.precision import in_double
 
 
-def questions(tiny) -> Encoded:
+def questions(tiny) -> EncodedBatch:
     """16 rows of two clients, of different lengths; one does not count."""
-    sets = workbench(tiny).sets
-    batch = concatenate([sets.get(k, "train").take(slice(0, 8)) for k in (0, 1)])
-    batch.labels[3] = IGNORED
+    sets = context_of(tiny).sets
+    batch = concatenate([sets.get(k, "train").select(slice(0, 8)) for k in (0, 1)])
+    batch.labels[3] = IGNORE_INDEX
     assert batch.attention_mask.sum(1).unique().numel() > 1
-    assert (batch.labels != IGNORED).sum(1).unique().numel() > 2
+    assert (batch.labels != IGNORE_INDEX).sum(1).unique().numel() > 2
     return batch
 
 
-def two_adapters(vlm: Vlm) -> Stacked:
+def two_adapters(vlm: Vlm) -> StackedAdapters:
     """Of ranks 4 and 8, one of which counts half."""
     generator = torch.Generator().manual_seed(0)
     factors = {n: torch.randn(f.shape, generator=generator) / 10 for n, f in vlm.factors.items()}
-    return Stacked(vlm, [cut(factors, 4), factors], list(factors), weights=[1.0, 0.5])
+    return StackedAdapters(vlm, [cut(factors, 4), factors], list(factors), weights=[1.0, 0.5])
 
 
 def gradients(
-    stacked: Stacked, wanted: list[str], logits: torch.Tensor, labels: torch.Tensor
+    stacked: StackedAdapters, wanted: list[str], logits: torch.Tensor, labels: torch.Tensor
 ) -> tuple[torch.Tensor, list[torch.Tensor]]:
     """Summed losses of the adapters (n,), and the gradients of their factors."""
     each = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
@@ -66,7 +67,7 @@ def test_losses_and_gradients_are_those_of_the_modules(tiny, trained, monkeypatc
         wanted = [name for name in stacked.trained if trained in name]
         for name, factor in stacked.trained.items():
             factor.requires_grad_(name in wanted)
-        logits = Bart(vlm, stacked).answer_logits(batch)
+        logits = FusedBart(vlm, stacked).answer_logits(batch)
         losses, found = gradients(stacked, wanted, logits, batch.labels)
         with active(stacked):
             rows = vlm.answer_logits(batch)
@@ -87,11 +88,11 @@ def test_marks_are_those_of_the_modules(tiny, monkeypatch):
         {n: torch.randn(f.shape, generator=generator) / 10 for n, f in vlm.factors.items()}
         for _ in range(2)
     )
-    counted = batch.take(torch.tensor([k for k in range(16) if k != 3]))
-    tasks = [Task(one, counted), Task(cut(two, 4), counted.take(slice(0, 5)))]
-    found = mark(vlm, tasks)
-    monkeypatch.setattr("engine.vlm.multi_lora.stacked.is_written_out", lambda *_: False)
-    for marks, expected in zip(found, mark(vlm, tasks), strict=True):
+    counted = batch.select(torch.tensor([k for k in range(16) if k != 3]))
+    tasks = [Task(one, counted), Task(cut(two, 4), counted.select(slice(0, 5)))]
+    found = score_teacher_forced(vlm, tasks)
+    monkeypatch.setattr("engine.vlm.multi_lora.logits.supports_fused", lambda *_: False)
+    for marks, expected in zip(found, score_teacher_forced(vlm, tasks), strict=True):
         assert torch.equal(marks.tokens, expected.tokens)
         assert torch.equal(marks.right, expected.right)
         torch.testing.assert_close(marks.loss, expected.loss, rtol=1e-4, atol=1e-4)
@@ -100,18 +101,18 @@ def test_marks_are_those_of_the_modules(tiny, monkeypatch):
 
 def test_it_stands_only_for_a_florence_with_adapters_everywhere(tiny):
     vlm = loading.load(tiny)
-    assert is_written_out(vlm, two_adapters(vlm))
+    assert supports_fused(vlm, two_adapters(vlm))
     vlm.checkpointing = True
-    assert not is_written_out(vlm, two_adapters(vlm))
+    assert not supports_fused(vlm, two_adapters(vlm))
     some = loading.load(tiny.model_copy(update={"lora": Lora(targets=("q_proj", "v_proj"))}))
-    assert not is_written_out(some, two_adapters(some))
+    assert not supports_fused(some, two_adapters(some))
 
 
 def test_with_a_tower_that_learns_or_in_half_precision_it_stands_for_nothing(tiny):
     vlm = loading.load(tiny.model_copy(update={"lora": Lora(vision=True)}))
-    assert answering(vlm, two_adapters(vlm)) == vlm.answer_logits
+    assert logits_fn(vlm, two_adapters(vlm)) == vlm.answer_logits
     half = loading.load(tiny.model_copy(update={"dtype": "bfloat16"}))
-    assert answering(half, two_adapters(half)) == half.answer_logits
+    assert logits_fn(half, two_adapters(half)) == half.answer_logits
 
 
 def test_with_some_layers_adapted_a_cohort_trains_as_before(tiny):

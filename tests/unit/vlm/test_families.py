@@ -9,9 +9,9 @@ from torch.nn import functional as F
 from transformers import AutoModelForImageTextToText
 
 from engine.config import Lora
-from engine.fl.evaluation import Task, answer, generate, mark
+from engine.fl.evaluation import Task, answer, generate, score_teacher_forced
 from engine.fl.training import Job, train, train_together
-from engine.vlm.encoded import IGNORED, concatenate
+from engine.vlm.encoded import IGNORE_INDEX, concatenate
 from engine.vlm.loading import load_from
 from engine.vlm.lora import initial_factors
 from engine.vlm.model import Vlm
@@ -58,7 +58,7 @@ def test_cached_and_padded_is_the_same_as_each_alone_from_pixels(folder):
         for row, (image, question) in enumerate(zip(pictures(), QUESTIONS, strict=True)):
             [inputs] = vlm.prompter.inputs([image], [question])
             inputs.pop("labels", None)
-            labels = batch.labels[row][batch.labels[row] != IGNORED].unsqueeze(0)
+            labels = batch.labels[row][batch.labels[row] != IGNORE_INDEX].unsqueeze(0)
             if vlm.causal:
                 n = labels.shape[1]
                 for name in ("attention_mask", "token_type_ids", "mm_token_type_ids"):
@@ -97,7 +97,7 @@ def test_generation_agrees_with_the_plain_model_and_with_the_marks(folder):
         new = out[:, inputs["input_ids"].shape[1] :] if vlm.causal else out
         assert found.text == vlm.texts(new)[0]
     tests = encoded(vlm)
-    marks = mark(vlm, [Task(adapter, tests)])
+    marks = score_teacher_forced(vlm, [Task(adapter, tests)])
     assert [a.text for a in answer(vlm, [Task(adapter, tests)], marks)[0]] == [
         a.text for a in answers
     ]
@@ -107,7 +107,7 @@ def test_a_cohort_trains_as_one_after_another(folder):
     vlm = load_from(folder, Lora(rank=4), "cpu")
     start = initial_factors({n: p.shape for n, p in vlm.factors.items()}, 0)
     samples = encoded(vlm)
-    rows = [samples.take(slice(0, 3)), samples.take(slice(1, 4))]
+    rows = [samples.select(slice(0, 3)), samples.select(slice(1, 4))]
     how = {"batch_size": 2, "learning_rate": 1e-3}
 
     def jobs() -> list[Job]:
@@ -130,7 +130,7 @@ def test_one_learns_what_it_is_shown(folder):
     job = Job(start, samples, 60, np.random.default_rng(0))
     factors, _ = train(vlm, job, list(vlm.factors), batch_size=4, learning_rate=2e-2)
     [before], [after] = (
-        mark(vlm, [Task(adapter, samples)]) for adapter in (start, start | factors)
+        score_teacher_forced(vlm, [Task(adapter, samples)]) for adapter in (start, start | factors)
     )
     assert after.score().loss < 0.5 * before.score().loss
 
@@ -161,8 +161,10 @@ def test_the_vision_tower_can_learn_too(folder):
     job = Job(start, samples, 2, np.random.default_rng(0))
     factors, _ = train(vlm, job, list(vlm.factors), batch_size=3, learning_rate=1e-2)
     assert any(not torch.equal(factors[name], start[name]) for name in towers)
-    both = concatenate([samples.take(slice(0, 2)), samples.take(torch.tensor([2, 3]))])
-    [whole], [parts] = (mark(vlm, [Task(factors, some)]) for some in (samples, both))
+    both = concatenate([samples.select(slice(0, 2)), samples.select(torch.tensor([2, 3]))])
+    [whole], [parts] = (
+        score_teacher_forced(vlm, [Task(factors, some)]) for some in (samples, both)
+    )
     torch.testing.assert_close(whole.loss, parts.loss, atol=1e-3, rtol=1e-3)
     now = {name.replace(".base_layer", ""): p for name, p in vlm.model.named_parameters()}
     for name, before in AutoModelForImageTextToText.from_pretrained(folder).named_parameters():

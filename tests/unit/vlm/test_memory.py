@@ -9,17 +9,19 @@ from torch.nn import functional as F
 
 from db import reads
 from engine.config import ConfigError, ExperimentConfig, Lora
-from engine.fl import context, training
-from engine.fl.evaluation import Task, _passes, mark
+from engine.fl import context as context_module
+from engine.fl import training
+from engine.fl.evaluation import Task, _passes, score_teacher_forced
 from engine.fl.training import Job, train, train_together
 from engine.jobs.out_of_memory import advice, is_out_of_memory
 from engine.system import machine
 from engine.vlm import memory
 from engine.vlm.adapter_size import adapter_size
-from engine.vlm.encoded import IGNORED
+from engine.vlm.encoded import IGNORE_INDEX
+from engine.vlm.limits import MicroBatch
 from engine.vlm.loading import load_from
 from engine.vlm.lora import initial_factors, side_by_side
-from engine.vlm.memory import Estimate, Passes
+from engine.vlm.memory import Estimate
 from engine.vlm.multi_lora import stacked
 from tests.helpers import checkpoints as made
 from tests.helpers.checkpoints import save_checkpoint
@@ -42,15 +44,15 @@ def place(tmp_path_factory):
 
 
 def test_as_many_rows_as_fit_and_checkpointing_where_not_one_does():
-    assert MODEL.passes(400 * GB) == Passes(256, 256, False)
-    some = MODEL.passes(20 * GB)
-    assert some.trained == 8 and 8 < some.tested < 256 and not some.checkpointing
-    tight = MODEL.passes(11 * GB)
-    assert tight.checkpointing and 1 <= tight.trained < 10
-    assert MODEL.passes(9 * GB).trained == 1, "it tries with one row"
-    assert MODEL.passes(20 * GB, micro_batch=3) == Passes(3, 3, False)
-    assert MODEL.passes(20 * GB, micro_batch=30).checkpointing
-    assert MODEL.passes(400 * GB, checkpointing=True).checkpointing
+    assert MODEL.micro_batch(400 * GB) == MicroBatch(256, 256, False)
+    some = MODEL.micro_batch(20 * GB)
+    assert some.train == 8 and 8 < some.eval < 256 and not some.checkpointing
+    tight = MODEL.micro_batch(11 * GB)
+    assert tight.checkpointing and 1 <= tight.train < 10
+    assert MODEL.micro_batch(9 * GB).train == 1, "it tries with one row"
+    assert MODEL.micro_batch(20 * GB, micro_batch=3) == MicroBatch(3, 3, False)
+    assert MODEL.micro_batch(20 * GB, micro_batch=30).checkpointing
+    assert MODEL.micro_batch(400 * GB, checkpointing=True).checkpointing
 
 
 @pytest.mark.parametrize("vision", [False, True])
@@ -86,7 +88,7 @@ def test_a_row_keeps_what_is_estimated(tmp_path, monkeypatch, family, dtype):
     batch = vlm.encode(pictures()[:2], ["What is it? " * 20] * 2, ["a thing"] * 2)
     plain = _kept(vlm, batch) / 2
     assert 0.8 * plain < found.row < 3 * plain
-    vlm.limit(Passes(checkpointing=True))
+    vlm.set_micro_batch(MicroBatch(checkpointing=True))
     assert _kept(vlm, batch) / 2 < found.row_checkpointed < 0.6 * plain
     numbers = sum(p.numel() for n, p in vlm.model.named_parameters() if "lora_" not in n)
     assert found.weights == numbers * (2 if dtype == "bfloat16" else 4)
@@ -113,7 +115,7 @@ def _kept(vlm, batch) -> int:
 
 def _loss(vlm, batch) -> torch.Tensor:
     logits = vlm.answer_logits(batch)
-    return F.cross_entropy(logits.flatten(0, 1), batch.labels.flatten(), ignore_index=IGNORED)
+    return F.cross_entropy(logits.flatten(0, 1), batch.labels.flatten(), ignore_index=IGNORE_INDEX)
 
 
 @pytest.mark.parametrize("vision", [False, True])
@@ -128,7 +130,7 @@ def test_checkpointing_gives_the_same_gradient_and_computes_twice(place, family,
 
     def gradients(on: bool) -> dict[str, torch.Tensor]:
         calls.clear()
-        vlm.limit(Passes(checkpointing=on))
+        vlm.set_micro_batch(MicroBatch(checkpointing=on))
         for parameter in vlm.factors.values():
             parameter.requires_grad_(True)
         _loss(vlm, batch).backward()
@@ -163,10 +165,10 @@ def test_a_cohort_keeps_to_the_rows_of_a_pass(place, monkeypatch):
 
     def trained(rows: int) -> list:
         sizes.clear()
-        vlm.limit(Passes(rows, rows))
+        vlm.set_micro_batch(MicroBatch(rows, rows))
         jobs = [Job(start, samples, 2, np.random.default_rng(k)) for k in range(3)]
         found = train_together(vlm, jobs, list(start), batch_size=2, learning_rate=1e-3)
-        vlm.limit(Passes())
+        vlm.set_micro_batch(MicroBatch())
         return found
 
     whole = trained(256)
@@ -182,35 +184,37 @@ def test_a_cohort_keeps_to_the_rows_of_a_pass(place, monkeypatch):
 def test_tests_keep_to_the_rows_of_a_pass(place):
     vlm = load_from(place("smolvlm"), Lora(rank=4), "cpu")
     tasks = [Task(lively(vlm, k), encoded(vlm)) for k in range(3)]
-    whole = mark(vlm, tasks)
-    vlm.limit(Passes(2, 2))
+    whole = score_teacher_forced(vlm, tasks)
+    vlm.set_micro_batch(MicroBatch(2, 2))
     assert {len(batch) for _, batch, _ in _passes(vlm, tasks)} == {2}
-    parts = mark(vlm, tasks)
-    vlm.limit(Passes())
+    parts = score_teacher_forced(vlm, tasks)
+    vlm.set_micro_batch(MicroBatch())
     for one, other in zip(whole, parts, strict=True):
         torch.testing.assert_close(one.loss, other.loss, atol=1e-3, rtol=1e-3)
 
 
 def test_only_small_plain_models_share_a_pass(place, monkeypatch):
     plain = load_from(place("smolvlm"), Lora(rank=4), "cpu")
-    assert stacked.can_stack(plain)
-    assert not stacked.can_stack(load_from(place("smolvlm"), Lora(rank=2, vision=True), "cpu"))
-    assert not stacked.can_stack(load_from(place("smolvlm"), Lora(), "cpu", torch.bfloat16))
-    monkeypatch.setattr(plain, "light", False)
-    assert not stacked.can_stack(plain)
+    assert stacked.supports_stacking(plain)
+    assert not stacked.supports_stacking(
+        load_from(place("smolvlm"), Lora(rank=2, vision=True), "cpu")
+    )
+    assert not stacked.supports_stacking(load_from(place("smolvlm"), Lora(), "cpu", torch.bfloat16))
+    monkeypatch.setattr(plain, "is_small", False)
+    assert not stacked.supports_stacking(plain)
 
 
 def test_two_adapters_of_one_client_act_in_bfloat16(place):
     vlm = load_from(place("smolvlm"), Lora(rank=4), "cpu", torch.bfloat16)
     one = lively(vlm, 1)
     twice = side_by_side(one, one, 0.25)
-    plain, both = (mark(vlm, [Task(f, encoded(vlm))])[0] for f in (one, twice))
+    plain, both = (score_teacher_forced(vlm, [Task(f, encoded(vlm))])[0] for f in (one, twice))
     torch.testing.assert_close(plain.loss, both.loss, atol=0.2, rtol=0.05)
 
 
 def test_describing_the_bundled_model_and_another(place):
     facts = memory.describe(ExperimentConfig())
-    assert facts.family == "Florence-2" and facts.fits and facts.passes == Passes()
+    assert facts.family == "Florence-2" and facts.fits and facts.micro_batch == MicroBatch()
     assert facts.bytes == 4 * facts.parameters and facts.memory > facts.bytes
     other = memory.describe(ExperimentConfig(model=place("qwen2_vl"), device="cpu"))
     assert (other.family, other.device, other.dtype) == ("Qwen2-VL", "cpu", "float32")
@@ -234,19 +238,19 @@ def test_what_is_free_counts_what_this_process_holds_and_a_containers_limit(tmp_
 
 def test_a_workbench_sets_the_passes_and_another_large_model_replaces_it(tiny, place, monkeypatch):
     own = ExperimentConfig.parse({**tiny.model_dump(), "model": place("smolvlm"), "device": "cpu"})
-    vlm = context.workbench(own).vlm
+    vlm = context_module.context_of(own).vlm
     assert vlm.rows_per_pass == 256 and not vlm.checkpointing
     small = own.model_copy(update={"micro_batch": 2, "checkpointing": True})
-    assert context.workbench(small).vlm is vlm
+    assert context_module.context_of(small).vlm is vlm
     assert (vlm.rows_per_pass, vlm.rows_tested, vlm.checkpointing) == (2, 2, True)
-    assert context.workbench(own).vlm.rows_per_pass == 256 and not vlm.checkpointing
+    assert context_module.context_of(own).vlm.rows_per_pass == 256 and not vlm.checkpointing
     released = []
-    monkeypatch.setattr(context, "release", lambda: released.append(1))
-    context.workbench(own.model_copy(update={"seed": 5}))
+    monkeypatch.setattr(context_module, "release", lambda: released.append(1))
+    context_module.context_of(own.model_copy(update={"seed": 5}))
     assert not released, "it is the same model"
     other = place("llava")
-    context.loading._alive.pop(str(other), None)  # another test may have loaded it
-    context.workbench(own.model_copy(update={"model": other}))
+    context_module.loading._alive.pop(str(other), None)  # another test may have loaded it
+    context_module.context_of(own.model_copy(update={"model": other}))
     assert released
 
 
@@ -265,8 +269,8 @@ def test_a_run_out_of_memory_says_what_to_change_and_the_next_one_runs(tiny, mon
     def fail(*_, **__):
         raise fault
 
-    release = context.release
-    monkeypatch.setattr(context, "release", lambda: (released.append(1), release()))
+    release = context_module.release
+    monkeypatch.setattr(context_module, "release", lambda: (released.append(1), release()))
     monkeypatch.setattr(training.F, "cross_entropy", fail)
     config = ExperimentConfig.parse({**tiny.model_dump(), "strategies": ["fedit"]})
     [summary] = run(config)
@@ -306,5 +310,5 @@ def test_on_a_gpu_its_own_memory_counts(monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (3 * GB, 8 * GB))
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: GB)
     assert machine.room("cuda") == machine.room("cuda", of_all=True) == 4 * GB
-    monkeypatch.setattr(machine, "_workers", lambda: [SimpleNamespace(pid=1)])
+    monkeypatch.setattr(machine, "other_workers", lambda: [SimpleNamespace(pid=1)])
     assert machine.room("cuda", of_all=True) == 8 * GB, "a worker lets go of its model"

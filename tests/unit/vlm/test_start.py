@@ -9,11 +9,11 @@ import torch
 
 from db import reads
 from engine.config import ConfigError, ExperimentConfig
-from engine.fl.context import workbench
-from engine.jobs.validate import ready
+from engine.fl.context import context_of
+from engine.jobs.validate import validate
 from engine.results import ask
 from engine.results.export import export
-from engine.vlm.imported_adapter import read_start
+from engine.vlm.imported_adapter import read_adapter
 from tests.helpers.runs import run
 from tests.unit.results.test_export import answers_outside
 
@@ -49,13 +49,13 @@ def test_the_base_of_a_run_is_the_model_it_started_from(exported, tiny, tmp_path
 
 def test_a_run_keeps_its_own_copy(exported, tiny):
     _, folder = exported
-    settled = ready(config(tiny, start=str(folder / "clients" / "0")))
+    settled = validate(config(tiny, start=str(folder / "clients" / "0")))
     weights = folder / "clients" / "0" / "adapter_model.safetensors"
-    kept = read_start(settled.start).factors()
+    kept = read_adapter(settled.start).factors()
     weights.unlink()
     assert kept and all(torch.equal(a, b) for a, b in zip(
-        kept.values(), read_start(settled.start).factors().values(), strict=True))  # fmt: skip
-    assert workbench(settled).vlm.factors
+        kept.values(), read_adapter(settled.start).factors().values(), strict=True))  # fmt: skip
+    assert context_of(settled).vlm.factors
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_what_is_no_plain_adapter_is_refused_in_one_sentence(exported, tiny, spo
     _, folder = exported
     spoil(folder / "global")
     with pytest.raises(ConfigError, match=f"start: .*{words}"):
-        ready(config(tiny, start=str(folder / "global")))
+        validate(config(tiny, start=str(folder / "global")))
 
 
 def change(folder, **values) -> None:
@@ -84,7 +84,7 @@ def change(folder, **values) -> None:
 def test_a_whole_export_is_answered_with_the_adapters_in_it(exported, tiny):
     _, folder = exported
     with pytest.raises(ConfigError, match=r"there are adapters in clients/0, clients/1, global"):
-        ready(config(tiny, start=str(folder)))
+        validate(config(tiny, start=str(folder)))
 
 
 def test_an_adapter_of_another_model_is_refused(exported, tiny):
@@ -94,7 +94,7 @@ def test_an_adapter_of_another_model_is_refused(exported, tiny):
     file = folder / "global" / "adapter_model.safetensors"
     save_file({name.replace("fc1", "up_proj"): t for name, t in load_file(file).items()}, file)
     with pytest.raises(ConfigError, match="for another model: here is no layer"):
-        ready(config(tiny, start=str(folder / "global")))
+        validate(config(tiny, start=str(folder / "global")))
 
 
 def test_import_on_the_command_line_queues_the_exported_experiment(exported, capsys, started):
@@ -106,4 +106,4 @@ def test_import_on_the_command_line_queues_the_exported_experiment(exported, cap
     queued = json.loads(capsys.readouterr().out.splitlines()[-1])
     config = reads.run(queued["runs"][0]).experiment.config
     assert config["rounds"] == 1 and config["samples_per_client"] == 32
-    assert read_start(config["start"]).factors() and started == ["worker"]
+    assert read_adapter(config["start"]).factors() and started == ["worker"]

@@ -11,9 +11,9 @@ from engine.data.cache import EncodedSets
 from engine.data.cache_files import encoded_path
 from engine.data.synthetic.questions import FAMILIES
 from engine.data.synthetic.scenes import render, sample_scenes
-from engine.data.synthetic.world import World
-from engine.fl.context import workbench
-from engine.fl.evaluation import Task, answer, generate, mark
+from engine.data.synthetic.world import SyntheticDataset
+from engine.fl.context import context_of
+from engine.fl.evaluation import Task, answer, generate, score_teacher_forced
 from engine.paths import BUNDLED_MODEL
 from engine.pretraining.miniature import build_processor
 from engine.pretraining.pretrain import pretrain
@@ -27,35 +27,37 @@ from engine.vlm.vision_cache import Features, VisionCache
 
 
 def test_cached_features_give_the_same_logits_as_pixels(tiny):
-    bench = workbench(tiny)
-    examples = bench.federation.examples(0, "test")[:6]
-    encoded = bench.sets.encode(examples)
-    inputs = {**bench.vlm.inputs(encoded), "labels": encoded.labels}
-    pixels = bench.vlm.processor.image_processor([e.image for e in examples], return_tensors="pt")
+    context = context_of(tiny)
+    examples = context.dataset.examples(0, "test")[:6]
+    encoded = context.sets.encode(examples)
+    inputs = {**context.vlm.inputs(encoded), "labels": encoded.labels}
+    pixels = context.vlm.processor.image_processor([e.image for e in examples], return_tensors="pt")
     with torch.no_grad():
-        cached = bench.vlm.answer_logits(encoded)
-        plain = bench.vlm.model(**{**inputs, "pixel_values": pixels["pixel_values"]}).logits
+        cached = context.vlm.answer_logits(encoded)
+        plain = context.vlm.model(**{**inputs, "pixel_values": pixels["pixel_values"]}).logits
     torch.testing.assert_close(cached, plain, atol=1e-5, rtol=1e-4)
 
 
 def test_a_picture_goes_through_the_tower_once_in_the_life_of_a_home(tiny, monkeypatch):
-    made = EncodedSets(workbench(tiny).vlm, World(tiny))
+    made = EncodedSets(context_of(tiny).vlm, SyntheticDataset(tiny))
     first, pooled = made.get(1, "train"), made.pooled()
     assert made.get(1, "train") is first
 
     def fail(*_):
         raise AssertionError("painted or encoded again")
 
-    again = EncodedSets(made.vlm, World(tiny.model_copy(update={"name": "other", "rounds": 9})))
+    again = EncodedSets(
+        made.vlm, SyntheticDataset(tiny.model_copy(update={"name": "other", "rounds": 9}))
+    )
     monkeypatch.setattr(again, "encode", fail)
     for one, two in ((first, again.get(1, "train")), (pooled, again.pooled())):
         assert all(torch.equal(t, two.tensors()[name]) for name, t in one.tensors().items())
-    other = EncodedSets(made.vlm, World(tiny.model_copy(update={"seed": 7})))
+    other = EncodedSets(made.vlm, SyntheticDataset(tiny.model_copy(update={"seed": 7})))
     assert not torch.equal(other.get(1, "train").features, first.features)
 
 
 def test_the_pooled_set_is_the_same_cut_from_few_clients_or_made(tiny, monkeypatch):
-    made = EncodedSets(workbench(tiny).vlm, World(tiny))
+    made = EncodedSets(context_of(tiny).vlm, SyntheticDataset(tiny))
     cut = made.pooled()
     monkeypatch.setattr(cache, "_FEW", 0)
     whole = made.pooled()
@@ -67,30 +69,30 @@ def test_the_pooled_set_is_the_same_cut_from_few_clients_or_made(tiny, monkeypat
 
 
 def test_memory_and_disk_of_the_encoded_sets_are_bounded(tiny, monkeypatch):
-    made = EncodedSets(workbench(tiny).vlm, World(tiny))
+    made = EncodedSets(context_of(tiny).vlm, SyntheticDataset(tiny))
     size = made.get(0, "train").bytes
     monkeypatch.setattr(cache, "_IN_MEMORY", int(2.5 * size))
     monkeypatch.setattr(cache_files, "_ON_DISK", int(2.5 * size))
     many = tiny.model_copy(update={"clients": 6})
-    bounded = EncodedSets(made.vlm, World(many))
+    bounded = EncodedSets(made.vlm, SyntheticDataset(many))
     assert [key for key in bounded.make_ready([(k, "train") for k in range(6)])]
     assert len(bounded._memory) == 2
     assert not list(bounded.make_ready([(5, "train")])), "nothing is missing"
-    EncodedSets(made.vlm, World(many))
-    latest = [encoded_path(bounded.federation, k, "train") for k in (4, 5)]
+    EncodedSets(made.vlm, SyntheticDataset(many))
+    latest = [encoded_path(bounded.dataset, k, "train") for k in (4, 5)]
     assert set(latest[0].parent.iterdir()) == set(latest), "the latest stay"
 
 
 def test_exact_match_in_one_pass_is_exact_match_of_generated_answers(tiny):
-    bench = workbench(tiny)
-    examples = bench.federation.pooled_test()
-    task = Task(bench.initial, bench.sets.encode(examples))
-    [generated] = generate(bench.vlm, [task])
+    context = context_of(tiny)
+    examples = context.dataset.pooled_test()
+    task = Task(context.initial, context.sets.encode(examples))
+    [generated] = generate(context.vlm, [task])
     right = [a.text == e.answer for a, e in zip(generated, examples, strict=True)]
     assert 0 < np.mean(right) < 1
-    [marks] = mark(bench.vlm, [task])
+    [marks] = score_teacher_forced(context.vlm, [task])
     assert marks.right.tolist() == right
-    [answers] = answer(bench.vlm, [task], [marks])
+    [answers] = answer(context.vlm, [task], [marks])
     assert [a.text for a in answers] == [a.text for a in generated]
     np.testing.assert_allclose(
         [a.confidence for a in answers], [a.confidence for a in generated], atol=1e-4
@@ -98,13 +100,13 @@ def test_exact_match_in_one_pass_is_exact_match_of_generated_answers(tiny):
 
 
 def test_confidence_is_the_probability_of_the_whole_answer(tiny):
-    bench = workbench(tiny)
-    bench.vlm.load_factors(bench.initial)
-    example = bench.federation.examples(0, "test")[0]
-    [[found]] = generate(bench.vlm, [Task(bench.initial, bench.sets.encode([example]))])
-    encoded = bench.vlm.encode([example.image], [example.question], [found.text])
+    context = context_of(tiny)
+    context.vlm.load_factors(context.initial)
+    example = context.dataset.examples(0, "test")[0]
+    [[found]] = generate(context.vlm, [Task(context.initial, context.sets.encode([example]))])
+    encoded = context.vlm.encode([example.image], [example.question], [found.text])
     with torch.no_grad():
-        logits = bench.vlm.answer_logits(encoded)
+        logits = context.vlm.answer_logits(encoded)
     steps = logits.log_softmax(-1).gather(-1, encoded.labels.unsqueeze(-1)).squeeze(-1)
     # The first token is forced, so it is certain; rounding apart the rest must agree.
     assert abs(steps[0, 1:].sum().exp().item() - found.confidence) < 1e-4
@@ -122,7 +124,7 @@ def test_initial_factors_are_common_and_come_from_the_seed():
 def test_adapter_size_from_the_header_is_that_of_the_loaded_model(tiny):
     small = tiny.model_copy(update={"lora": Lora(rank=3, targets=("q_proj", "fc2"))})
     for config in (tiny, small):
-        factors = workbench(config).vlm.factors
+        factors = context_of(config).vlm.factors
         size = adapter_size(config)
         assert size.a == sum(p.numel() for n, p in factors.items() if n.endswith("lora_A"))
         assert size.b == sum(p.numel() for n, p in factors.items() if n.endswith("lora_B"))

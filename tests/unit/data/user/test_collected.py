@@ -11,14 +11,14 @@ import pytest
 from PIL import Image
 
 from engine.config import ConfigError, ExperimentConfig
-from engine.data.dataset import new_federation
 from engine.data.distance import distances_without_pictures
-from engine.data.pictures import LONGEST_SIDE
+from engine.data.factory import new_dataset
 from engine.data.user import collection as data_module
 from engine.data.user.collection import Row
-from engine.data.user.dataset import Collected, circle_of
-from engine.jobs.resolve import settled
+from engine.data.user.dataset import UserDataset, circle_of
+from engine.jobs.resolve import resolve
 from engine.metrics import normalised
+from engine.vlm.limits import LONGEST_SIDE
 from tests.helpers.made_up import SITES, collection, config
 
 SIZES = ((40, 30), (30, 50), (64, 64))
@@ -34,12 +34,14 @@ def pictures(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def federation(pictures, kind="natural", level=1.0, *, n=120, more=None, **values):
-    return Collected(collection(n, folder=pictures, **(more or {})), config(kind, level, **values))
+def dataset(pictures, kind="natural", level=1.0, *, n=120, more=None, **values):
+    return UserDataset(
+        collection(n, folder=pictures, **(more or {})), config(kind, level, **values)
+    )
 
 
 def test_examples_are_the_rows_of_the_collection(pictures):
-    data = federation(pictures)
+    data = dataset(pictures)
     for k, name in enumerate(SITES):
         assert data.profile(k).name == name
         for split in ("train", "test"):
@@ -61,7 +63,7 @@ def test_examples_are_the_rows_of_the_collection(pictures):
 
 
 def test_pictures_are_read_only_when_somebody_looks(pictures):
-    data = federation(pictures / "nothing here")
+    data = dataset(pictures / "nothing here")
     assert data.items(0, "train") and data.profile(0).train_samples and data.key(0, "test")
     assert distances_without_pictures(data)
     with pytest.raises(ConfigError, match=r"dataset: the picture \d+\.png cannot be read"):
@@ -71,13 +73,13 @@ def test_pictures_are_read_only_when_somebody_looks(pictures):
 
 
 def test_questions_about_a_picture_share_its_pixels(pictures):
-    examples = federation(pictures, clients=1, level=0).examples(0, "train")
+    examples = dataset(pictures, clients=1, level=0).examples(0, "train")
     assert len({id(e.image) for e in examples}) < len(examples)
 
 
 def test_large_pictures_are_shrunk_and_small_ones_are_not(pictures):
     Image.new("RGB", (2000, 1000), "red").save(pictures / "0.png")
-    data = federation(pictures, clients=1, level=0)
+    data = dataset(pictures, clients=1, level=0)
     sizes = {e.image.shape for split in ("train", "test") for e in data.examples(0, split)}
     assert (LONGEST_SIDE // 2, LONGEST_SIDE, 3) in sizes
     assert {(h, w, 3) for w, h in SIZES} <= sizes
@@ -85,7 +87,7 @@ def test_large_pictures_are_shrunk_and_small_ones_are_not(pictures):
 
 def test_each_client_sees_through_its_own_camera(pictures):
     day, seen = (
-        federation(pictures, "domain", level, n=400, more={"per_picture": 10}, clients=8)
+        dataset(pictures, "domain", level, n=400, more={"per_picture": 10}, clients=8)
         for level in (0, 1)
     )
     for k in range(8):
@@ -103,7 +105,7 @@ def test_each_client_sees_through_its_own_camera(pictures):
 
 
 def test_clients_say_other_words_and_references_follow(pictures):
-    plain, named = (federation(pictures, "concept", level, n=400) for level in (0, 1))
+    plain, named = (dataset(pictures, "concept", level, n=400) for level in (0, 1))
     assert plain.words(1) == named.words(0) == {}
     circle = circle_of(plain.collection.rows)
     assert len(circle) == 12 - 1, "the long answer is not passed round"
@@ -124,7 +126,7 @@ def test_clients_say_other_words_and_references_follow(pictures):
 
 @pytest.mark.parametrize(("level", "moved"), [(0.0, 0), (0.25, 3), (0.5, 6), (1.0, 11)])
 def test_the_dial_is_the_share_of_words_that_differ(pictures, level, moved):
-    assert len(federation(pictures, "concept", level, n=400).words(1)) == moved
+    assert len(dataset(pictures, "concept", level, n=400).words(1)) == moved
 
 
 def test_all_that_count_as_right_are_renamed():
@@ -132,7 +134,9 @@ def test_all_that_count_as_right_are_renamed():
         Row(Path(f"/p/{i}.png"), "What colour?", answers)
         for i, answers in enumerate([("Red", "red", "crimson"), ("Blue.", "navy")] * 20)
     )
-    data = Collected(replace(collection(0, sites={}), rows=rows), config("concept", 1.0, clients=2))
+    data = UserDataset(
+        replace(collection(0, sites={}), rows=rows), config("concept", 1.0, clients=2)
+    )
     found = {item.references for item in data.items(1, "train")}
     assert found == {("Blue.", "Blue.", "crimson"), ("Red", "navy")}
 
@@ -150,22 +154,22 @@ def test_the_circle_is_of_the_commonest_short_answers_by_kind_of_question():
 
 
 def test_a_key_names_the_content(pictures):
-    base = federation(pictures, "mixed", 0.5)
-    same = federation(pictures, "mixed", 0.5, rounds=99, name="other")
+    base = dataset(pictures, "mixed", 0.5)
+    same = dataset(pictures, "mixed", 0.5, rounds=99, name="other")
     keys = {(k, split): base.key(k, split) for k in range(4) for split in ("train", "test")}
     assert len(set(keys.values())) == 8
     assert all(same.key(*of) == key for of, key in keys.items())
     assert base.key(0, "pooled") == same.key(0, "pooled") not in keys.values()
     others = [
-        federation(pictures, "mixed", 0.6),
-        federation(pictures, "mixed", 0.5, seed=1),
-        federation(pictures, "mixed", 0.5, tested_on="validation"),
-        federation(pictures, "mixed", 0.5, more={"digest": "other pictures"}),
+        dataset(pictures, "mixed", 0.6),
+        dataset(pictures, "mixed", 0.5, seed=1),
+        dataset(pictures, "mixed", 0.5, tested_on="validation"),
+        dataset(pictures, "mixed", 0.5, more={"digest": "other pictures"}),
     ]
     for other in others:
         assert not {other.key(*of) for of in keys} & set(keys.values())
         assert other.key(0, "pooled") != base.key(0, "pooled")
-    few = federation(pictures, "mixed", 0.5, data={"test_samples": 2})
+    few = dataset(pictures, "mixed", 0.5, data={"test_samples": 2})
     assert few.key(1, "train") == keys[1, "train"] and few.key(1, "test") != keys[1, "test"]
 
 
@@ -182,7 +186,9 @@ def test_distances_grow_with_what_differs():
             rows = [replace(row, answers=(row.client,)) for row in data.rows]
             data = replace(data, rows=tuple(rows))
         found = [
-            distances_without_pictures(Collected(data, config(kind, level, samples_per_client=128)))
+            distances_without_pictures(
+                UserDataset(data, config(kind, level, samples_per_client=128))
+            )
             for level in (0, 0.5, 1)
         ]
         near, middle, far = (distances[part] for distances in found)
@@ -191,7 +197,7 @@ def test_distances_grow_with_what_differs():
 
 
 def test_the_pooled_test_set_has_some_of_everyone(pictures):
-    pooled = federation(pictures).pooled_test()
+    pooled = dataset(pictures).pooled_test()
     assert {example.item.split("-")[0] for example in pooled} == set("0123")
 
 
@@ -199,8 +205,8 @@ def test_a_config_that_names_data_gets_them(pictures, monkeypatch):
     data = collection(120, folder=pictures, metric="rouge_l")
     asked = []
     monkeypatch.setattr(data_module, "collect", lambda *args: asked.append(args) or data)
-    made = new_federation(config())
-    assert isinstance(made, Collected)
+    made = new_dataset(config())
+    assert isinstance(made, UserDataset)
     assert asked == [("folder:made-up", config().data)]
 
 
@@ -208,25 +214,25 @@ def test_the_data_settle_metric_and_clients(monkeypatch):
     data = collection(metric="vqa")
     monkeypatch.setattr(data_module, "collect", lambda *_: data)
     asked = config(clients=2)
-    found = settled(asked, {"dataset"})
+    found = resolve(asked, {"dataset"})
     assert (found.data.metric, found.clients) == ("vqa", 4)
     assert found == asked.model_copy(
         update={"clients": 4, "data": asked.data.model_copy(update={"metric": "vqa"})}
     )
-    assert settled(found, set()) == found
-    assert settled(asked, {"clients"}).clients == 2
-    assert settled(config("label", clients=2), set()).clients == 2
+    assert resolve(found, set()) == found
+    assert resolve(asked, {"clients"}).clients == 2
+    assert resolve(config("label", clients=2), set()).clients == 2
     given = ExperimentConfig.parse({**asked.model_dump(), "data": {"metric": "token_f1"}})
-    assert settled(given, set()).data.metric == "token_f1"
+    assert resolve(given, set()).data.metric == "token_f1"
 
     data = collection(sites={})
-    assert settled(asked, set()).clients == 2
+    assert resolve(asked, set()).clients == 2
     data = collection(2000, sites={f"site {i}": 0.01 for i in range(100)})
-    assert settled(asked, set()).clients == 64
+    assert resolve(asked, set()).clients == 64
 
 
 def test_the_world_settles_by_itself():
-    found = settled(ExperimentConfig(), set())
+    found = resolve(ExperimentConfig(), set())
     assert found.data.metric == "exact"
     assert found.model_copy(update={"data": ExperimentConfig().data}) == ExperimentConfig()
 

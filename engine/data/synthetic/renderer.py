@@ -21,13 +21,13 @@ from engine.paths import ROOT
 log = logging.getLogger(__name__)
 
 
-class Painter:
+class Renderer:
     """The process, started by the first request; to be used by one thread."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
 
-    def paint(self, config: ExperimentConfig, client: int, split: str) -> np.ndarray | None:
+    def render(self, config: ExperimentConfig, client: int, split: str) -> np.ndarray | None:
         """Pictures (n, height, width, 3) uint8 of a set; None when the process is gone."""
         asked = {"config": config.model_dump(mode="json"), "client": client, "split": split}
         try:
@@ -45,7 +45,7 @@ class Painter:
 
 def _start() -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "engine.data.synthetic.painter"],
+        [sys.executable, "-m", "engine.data.synthetic.renderer"],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -55,12 +55,12 @@ def _start() -> subprocess.Popen[bytes]:
 
 def serve() -> None:
     """Answer requests until the input ends."""
-    from engine.data.synthetic.world import World
+    from engine.data.synthetic.world import SyntheticDataset
 
     for line in sys.stdin:
         asked = json.loads(line)
-        federation = World(ExperimentConfig.model_validate(asked["config"]))
-        images = federation.pictures(asked["client"], asked["split"])
+        dataset = SyntheticDataset(ExperimentConfig.model_validate(asked["config"]))
+        images = dataset.pictures(asked["client"], asked["split"])
         sys.stdout.buffer.write(json.dumps(images.shape).encode() + b"\n")
         sys.stdout.buffer.write(images.tobytes())
         sys.stdout.buffer.flush()
