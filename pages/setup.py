@@ -14,9 +14,10 @@ from app.method_form import client_ranks, strategy_options
 from app.model_facts import show_model
 from app.model_form import choose_model, model_settings
 from app.widgets import start_experiment
-from engine.config import BUNDLED, PRESETS, WORLD, ConfigError, ExperimentConfig, preset
+from engine.config import BUNDLED, WORLD, ConfigError, ExperimentConfig
 from engine.jobs import submit
 from engine.jobs.resolve import MOST_CLIENTS
+from engine.presets import PRESETS, preset
 from engine.strategies import STRATEGIES
 from engine.vlm.adapter_size import adapter_size
 

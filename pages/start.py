@@ -9,9 +9,10 @@ from app.story import ALT, diagram
 from app.widgets import ASK, LIVE, SETUP, start_experiment
 from db import reads
 from db.tables import Prediction
-from engine.config import ExperimentConfig, preset
+from engine.config import ExperimentConfig
 from engine.data.factory import new_dataset
 from engine.jobs import submit
+from engine.presets import preset
 
 
 @st.cache_data(max_entries=4, show_spinner=False)

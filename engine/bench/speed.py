@@ -22,11 +22,12 @@ from engine.bench.full_size import FullSize
 from engine.bench.harness import all_sets, output, run_here, temporary_home, wait, worker_ended
 from engine.bench.setting import write_setting
 from engine.bench.shares import shares
-from engine.config import ExperimentConfig, preset
+from engine.config import ExperimentConfig
 from engine.fl.context import ExperimentContext, context_of, forget
 from engine.fl.training import Job, train, train_together
 from engine.jobs import submit
 from engine.paths import ROOT
+from engine.presets import preset
 from engine.system.seeding import rng
 
 REPEATS = 3

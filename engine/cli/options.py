@@ -8,15 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from engine.config import (
-    PRESETS,
-    ConfigError,
-    ExperimentConfig,
-    known_keys,
-    preset,
-    read_yaml,
-    set_value,
-)
+from engine.config import ConfigError, ExperimentConfig, known_keys, read_yaml, set_value
+from engine.presets import PRESETS, preset
 
 Preset = Annotated[
     str | None, typer.Option("--preset", help=f"Start from a preset: {', '.join(PRESETS)}.")

@@ -1,15 +1,7 @@
 import pytest
 
-from engine.config import (
-    PRESETS,
-    ConfigError,
-    ExperimentConfig,
-    field,
-    known_keys,
-    preset,
-    read_yaml,
-    set_value,
-)
+from engine.config import ConfigError, ExperimentConfig, field, known_keys, read_yaml, set_value
+from engine.presets import PRESETS, preset
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -12,12 +12,13 @@ from engine.bench.agreement import close, losses_of
 from engine.bench.setting import write_setting
 from engine.bench.world import WorldReport
 from engine.cli.bench import SPEED_PARTS
-from engine.config import ExperimentConfig, HeterogeneityKind, preset
+from engine.config import ExperimentConfig, HeterogeneityKind
 from engine.data.synthetic.questions import FAMILIES
 from engine.data.synthetic.scenes import COLOUR_NAMES
 from engine.fl.context import context_of, forget
 from engine.fl.training import batches
 from engine.paths import ASSETS, BUNDLED_MODEL, ROOT
+from engine.presets import preset
 from engine.system.seeding import rng
 from tests.helpers.runs import run
 
