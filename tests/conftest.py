@@ -12,8 +12,9 @@ from engine.paths import keep_quiet
 
 keep_quiet()
 
-from engine.config import ExperimentConfig, preset  # noqa: E402
+from engine.config import ExperimentConfig  # noqa: E402
 from engine.jobs import submit  # noqa: E402
+from engine.presets import preset  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
