@@ -16,7 +16,7 @@ from cachetools import LRUCache
 from engine.data import cache_files
 from engine.data.cache_files import encoded_path, features_path
 from engine.data.dataset import Example, FederatedDataset
-from engine.fl import checkpoints
+from engine.system.tensor_files import read_tensors, write_tensors
 from engine.vlm.encoded import EncodedBatch, concatenate
 from engine.vlm.model import Vlm
 
@@ -80,9 +80,9 @@ class EncodedSets:
         """Features of pictures, each looked at once in the life of a home."""
         paths = [features_path(self.dataset.config, _digest(image)) for image in images]
         new = {path: image for path, image in zip(paths, images, strict=True) if not path.exists()}
-        found = {path: checkpoints.read(path)["features"] for path in set(paths) - set(new)}
+        found = {path: read_tensors(path)["features"] for path in set(paths) - set(new)}
         for path, features in zip(new, self.vlm.look_at(list(new.values())), strict=True):
-            checkpoints.write(path, {"features": features})  # kept, should the next be interrupted
+            write_tensors(path, {"features": features})  # kept, should the next be interrupted
             found[path] = features
         return [found[path] for path in paths]
 
@@ -97,13 +97,13 @@ class EncodedSets:
         if not path.exists():
             return None
         os.utime(path)  # read lately, so pruned late
-        return self._keep(path.name, EncodedBatch(**checkpoints.read(path), causal=self.vlm.causal))
+        return self._keep(path.name, EncodedBatch(**read_tensors(path), causal=self.vlm.causal))
 
     def _make(self, client: int, split: str, examples: Iterable[Example]) -> EncodedBatch:
         made = self.encode(examples)
         path = encoded_path(self.dataset, client, split)
         if not made.images:  # where the tower is trained, there are no features to store
-            checkpoints.write(path, made.tensors())
+            write_tensors(path, made.tensors())
         return self._keep(path.name, made)
 
     def _keep(self, name: str, encoded: EncodedBatch) -> EncodedBatch:

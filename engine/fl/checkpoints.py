@@ -6,11 +6,12 @@ round R) and ``clients/<k>/personal-RRRR.safetensors`` (what client k keeps to i
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from engine.system.tensor_files import read_tensors, write_tensors
 
 if TYPE_CHECKING:
     import torch
@@ -19,23 +20,13 @@ _KEPT = 2  # the last two rounds: a crash between checkpoint and commit goes bac
 
 
 def write(path: Path, factors: dict[str, torch.Tensor]) -> int:
-    """Write factors; a crash leaves the old file or the new one. Returns the size in bytes."""
-    from safetensors.torch import save_file  # here: pages use the paths without torch
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    save_file({name: tensor.contiguous() for name, tensor in factors.items()}, temporary)
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    return path.stat().st_size
+    """Write factors; return the size of the file in bytes."""
+    return write_tensors(path, factors)
 
 
 def read(path: Path) -> dict[str, torch.Tensor]:
-    """The factors of one file; raises FileNotFoundError when it is absent."""
-    from safetensors.torch import load_file
-
-    return load_file(path)
+    """Return the factors of one file. Raises FileNotFoundError when it is absent."""
+    return read_tensors(path)
 
 
 def initial_path(folder: Path) -> Path:

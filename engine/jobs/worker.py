@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from db import reads, writes
 from db.tables import Run
 from engine.config import ConfigError, ExperimentConfig
-from engine.jobs.out_of_memory import advice, is_out_of_memory
+from engine.system.out_of_memory import advice, is_out_of_memory
 from engine.jobs.prefetch import Prefetcher, prefetch_next
 from engine.paths import home, run_folder
 

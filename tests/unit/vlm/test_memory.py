@@ -13,7 +13,7 @@ from engine.fl import context as context_module
 from engine.fl import training
 from engine.fl.evaluation import Task, _passes, score_teacher_forced
 from engine.fl.training import Job, train, train_together
-from engine.jobs.out_of_memory import advice, is_out_of_memory
+from engine.system.out_of_memory import advice, is_out_of_memory
 from engine.system import machine
 from engine.vlm import memory
 from engine.vlm.adapter_size import adapter_size

@@ -13,12 +13,12 @@ _SIGNS = re.compile(
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, here or at a client."""
+    """Tell whether an error says that memory ran out, here or at a client."""
     return bool(_SIGNS.search(f"{type(error).__name__}: {error}"))
 
 
 def advice(config: ExperimentConfig) -> str:
-    """What would let a run with this config get by, in one sentence that names the keys."""
+    """Return what would let a run with this config get by, in a sentence that names the keys."""
     lower = ["batch_size or micro_batch" if config.micro_batch != 1 else "batch_size"]
     lower += ["data.answer_tokens", "lora.rank"]
     switch = [] if config.checkpointing else ["checkpointing=true"]
