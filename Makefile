@@ -1,12 +1,16 @@
-# make run    installs what is missing and opens the lab       PORT=8501 make run
-# make test   installs what is missing and runs the tests
-# make check  style and typed signatures                        make setup  only installs
+# make run       installs what is missing and opens the lab       PORT=8501 make run
+# make test      installs what is missing and runs the tests      TESTERS=2 make test
+# make test-all  the same, then the slow ones: benches, campaigns, more in a browser
+# make check     style, docstrings, import contracts, types       make setup  only installs
 
 PORT ?= 8501
 PYTHON ?= python3
+# Processes of pytest-xdist, each on a core of its own.
+TESTERS ?= 2
 BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest -n $(TESTERS) --dist loadscope
 
-.PHONY: setup run test check browser
+.PHONY: setup run test test-all check browser
 
 setup: .venv/installed
 
@@ -21,9 +25,14 @@ run: setup
 check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
 
 test: setup browser
-	$(BIN)/python -m pytest
+	$(PYTEST) -m "not slow"
+
+test-all: test
+	$(PYTEST) -m slow
 
 # The browser tests need chromium; where there is neither chromium nor apt they are skipped.
 browser:

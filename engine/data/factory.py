@@ -7,14 +7,18 @@ from functools import lru_cache
 from engine.config import WORLD, ExperimentConfig
 from engine.data.dataset import FederatedDataset
 from engine.data.synthetic.world import SyntheticDataset
-from engine.data.user.collection import collect
-from engine.data.user.dataset import UserDataset
 
 
 def new_dataset(config: ExperimentConfig) -> FederatedDataset:
-    """Return the clients of a config. Raises ConfigError where its data cannot be used."""
+    """Return the clients of a config. Raises ConfigError where its data cannot be used.
+
+    A door: the libraries for people's own data cost more than a second that no other run pays.
+    """
     if config.dataset == WORLD:
         return SyntheticDataset(config)
+    from engine.data.user.collection import collect
+    from engine.data.user.dataset import UserDataset
+
     return UserDataset(collect(config.dataset, config.data), config)
 
 

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 
 import psutil
 import pytest
@@ -12,7 +10,6 @@ from db import reads
 from engine.config import ExperimentConfig
 from engine.jobs import submit
 from engine.jobs.worker import serve
-from engine.paths import ROOT
 from engine.system.processes import is_alive
 from tests.conftest import wait_for
 
@@ -81,13 +78,3 @@ def serve_is_refused() -> bool:
         return serve(idle_seconds=0.1) is False
     finally:
         module._HANDOVER_SECONDS = patience
-
-
-def test_the_garbage_collector_passes_over_what_is_imported_and_works_on():
-    code = (
-        "import gc; from engine.jobs.worker import warm_up; warm_up(); "
-        "assert gc.isenabled(); kept = gc.get_freeze_count(); assert kept > 100_000; "
-        "found = []; found.append(found); del found; assert gc.collect() > 0; "
-        "warm_up(); assert gc.get_freeze_count() == kept"
-    )
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
