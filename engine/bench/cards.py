@@ -23,7 +23,7 @@ from engine.data.synthetic.scenes import (
     render,
     sample_scenes,
 )
-from engine.data.synthetic.words import CIRCLES, say, site_words
+from engine.data.synthetic.words import CIRCLES, client_words, say
 from engine.paths import ASSETS, BUNDLED_MODEL
 from engine.system.seeding import rng
 
@@ -103,7 +103,7 @@ def _model_card(report: WorldReport, command: str) -> list[str]:
 
 
 def _data_card(report: WorldReport, seed: int, command: str) -> list[str]:
-    sites = [site_words(seed, site, 1.0) for site in range(SITES)]
+    sites = [client_words(seed, site, 1.0) for site in range(SITES)]
     vocabulary = [
         f"| {neutral} | " + " | ".join(say(neutral, words) for words in sites) + " |"
         for circle in CIRCLES.values()

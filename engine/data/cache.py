@@ -37,30 +37,30 @@ class EncodedSets:
         cache_files.prune()
 
     def get(self, client: int, split: str) -> EncodedBatch:
-        """Client k's ``train`` or ``test`` set."""
-        found = self._find(client, split)
-        return found or self._make(client, split, self.dataset.rendered(client, split))
+        """Return client k's ``train`` or ``test`` set."""
+        kept = self._find(client, split)
+        return kept or self._make(client, split, self.dataset.rendered(client, split))
 
     def pooled(self) -> EncodedBatch:
-        """The pooled test set; of few clients, cut from their own test sets."""
+        """Return the pooled test set; of few clients, cut from their own test sets."""
         n, first = len(self.dataset), slice(0, self.dataset.pooled_each)
         if n <= _FEW:
             return concatenate([self.get(k, "test").select(first) for k in range(n)])
         return self._find(0, POOLED) or self._make(0, POOLED, self.dataset.pooled_test())
 
-    def make_ready(self, wanted: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
-        """Make the sets that are missing; the next is painted while one goes through the tower.
+    def make_ready(self, keys: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+        """Make the sets that are missing; the next is rendered while one goes through the tower.
 
         Yields after each, so that a caller can stop.
         """
-        missing = [key for key in wanted if not self._has(*key)]
+        missing = [key for key in keys if not self._has(*key)]
         for place, key in enumerate(missing):
             self.dataset.prefetch(missing[place : place + 2])
             self._make(*key, self.dataset.rendered(*key))
             yield key
 
     def encode(self, examples: Iterable[Example]) -> EncodedBatch:
-        """Examples as tensors, kept nowhere."""
+        """Encode examples as tensors, kept nowhere."""
         examples = list(examples)
         with self.vlm.threads_for(1 if self.dataset.is_prefetching() else len(examples)):
             images = [example.image for example in examples]
@@ -73,18 +73,18 @@ class EncodedSets:
 
     @property
     def _keeps_pictures(self) -> bool:
-        """Whether pictures are met again in other sets: as soon as other clients hold them."""
+        """Say whether pictures are met again in other sets: as soon as other clients hold them."""
         return self.dataset.free_form and not self.vlm.tunes_vision
 
     def _features(self, images: list[np.ndarray]) -> list[torch.Tensor]:
-        """Features of pictures, each looked at once in the life of a home."""
+        """Return features of pictures, each looked at once in the life of a home."""
         paths = [features_path(self.dataset.config, _digest(image)) for image in images]
         new = {path: image for path, image in zip(paths, images, strict=True) if not path.exists()}
-        found = {path: read_tensors(path)["features"] for path in set(paths) - set(new)}
-        for path, features in zip(new, self.vlm.look_at(list(new.values())), strict=True):
-            write_tensors(path, {"features": features})  # kept, should the next be interrupted
-            found[path] = features
-        return [found[path] for path in paths]
+        features = {path: read_tensors(path)["features"] for path in set(paths) - set(new)}
+        for path, seen in zip(new, self.vlm.look_at(list(new.values())), strict=True):
+            write_tensors(path, {"features": seen})  # kept, should the next be interrupted
+            features[path] = seen
+        return [features[path] for path in paths]
 
     def _has(self, client: int, split: str) -> bool:
         path = encoded_path(self.dataset, client, split)
@@ -97,7 +97,7 @@ class EncodedSets:
         if not path.exists():
             return None
         os.utime(path)  # read lately, so pruned late
-        return self._keep(path.name, EncodedBatch(**read_tensors(path), causal=self.vlm.causal))
+        return self._keep(path.name, _batch(read_tensors(path), self.vlm.causal))
 
     def _make(self, client: int, split: str, examples: Iterable[Example]) -> EncodedBatch:
         made = self.encode(examples)
@@ -111,6 +111,12 @@ class EncodedSets:
             return encoded  # read from disk as it is used
         self._memory[name] = encoded.to(self.vlm.device)
         return self._memory[name]
+
+
+def _batch(tensors: dict[str, torch.Tensor], causal: bool) -> EncodedBatch:
+    names = ("input_ids", "attention_mask", "labels", "features", "counts", "grid")
+    ids, mask, labels, features, counts, grid = (tensors[name] for name in names)
+    return EncodedBatch(ids, mask, labels, features, counts, grid, causal=causal)
 
 
 def _digest(image: np.ndarray) -> str:

@@ -1,4 +1,4 @@
-"""Where encoded sets are on disk. No torch here: a starting worker looks before it imports that.
+"""Places of encoded sets on disk. No torch here: a starting worker looks before it imports that.
 
 A path says what a file was made from: the model's files, the code that draws the data, and the
 config.
@@ -20,45 +20,38 @@ _FORM = "2"  # of the files; a change makes all anew
 
 
 def encoded_path(dataset: FederatedDataset, client: int, split: str) -> Path:
-    """The file of one client's ``train`` or ``test`` set, or of the ``pooled`` test set."""
+    """Return the file of one client's ``train`` or ``test`` set, or of the ``pooled`` test set."""
     return _folder(dataset.config) / f"{dataset.key(client, split)}.safetensors"
 
 
 def prune() -> None:
     """Remove what was not read for longest, until the rest fits."""
     files = [(path, path.stat()) for path in (home() / "cache").rglob("*.safetensors")]
-    total = sum(found.st_size for _, found in files)
-    for path, found in sorted(files, key=lambda entry: entry[1].st_mtime):
+    total = sum(state.st_size for _, state in files)
+    for path, state in sorted(files, key=lambda entry: entry[1].st_mtime):
         if total <= _ON_DISK:
             break
-        total -= found.st_size
+        total -= state.st_size
         path.unlink()
 
 
 def features_path(config: ExperimentConfig, picture: str) -> Path:
-    """The file of what the vision tower makes of a picture, by a digest of its pixels."""
+    """Return the file of what the vision tower makes of a picture, by a digest of its pixels."""
     return _folder(config) / "pictures" / picture[:2] / f"{picture}.safetensors"
 
 
 def _folder(config: ExperimentConfig) -> Path:
     data = config.data.model_dump(exclude={"metric", "test_samples"})
-    made_by = (
-        config.model,
-        config.device,
-        config.dtype,
-        config.lora.vision,
-        config.start,
-        *data.values(),
-    )
-    return home() / "cache" / "encoded" / _digest(made_by)
+    made_by = (config.device, config.dtype, config.lora.vision, config.start, *data.values())
+    return home() / "cache" / "encoded" / _digest(config.model, made_by)
 
 
 @lru_cache(maxsize=4)
-def _digest(made_by: tuple[object, ...]) -> str:
+def _digest(model: str, made_by: tuple[object, ...]) -> str:
     digest = blake2b(_FORM.encode(), digest_size=8)
-    digest.update(repr(made_by).encode())
-    folder = folder_of(made_by[0])
+    digest.update(repr((model, *made_by)).encode())
+    folder = folder_of(model)
     for path in sorted(folder.iterdir() if folder else ()):
-        found = path.stat()
-        digest.update(f"{path} {found.st_size} {found.st_mtime_ns}".encode())
+        state = path.stat()
+        digest.update(f"{path} {state.st_size} {state.st_mtime_ns}".encode())
     return digest.hexdigest()

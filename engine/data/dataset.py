@@ -18,7 +18,7 @@ POOLED_SAMPLES = 64  # of the pooled test set, about the same number from every 
 
 @dataclass(frozen=True)
 class Item:
-    """One question with its right answer at one site; ``references`` are all that count as right.
+    """One question with its right answer at one client; ``references`` are all that count as right.
 
     ``family`` is the kind of question.
     """
@@ -31,7 +31,7 @@ class Item:
 
     @property
     def accepted(self) -> tuple[str, ...]:
-        """Every answer that counts as right."""
+        """Return every answer that counts as right."""
         return self.references or (self.answer,)
 
 
@@ -44,7 +44,7 @@ class Example(Item):
 
 @dataclass(frozen=True)
 class ClientProfile:
-    """What sets one client apart: its name and camera, its words, the answers it sees."""
+    """A client's traits: its name, its camera, its words, the answers it sees."""
 
     client: int
     camera: str
@@ -67,69 +67,69 @@ class FederatedDataset(ABC):
         return self.config.clients
 
     def examples(self, k: int, split: str, n: int | None = None) -> tuple[Example, ...]:
-        """Client k's ``train`` or ``test`` set, or its first n examples, without the others.
+        """Return client k's ``train`` or ``test`` set, or its first n examples, without the others.
 
         Raises IndexError outside ``0 … clients-1``.
         """
         return self._examples(k, split, n)
 
     def example(self, k: int, split: str, number: int) -> Example:
-        """One example of a set."""
+        """Return one example of a set."""
         return self.examples(k, split)[number]
 
     @abstractmethod
     def render(self, k: int, split: str, n: int | None = None) -> tuple[Example, ...]:
-        """As ``examples``, but not kept."""
+        """Make what ``examples`` returns, not kept."""
 
     @abstractmethod
     def items(self, k: int, split: str) -> list[Item]:
-        """What ``examples`` has, without the pictures."""
+        """Return what ``examples`` has, without the pictures."""
 
     @abstractmethod
     def key(self, k: int, split: str) -> str:
-        """A name for the content: what is the same under another config has the same key."""
+        """Return a name for the content: what is the same under another config has the same key."""
 
     @abstractmethod
     def profile(self, k: int) -> ClientProfile:
-        """A summary of client k for tables and previews, without the pictures."""
+        """Return a summary of client k for tables and previews, without the pictures."""
 
     @abstractmethod
     def topics(self, k: int) -> list[str]:
-        """The right answers of client k's training set, in words that are the same for all."""
+        """Return the right answers of client k's training set, in words common to all."""
 
     @abstractmethod
     def words(self, k: int) -> dict[str, str]:
-        """What client k says for a topic, where it has words of its own."""
+        """Return what client k says for a topic, where it has words of its own."""
 
     @abstractmethod
     def topic_shares(self) -> dict[str, float]:
-        """How often each topic is met, whoever the client is."""
+        """Return how often each topic is met, whoever the client is."""
 
     @abstractmethod
     def train_sizes(self) -> np.ndarray:
-        """Training samples of every client, (clients,)."""
+        """Count the training samples of every client, (clients,)."""
 
     @property
     def free_form(self) -> bool:
-        """Whether answers are judged as text; else the reference's tokens decide, in one pass."""
+        """Say whether answers are judged as text; else the reference's tokens decide."""
         return True
 
     @property
     def pooled_each(self) -> int:
-        """How many of a client's first test items are in the pooled test set."""
+        """Return how many of a client's first test items are in the pooled test set."""
         return max(1, POOLED_SAMPLES // len(self))
 
     def pooled_test(self) -> tuple[Example, ...]:
-        """The pooled test set: the first test items of every client, up to about POOLED_SAMPLES."""
-        chosen, each = range(min(len(self), POOLED_SAMPLES)), self.pooled_each
-        return tuple(example for k in chosen for example in self.examples(k, "test", each))
+        """Return the pooled test set: every client's first test items, about POOLED_SAMPLES."""
+        clients, n = range(min(len(self), POOLED_SAMPLES)), self.pooled_each
+        return tuple(example for k in clients for example in self.examples(k, "test", n))
 
     def pooled_items(self) -> list[Item]:
-        """What ``pooled_test`` has, without the pictures."""
-        chosen, each = range(min(len(self), POOLED_SAMPLES)), self.pooled_each
-        return [item for k in chosen for item in self.items(k, "test")[:each]]
+        """Return what ``pooled_test`` has, without the pictures."""
+        clients, n = range(min(len(self), POOLED_SAMPLES)), self.pooled_each
+        return [item for k in clients for item in self.items(k, "test")[:n]]
 
-    def prefetch(self, wanted: Iterable[tuple[int, str]]) -> None:
+    def prefetch(self, keys: Iterable[tuple[int, str]]) -> None:
         """Start to make these sets in the background, where that helps; ``rendered`` fetches them.
 
         Here it does not: what is read from disk needs no head start.
@@ -137,11 +137,11 @@ class FederatedDataset(ABC):
         return
 
     def rendered(self, k: int, split: str) -> tuple[Example, ...]:
-        """A set that was made ahead, or is made now; not kept."""
+        """Return a set that was made ahead, or is made now; not kept."""
         return self.render(k, split)
 
     def is_prefetching(self) -> bool:
-        """Whether the background is at work."""
+        """Say whether the background is at work."""
         return False
 
     def _check(self, k: int) -> None:
@@ -151,7 +151,7 @@ class FederatedDataset(ABC):
 
 @lru_cache(maxsize=1)
 def code_version() -> str:
-    """A digest of the code that makes the data: other code, other keys."""
+    """Return a digest of the code that makes the data: other code, other keys."""
     digest = blake2b(digest_size=16)
     for path in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(path.read_bytes())

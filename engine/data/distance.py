@@ -1,4 +1,4 @@
-"""How far apart the clients of a federation are, measured on their data, by kind of difference.
+"""Distances between the clients of a federation, measured on their data, by kind of difference.
 
 Each distance is a mean over pairs of the first eight clients, 0 where they are alike.
 Jensen–Shannon divergences (Lin 1991, bits, 0 to 1) of samples are never quite 0 even for equal
@@ -7,12 +7,12 @@ distributions, so what remains after the samples are shuffled among the clients 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations, pairwise
 
 import numpy as np
 
-from engine.config import ExperimentConfig, HeterogeneityKind
+from engine.config import ExperimentConfig
 from engine.data.dataset import FederatedDataset
 from engine.data.factory import new_dataset
 from engine.data.synthetic import heterogeneity
@@ -23,9 +23,9 @@ _SHUFFLES = 5
 
 
 def distance(config: ExperimentConfig) -> float:
-    """The distance between clients by the config's kind; of ``mixed``, the mean of its three."""
+    """Return the clients' distance by the config's kind; of ``mixed``, the mean of its three."""
     dataset = new_dataset(config)
-    measures: dict[HeterogeneityKind, Callable[[], float]] = {
+    measures: dict[str, Callable[[], float]] = {
         "label": lambda: topic_distance(dataset),
         "natural": lambda: topic_distance(dataset),
         "task": lambda: family_distance(dataset),
@@ -39,7 +39,7 @@ def distance(config: ExperimentConfig) -> float:
 
 
 def distances_without_pictures(dataset: FederatedDataset) -> dict[str, float]:
-    """Distances by what is compared, without painting a picture: at once, for a preview."""
+    """Return distances by what is compared, without rendering an image: at once, for a preview."""
     return {
         "answers": topic_distance(dataset),
         "words": word_distance(dataset),
@@ -49,19 +49,19 @@ def distances_without_pictures(dataset: FederatedDataset) -> dict[str, float]:
 
 
 def topic_distance(dataset: FederatedDataset) -> float:
-    """Jensen–Shannon divergence of the right answers, in neutral words."""
+    """Return the Jensen–Shannon divergence of the right answers, in neutral words."""
     return _divergence([dataset.topics(k) for k in _first(dataset)])
 
 
 def family_distance(dataset: FederatedDataset) -> float:
-    """Jensen–Shannon divergence of the question families."""
+    """Return the Jensen–Shannon divergence of the question families."""
     return _divergence(
         [[item.family for item in dataset.items(k, "train")] for k in _first(dataset)]
     )
 
 
 def word_distance(dataset: FederatedDataset) -> float:
-    """Jensen–Shannon divergence of the words for a thing, averaged over things as often as met.
+    """Return the divergence of the words for a thing, averaged over things as often as met.
 
     A client always says the same, so it is the share of answers for which two clients differ.
     """
@@ -73,15 +73,15 @@ def word_distance(dataset: FederatedDataset) -> float:
 
 
 def size_distance(dataset: FederatedDataset) -> float:
-    """Half the summed difference between the clients' shares of all samples and equal shares."""
+    """Return half the summed difference between the clients' shares and equal shares."""
     sizes = dataset.train_sizes()
     return float(np.abs(sizes / sizes.sum() - 1 / len(sizes)).sum() / 2)
 
 
-def camera_distance(dataset: FederatedDataset, pictures: int = 64) -> float:
-    """Root mean square difference of the clients' mean picture features, in full brightness."""
-    found = [
-        picture_features(np.stack([e.image for e in dataset.examples(k, "train", pictures)]))
+def camera_distance(dataset: FederatedDataset, images: int = 64) -> float:
+    """Return the root mean square difference of the clients' mean image features, 0 to 1."""
+    features = [
+        image_features(np.stack([e.image for e in dataset.examples(k, "train", images)]))
         for k in _first(dataset)
     ]
 
@@ -89,17 +89,17 @@ def camera_distance(dataset: FederatedDataset, pictures: int = 64) -> float:
         means = [group.mean(0) for group in groups]
         return _over_pairs(means, lambda a, b: float(np.square(a - b).mean()))
 
-    return float(np.sqrt(max(_above_chance(found, apart), 0)))
+    return float(np.sqrt(max(_above_chance(features, apart), 0)))
 
 
-def picture_features(pictures: np.ndarray) -> np.ndarray:
-    """Mean, contrast and mean edge of each colour channel: (n, h, w, 3) uint8 -> (n, 9)."""
-    bright = pictures.astype(np.float32) / 255
+def image_features(images: np.ndarray) -> np.ndarray:
+    """Return mean, contrast and mean edge of each colour channel: (n, h, w, 3) uint8 -> (n, 9)."""
+    bright = images.astype(np.float32) / 255
     edges = np.abs(np.diff(bright, axis=1))
     return np.concatenate([bright.mean((1, 2)), bright.std((1, 2)), edges.mean((1, 2))], 1)
 
 
-def _divergence(samples: list[list[Hashable]]) -> float:
+def _divergence(samples: list[list[str]]) -> float:
     values = sorted({value for own in samples for value in own})
     index = {value: number for number, value in enumerate(values)}
 
@@ -113,7 +113,7 @@ def _divergence(samples: list[list[Hashable]]) -> float:
 def _above_chance(
     groups: list[np.ndarray], apart: Callable[[Sequence[np.ndarray]], float]
 ) -> float:
-    """How far apart groups are, beyond what they are after their members were shuffled."""
+    """Return how far apart groups are, beyond what they are after their members were shuffled."""
     together = np.concatenate(groups)
     ends = np.cumsum([0, *map(len, groups)])
     generator = rng(0, "shuffles")
@@ -132,8 +132,8 @@ def _jensen_shannon(p: np.ndarray, q: np.ndarray) -> float:
 
 
 def _over_pairs(items: Sequence, apart: Callable) -> float:
-    found = [apart(a, b) for a, b in combinations(items, 2)]
-    return float(np.mean(found)) if found else 0.0
+    gaps = [apart(a, b) for a, b in combinations(items, 2)]
+    return float(np.mean(gaps)) if gaps else 0.0
 
 
 def _first(dataset: FederatedDataset) -> range:

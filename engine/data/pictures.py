@@ -28,7 +28,7 @@ class BadPicture(ValueError):
 
 
 def read_picture(data: bytes) -> np.ndarray:
-    """The picture as (height, width, 3) uint8, upright; raises BadPicture."""
+    """Return the picture as (height, width, 3) uint8, upright; raises BadPicture."""
     with _opened(data) as image:
         image.load()
         return np.asarray(_eight_bits(_upright(image)).convert("RGB"))
@@ -53,7 +53,7 @@ def check_size(size: int) -> None:
 
 @contextmanager
 def _opened(data: bytes) -> Iterator[Image.Image]:
-    """The picture, its header read; what goes wrong until the end of the block is BadPicture."""
+    """Yield the picture, its header read; what goes wrong inside the block is BadPicture."""
     check_size(len(data))
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
@@ -78,7 +78,7 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Turned as its EXIF notes say; as it is where they are broken, which the pixels are not."""
+    """Turn an image as its EXIF notes say; leave it where they are broken."""
     try:
         return ImageOps.exif_transpose(image)
     except Exception:
@@ -86,7 +86,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """A deep picture (16 bits, as scanners write) scaled from its own range to 0…255."""
+    """Scale a deep picture (16 bits, as scanners write) from its own range to 0…255."""
     if image.mode not in _DEEP:
         return image
     values = np.asarray(image, np.float32)

@@ -1,4 +1,4 @@
-"""Cameras of the sites: each maps pictures in [0, 1] to pictures in [0, 1] at a strength in (0, 1].
+"""Cameras of the clients: maps of pictures in [0, 1] to such pictures, at a strength in (0, 1].
 
 Whatever a camera does, it leaves enough of colour, shape and gloss to answer every question.
 """
@@ -21,7 +21,7 @@ _Camera = Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
 def _night(pictures: np.ndarray, strength: float, generator: np.random.Generator) -> np.ndarray:
     """Dark, greenish, a little noisy."""
     luma = (pictures @ _LUMA)[..., None]
-    shown = (0.5 * pictures + 0.1 * luma) * np.float32([0.62, 0.95, 0.68])
+    shown = (0.5 * pictures + 0.1 * luma) * np.array([0.62, 0.95, 0.68], np.float32)
     return _blend(pictures, shown + _noise(pictures.shape, 0.02, generator), strength)
 
 
@@ -48,8 +48,9 @@ def _fog(pictures: np.ndarray, strength: float, _: np.random.Generator) -> np.nd
 
 
 def _amber(pictures: np.ndarray, strength: float, _: np.random.Generator) -> np.ndarray:
-    """The colour cast of a sodium lamp."""
-    shown = pictures * np.float32([1.0, 0.74, 0.42]) + np.float32([0.12, 0.03, 0.0])
+    """Add the colour cast of a sodium lamp."""
+    gain, glow = np.array([[1.0, 0.74, 0.42], [0.12, 0.03, 0.0]], np.float32)
+    shown = pictures * gain + glow
     return _blend(pictures, shown, strength)
 
 
@@ -60,7 +61,7 @@ def _negative(pictures: np.ndarray, strength: float, _: np.random.Generator) -> 
     """
     luma = (pictures @ _LUMA)[..., None]
     chroma = pictures - luma
-    axis = np.float32([1, 1, 1]) / np.sqrt(np.float32(3))
+    axis = np.ones(3, np.float32) / np.sqrt(np.float32(3))
     angle = np.pi * strength
     turned = chroma * np.cos(angle) + np.cross(axis, chroma) * np.sin(angle)
     return 0.5 + (1 - 2 * strength) * (luma - 0.5) + turned
@@ -99,7 +100,7 @@ def look_through(
         return pictures
     seen = np.empty_like(pictures)
     for start in range(0, len(pictures), _CHUNK):
-        some = slice(start, start + _CHUNK)
-        shown = through(pictures[some].astype(np.float32) / 255, strength, generator)
-        seen[some] = np.clip(shown, 0, 1) * 255 + 0.5
+        chunk = slice(start, start + _CHUNK)
+        shown = through(pictures[chunk].astype(np.float32) / 255, strength, generator)
+        seen[chunk] = np.clip(shown, 0, 1) * 255 + 0.5
     return seen

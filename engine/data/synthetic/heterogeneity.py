@@ -6,11 +6,11 @@ steadily in between (``python -m engine bench world`` measures them).
 
 =========  ===========================================================================
 domain     pictures are blended with what the client's own camera shows, at strength L
-concept    a share L of the words for colours, kinds and places is passed round (words.py)
+concept    a share L of the words for colours, kinds and places is permuted (words.py)
 label      answers come from (1-L)·natural + L·own mix, own ~ Dirichlet(0.1·n·natural)
 quantity   training sets have the sizes (1-L)·equal + L·own, own ~ Dirichlet(0.5)
 task       a share L of the questions is of the client's own family
-natural    a share L of the pictures shows the client's own stock: a few kinds and colours
+natural    a share L of the pictures shows the client's own inventory: few kinds, colours
 mixed      domain and concept at L, label at L/2, so that no client loses a whole family
 =========  ===========================================================================
 
@@ -21,6 +21,7 @@ This is how the embedded world does it; partition.py deals data that people brin
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import lru_cache
 
 import numpy as np
@@ -29,7 +30,7 @@ from engine.config import ExperimentConfig, HeterogeneityKind
 from engine.data.synthetic.cameras import CAMERAS
 from engine.data.synthetic.questions import ask, topics
 from engine.data.synthetic.scenes import COLOUR_NAMES, KINDS, sample_scenes
-from engine.data.synthetic.words import site_words
+from engine.data.synthetic.words import client_words
 from engine.system.seeding import rng
 
 # For people: a short name, and what the dial then does.
@@ -40,17 +41,17 @@ MEANINGS: dict[HeterogeneityKind, tuple[str, str]] = {
     "label": ("answers", "Each site meets some answers far more often than others."),
     "task": ("questions", "Each site mostly asks its own kind of question."),
     "quantity": ("amounts", "Some sites have many training samples, some few."),
-    "natural": ("stock", "Each site's bins hold its own stock: a few kinds and colours."),
+    "natural": ("inventory", "Each site's bins hold its own inventory: a few kinds and colours."),
 }
 MIXED = {"domain": 1.0, "concept": 1.0, "label": 0.5}  # what acts in ``mixed``, how strongly
 LABEL_ALPHA = 0.1
 QUANTITY_ALPHA = 0.5
-_STOCK = 3  # kinds, and as many colours, that a client has in its own stock
+_INVENTORY = 3  # kinds, and as many colours, that a client has in its own inventory
 SMALLEST = 8  # training samples that every client has at least
 
 
 def level_of(config: ExperimentConfig, part: str) -> float:
-    """How strongly one kind of difference acts; ``mixed`` is made of three."""
+    """Return how strongly one kind of difference acts; ``mixed`` is made of three."""
     kind, level = config.heterogeneity.kind, config.heterogeneity.level
     if kind == "mixed":
         return level * MIXED.get(part, 0.0)
@@ -58,27 +59,27 @@ def level_of(config: ExperimentConfig, part: str) -> float:
 
 
 def camera_of(config: ExperimentConfig, client: int) -> tuple[str, float]:
-    """The client's camera and its strength."""
+    """Return the client's camera and its strength."""
     strength = level_of(config, "domain")
     return (tuple(CAMERAS)[client % len(CAMERAS)] if strength else "day"), strength
 
 
 def words_of(config: ExperimentConfig, client: int) -> dict[str, str]:
-    """Neutral answer -> the word that the client uses."""
-    return site_words(config.seed, client, level_of(config, "concept"))
+    """Map neutral answers to the words that the client uses."""
+    return client_words(config.seed, client, level_of(config, "concept"))
 
 
 def inventory_of(seed: int, client: int) -> tuple[np.ndarray, np.ndarray]:
-    """The client's own shares of KINDS and of COLOUR_NAMES."""
+    """Return the client's own shares of KINDS and of COLOUR_NAMES."""
     start = int(rng(seed, "stock").integers(len(KINDS)))
     own = np.zeros(len(KINDS)), np.zeros(len(COLOUR_NAMES))
     for shares, stride in zip(own, (1, 3), strict=True):
-        shares[(start + stride * client + np.arange(_STOCK)) % len(shares)] = 1 / _STOCK
+        shares[(start + stride * client + np.arange(_INVENTORY)) % len(shares)] = 1 / _INVENTORY
     return own
 
 
 def train_sizes(config: ExperimentConfig) -> np.ndarray:
-    """Training samples of every client, (clients,), about ``samples_per_client`` on average."""
+    """Count training samples of every client, (clients,): ``samples_per_client`` on average."""
     n, level = config.clients, level_of(config, "quantity")
     if level == 0:
         return np.full(n, config.samples_per_client)
@@ -89,7 +90,7 @@ def train_sizes(config: ExperimentConfig) -> np.ndarray:
 
 
 def answer_odds(config: ExperimentConfig, client: int) -> dict[str, float] | None:
-    """How much more often than naturally the client meets each topic; None without label skew."""
+    """Return how much more often than naturally the client meets each topic; None without skew."""
     level = level_of(config, "label")
     if level == 0:
         return None
@@ -102,8 +103,8 @@ def answer_odds(config: ExperimentConfig, client: int) -> dict[str, float] | Non
 
 @lru_cache(maxsize=1)
 def natural_shares() -> dict[str, float]:
-    """The share of each topic in the world without skew, from 4,000 draws."""
+    """Return the share of each topic in the world without skew, from 4,000 draws."""
     generator = rng(0, "natural shares")
-    found = [question.topic for question in ask(sample_scenes(4000, generator), generator)]
-    counts = {topic: found.count(topic) + 1 for topic in topics()}
-    return {topic: count / sum(counts.values()) for topic, count in counts.items()}
+    counts = Counter(topics())  # none is quite impossible
+    counts.update(question.topic for question in ask(sample_scenes(4000, generator), generator))
+    return {topic: counts[topic] / counts.total() for topic in topics()}

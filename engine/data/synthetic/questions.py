@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -43,6 +45,7 @@ TEMPLATES = {
 }
 FAMILIES = tuple(TEMPLATES)
 _Words = dict[str, str]
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -69,27 +72,25 @@ class _Thing:
 
 
 def plural(kind: str) -> str:
-    """The plural that templates use, for example ``boxes``."""
+    """Return the plural that templates use, for example ``boxes``."""
     return kind + ("es" if kind[-1] in "xs" else "s")
 
 
 def topics() -> list[str]:
-    """Every class of answers, in neutral words."""
+    """Return every class of answers, in neutral words."""
     return ["yes", "no", *COLOUR_NAMES, *KINDS, *MATERIALS, *NUMBERS, *PLACES]
 
 
 def ask(
-    scenes: Scenes, generator: np.random.Generator, wanted: np.ndarray | None = None
+    scenes: Scenes, generator: np.random.Generator, families: np.ndarray | None = None
 ) -> list[Question]:
-    """One question per scene; families are drawn evenly among those that the scene allows.
+    """Ask one question per scene; families are drawn evenly among those that the scene allows.
 
-    ``wanted`` (n,) holds a number in FAMILIES per scene, or -1: that family comes where the scene
+    ``families`` (n,) holds a number in FAMILIES per scene, or -1: that family comes where the scene
     allows it.
     """
-    wanted = np.full(len(scenes), -1) if wanted is None else wanted
-    return [
-        _ask_one(_things(scenes, row), int(wanted[row]), generator) for row in range(len(scenes))
-    ]
+    numbers = [-1] * len(scenes) if families is None else families.tolist()
+    return [_ask_one(_things(scenes, i), number, generator) for i, number in enumerate(numbers)]
 
 
 def _things(scenes: Scenes, row: int) -> list[_Thing]:
@@ -101,16 +102,12 @@ def _things(scenes: Scenes, row: int) -> list[_Thing]:
     ]
 
 
-def _ask_one(things: list[_Thing], wanted: int, generator: np.random.Generator) -> Question:
+def _ask_one(things: list[_Thing], first: int, generator: np.random.Generator) -> Question:
     order = generator.permutation(len(FAMILIES)).tolist()
-    if wanted >= 0:
-        order.insert(0, wanted)
-    for number in order:
-        family = FAMILIES[number]
-        found = _MAKERS[family](things, generator)
-        if found is not None:
-            break
-    words, answer, template = found
+    if first >= 0:
+        order.insert(0, first)
+    made = ((FAMILIES[number], _MAKERS[FAMILIES[number]](things, generator)) for number in order)
+    family, (words, answer, template) = next((f, m) for f, m in made if m is not None)
     if template is None:
         template = int(generator.integers(len(TEMPLATES[family])))
     text = TEMPLATES[family][template].format(**words)
@@ -123,19 +120,20 @@ def _ask_one(things: list[_Thing], wanted: int, generator: np.random.Generator) 
 _Made = tuple[_Words, str, int | None] | None
 
 
-def _pick(items: list, generator: np.random.Generator) -> object:
-    return items[generator.integers(len(items))]
+def _pick(items: Sequence[_T], generator: np.random.Generator) -> _T:
+    return items[int(generator.integers(len(items)))]
 
 
 def _alone(things: list[_Thing], *names: str) -> list[_Thing]:
-    """The things that no other one equals in these attributes."""
+    """Return the things that no other one equals in these attributes."""
     seen = Counter(tuple(getattr(t, name) for name in names) for t in things)
     return [t for t in things if seen[tuple(getattr(t, name) for name in names)] == 1]
 
 
 def _presence(things: list[_Thing], generator: np.random.Generator) -> _Made:
-    """Half the time something that is there; else a pair that is not, often of a kind and a colour
-    that are, so that neither of them alone tells.
+    """Ask half the time for something that is there, else for a pair that is not.
+
+    The pair is often of a kind and a colour that are there, so that neither of them alone tells.
     """
     there = {(t.kind, t.colour) for t in things}
     if generator.random() < 0.5:
@@ -181,7 +179,7 @@ def _position(things: list[_Thing], generator: np.random.Generator) -> _Made:
 
 
 def _count(things: list[_Thing], generator: np.random.Generator) -> _Made:
-    """A third of the time all things; else things of a kind or colour, the counts drawn evenly."""
+    """Count all things a third of the time; else those of a kind or colour, evenly by count."""
     if generator.random() < 1 / 3:
         return {"things": "things"}, NUMBERS[len(things)], None
     kinds, colours = (Counter(getattr(t, name) for t in things) for name in ("kind", "colour"))
@@ -196,7 +194,7 @@ def _count(things: list[_Thing], generator: np.random.Generator) -> _Made:
 
 
 def _relation(things: list[_Thing], generator: np.random.Generator) -> _Made:
-    """The only thing on one side of another; were there two, "left of" would be ambiguous."""
+    """Ask for the only thing on one side of another; two would be ambiguous."""
     pairs = []
     for thing in _alone(things, "kind", "colour"):
         for side, (dx, dy) in SIDES.items():
@@ -209,13 +207,13 @@ def _relation(things: list[_Thing], generator: np.random.Generator) -> _Made:
     return {"side": side, "colour": thing.colour, "kind": thing.kind}, answer, None
 
 
-def _steps(one: _Thing, other: _Thing, dx: int, dy: int) -> int:
-    """How many columns (dx) or rows (dy) the other thing stands on that side of one."""
-    return (other.cell % 3 - one.cell % 3) * dx + (other.cell // 3 - one.cell // 3) * dy
+def _steps(a: _Thing, b: _Thing, dx: int, dy: int) -> int:
+    """Count the columns (dx) or rows (dy) that b stands on that side of a."""
+    return (b.cell % 3 - a.cell % 3) * dx + (b.cell // 3 - a.cell // 3) * dy
 
 
 def _comparison(things: list[_Thing], generator: np.random.Generator) -> _Made:
-    """The bigger of two things, or the more frequent of two colours; the answer names it."""
+    """Ask for the bigger of two things, or the more frequent of two colours."""
     lone = _alone(things, "kind")
     sized = [(a.kind, b.kind) for a in lone for b in lone if a.size > b.size]
     seen = Counter(t.colour for t in things)
@@ -225,8 +223,8 @@ def _comparison(things: list[_Thing], generator: np.random.Generator) -> _Made:
         return None
     template, pairs = _pick(possible, generator)
     more, less = _pick(pairs, generator)
-    one, other = (more, less) if generator.random() < 0.5 else (less, more)
-    return {"one": one, "other": other}, more, template
+    first, second = (more, less) if generator.random() < 0.5 else (less, more)
+    return {"one": first, "other": second}, more, template
 
 
 def _description(things: list[_Thing], generator: np.random.Generator) -> _Made:

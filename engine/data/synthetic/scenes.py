@@ -61,11 +61,11 @@ class Scenes:
         return len(self.count)
 
     def select(self, rows: np.ndarray) -> Scenes:
-        """The scenes at these row numbers, in that order."""
+        """Return the scenes at these row numbers, in that order."""
         return Scenes(**{name: values[rows] for name, values in vars(self).items()})
 
     def replaced(self, where: np.ndarray, other: Scenes) -> Scenes:
-        """These scenes, but those of ``other`` in the rows that are true in ``where``."""
+        """Return these scenes, but those of ``other`` in the rows that are true in ``where``."""
         return Scenes(
             **{
                 name: np.where(where.reshape(-1, *[1] * (v.ndim - 1)), getattr(other, name), v)
@@ -105,13 +105,13 @@ def sample_scenes(
 def _from_pools(
     values: int, shares: np.ndarray | None, shape: tuple[int, int], generator: np.random.Generator
 ) -> np.ndarray:
-    """Indices below ``values``, each scene's drawn from its own small pool."""
+    """Draw indices below ``values``, each scene's drawn from its own small pool."""
     pool = generator.choice(values, (shape[0], _POOL), p=shares)
     return np.take_along_axis(pool, generator.integers(0, _POOL, shape), axis=1)
 
 
 def render(scenes: Scenes, chunk: int = 64) -> np.ndarray:
-    """Paint scenes as uint8 pictures of shape (n, SIZE, SIZE, 3)."""
+    """Render scenes as uint8 images of shape (n, SIZE, SIZE, 3)."""
     parts = [
         _render_chunk(scenes.select(np.arange(start, min(start + chunk, len(scenes)))))
         for start in range(0, len(scenes), chunk)
@@ -127,12 +127,12 @@ def _render_chunk(scenes: Scenes) -> np.ndarray:
     for depth in range(MAX_OBJECTS):
         rows = np.flatnonzero(scenes.count > depth)
         if len(rows):
-            _paint(canvas, scenes, rows, order[rows, depth])
+            _render_object(canvas, scenes, rows, order[rows, depth])
     return (np.clip(canvas, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
 def _bin(scenes: Scenes) -> np.ndarray:
-    """The empty bin: a floor in soft light inside a rim, shape (n, SIZE, SIZE, 3)."""
+    """Return the empty bin: a floor in soft light inside a rim, shape (n, SIZE, SIZE, 3)."""
     at = (np.arange(SIZE, dtype=np.float32) + 0.5) / SIZE
     x, y = at[None, :], at[:, None]
     inside = np.minimum(np.minimum(x, 1 - x), np.minimum(y, 1 - y))
@@ -147,8 +147,8 @@ def _bin(scenes: Scenes) -> np.ndarray:
     )
 
 
-def _paint(canvas: np.ndarray, scenes: Scenes, rows: np.ndarray, slot: np.ndarray) -> None:
-    """Paint one object with its shadow on each of the given rows of the canvas, in place."""
+def _render_object(canvas: np.ndarray, scenes: Scenes, rows: np.ndarray, slot: np.ndarray) -> None:
+    """Render one object with its shadow on each of the given rows of the canvas, in place."""
     radius = (_RADII[scenes.size[rows, slot]] * SIZE)[:, None, None]
     centre_x, centre_y = scenes.x[rows, slot] * SIZE, scenes.y[rows, slot] * SIZE
     left = np.clip(np.floor(centre_x - _PATCH / 2).astype(int), 0, SIZE - _PATCH)
@@ -174,13 +174,13 @@ def _paint(canvas: np.ndarray, scenes: Scenes, rows: np.ndarray, slot: np.ndarra
         cover = np.clip(0.5 - distance * radius[own], 0, 1)[..., None]
         albedo = _PALETTE[scenes.colour[rows[own], slot[own]]][:, None, None, :]
         shiny = scenes.material[rows[own], slot[own]].astype(np.float32)[:, None, None]
-        render = _shade(normals, light[own], albedo, shiny)
-        patch[own] = patch[own] * (1 - cover) + np.clip(render, 0, 1) * cover
+        shaded = _shade(normals, light[own], albedo, shiny)
+        patch[own] = patch[own] * (1 - cover) + np.clip(shaded, 0, 1) * cover
     canvas[index] = patch
 
 
 def _light(sun: np.ndarray) -> np.ndarray:
-    """Unit vectors (n, 3) towards the light."""
+    """Return unit vectors (n, 3) towards the light."""
     vector = np.stack([0.75 * np.sin(sun), -0.62 * np.cos(sun), np.full_like(sun, 0.62)], -1)
     return (vector / np.linalg.norm(vector, axis=-1, keepdims=True)).astype(np.float32)
 
@@ -191,7 +191,7 @@ def _shade(
     """Colours (n, h, w, 3) after Blinn–Phong: matt is soft, shiny dark with a bright highlight."""
     normals = normals / (np.sqrt(_dot(normals, normals))[..., None] + 1e-6)
     lambert = np.clip(_dot(normals, light[:, None, None, :]), 0, 1)
-    half = light + np.float32([0, 0, 1])
+    half = light + np.array([0, 0, 1], np.float32)
     half /= np.linalg.norm(half, axis=-1, keepdims=True)
     gloss = np.clip(_dot(normals, half[:, None, None, :]), 0, 1)
     sky = np.clip(-normals[..., 1] - 0.55, 0, 1)  # what a shiny top mirrors
@@ -200,6 +200,6 @@ def _shade(
     return albedo * diffuse[..., None] + glint[..., None]
 
 
-def _dot(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Scalar products of (…, 3) vectors; numpy's sum over so short an axis is slow."""
-    return one[..., 0] * other[..., 0] + one[..., 1] * other[..., 1] + one[..., 2] * other[..., 2]
+    return a[..., 0] * b[..., 0] + a[..., 1] * b[..., 1] + a[..., 2] * b[..., 2]

@@ -23,7 +23,7 @@ def _ball(u: np.ndarray, v: np.ndarray) -> Surface:
 
 
 def _box(u: np.ndarray, v: np.ndarray) -> Surface:
-    """A cube on its corner: a hexagon of three faces."""
+    """Return a cube on its corner: a hexagon of three faces."""
     distance = np.maximum(np.abs(u) - 0.88, 0.5 * np.abs(u) + 0.866 * np.abs(v) - 0.88)
     left, right = _like(u, (-0.75, 0.28, 0.6)), _like(u, (0.75, 0.28, 0.6))
     normals = _mix(left, right, _step(u))
@@ -62,7 +62,7 @@ def _dome(u: np.ndarray, v: np.ndarray) -> Surface:
 
 
 def _star(u: np.ndarray, v: np.ndarray) -> Surface:
-    """A star with five points, cut like a gem, thick."""
+    """Return a star with five points, cut like a gem, thick."""
     front, facets = _star_face(u, v)
     behind, _ = _star_face(u, v - _THICK)
     return np.minimum(front, behind), _mix(_like(u, (0, 0.75, 0.3)), facets, _step(-front))
@@ -85,7 +85,7 @@ def _star_face(u: np.ndarray, v: np.ndarray) -> Surface:
 
 
 def _cross(u: np.ndarray, v: np.ndarray) -> Surface:
-    """A plus sign with bevelled edges, thick."""
+    """Return a plus sign with bevelled edges, thick."""
     front, behind = _cross_face(u, v), _cross_face(u, v - _THICK)
     bevel = np.clip(1 + front / 0.16, 0, 1)[..., None]
     upright = np.abs(u) < np.abs(v)
@@ -102,21 +102,21 @@ def _cross_face(u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def _bulge(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Normals of a ball at (x, y)."""
+    """Return the normals of a ball at (x, y)."""
     return np.stack([x, y, np.sqrt(np.clip(1 - x * x - y * y, 0.0, 1))], -1)
 
 
 def _round(side: np.ndarray, up: float) -> np.ndarray:
-    """Normals of an upright round body; ``side`` runs from -1 (left) to 1 (right)."""
+    """Return the normals of an upright round body; ``side`` runs from -1 (left) to 1 (right)."""
     return np.stack([0.95 * side, np.full_like(side, up), np.sqrt(1 - side**2)], -1)
 
 
 def _like(u: np.ndarray, normal: tuple[float, float, float]) -> np.ndarray:
-    return np.broadcast_to(np.float32(normal), (*u.shape, 3))
+    return np.broadcast_to(np.array(normal, np.float32), (*u.shape, 3))
 
 
-def _mix(one: np.ndarray, other: np.ndarray, share: np.ndarray) -> np.ndarray:
-    return one + (other - one) * share[..., None]
+def _mix(a: np.ndarray, b: np.ndarray, share: np.ndarray) -> np.ndarray:
+    return a + (b - a) * share[..., None]
 
 
 def _step(x: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Every client's pictures, questions and answers, made from the config and the seed alone."""
+"""The clients' pictures, questions and answers, made from the config and the seed alone."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _CANDIDATES = 6  # per sample, so that a skewed answer mix can be drawn without 
 
 @dataclass(frozen=True)
 class Outline:
-    """Scenes and questions of one split, not painted yet: all that tables and previews need."""
+    """Scenes and questions of one split, not rendered yet: all that tables and previews need."""
 
     scenes: Scenes
     questions: list[Question]
@@ -43,15 +43,15 @@ class SyntheticDataset(FederatedDataset):
 
     def __init__(self, config: ExperimentConfig) -> None:
         super().__init__(config)
-        self._ahead: dict[tuple[int, str], Future[tuple[Example, ...]]] = {}
+        self._prefetched: dict[tuple[int, str], Future[tuple[Example, ...]]] = {}
 
     @property
     def free_form(self) -> bool:
-        """There is one way to say each answer."""
+        """Return False: there is one way to say each answer."""
         return False
 
     def items(self, k: int, split: str) -> list[Item]:
-        """What ``examples`` has, without painting the pictures."""
+        """Return what ``examples`` has, without rendering the pictures."""
         questions = self.outline(k, split).questions
         words = self.words(k)
         return [
@@ -60,7 +60,7 @@ class SyntheticDataset(FederatedDataset):
         ]
 
     def key(self, k: int, split: str) -> str:
-        """A name for the content: what is the same under another config has the same key."""
+        """Return a name for the content: what is the same under another config has the same key."""
         made_from = self.config.model_dump_json(include=set(MADE_FROM))
         words = (
             f"{code_version()} {made_from} {self.config.data.test_samples} {k} {self._drawn(split)}"
@@ -68,7 +68,7 @@ class SyntheticDataset(FederatedDataset):
         return blake2b(words.encode(), digest_size=16).hexdigest()
 
     def profile(self, k: int) -> ClientProfile:
-        """A summary of client k for tables and previews; paints nothing."""
+        """Return a summary of client k for tables and previews; render nothing."""
         self._check(k)
         words = self.words(k)
         questions = self.outline(k, "train").questions
@@ -84,23 +84,23 @@ class SyntheticDataset(FederatedDataset):
         )
 
     def topics(self, k: int) -> list[str]:
-        """The right answers of client k's training set, in neutral words."""
+        """Return the right answers of client k's training set, in neutral words."""
         return [question.topic for question in self.outline(k, "train").questions]
 
     def words(self, k: int) -> dict[str, str]:
-        """Neutral answer -> the word that client k uses."""
+        """Map neutral answers to the words that client k uses."""
         return heterogeneity.words_of(self.config, k)
 
     def topic_shares(self) -> dict[str, float]:
-        """How often each topic is met in the world without skew."""
+        """Return how often each topic is met in the world without skew."""
         return heterogeneity.natural_shares()
 
     def train_sizes(self) -> np.ndarray:
-        """Training samples of every client, (clients,)."""
+        """Count the training samples of every client, (clients,)."""
         return heterogeneity.train_sizes(self.config)
 
     def outline(self, k: int, split: str) -> Outline:
-        """Scenes and questions of client k's ``train`` or ``test`` set; raises IndexError."""
+        """Return scenes and questions of client k's ``train`` or ``test`` set; raise IndexError."""
         self._check(k)
         config = self.config
         n = config.data.test_samples
@@ -122,36 +122,36 @@ class SyntheticDataset(FederatedDataset):
         return Outline(pool.scenes.select(rows), [pool.questions[row] for row in rows])
 
     def _drawn(self, split: str) -> str:
-        """What is drawn as this split: a validation set may stand in for the test set."""
+        """Return what is drawn as this split: a validation set may stand in for the test set."""
         if split == "train" or self.config.tested_on == "test":
             return split
         return f"{self.config.tested_on} {split}"
 
     def render(self, k: int, split: str, n: int | None = None) -> tuple[Example, ...]:
-        """As ``examples``, but not kept."""
+        """Make what ``examples`` returns, not kept."""
         return self._with_items(k, split, self.pictures(k, split, n))
 
     def pictures(self, k: int, split: str, n: int | None = None) -> np.ndarray:
-        """The pictures of ``examples``, (n, height, width, 3) uint8."""
+        """Render the pictures of ``examples``, (n, height, width, 3) uint8."""
         scenes = self.outline(k, split).scenes
         camera, strength = heterogeneity.camera_of(self.config, k)
         noise = rng(self.config.seed, "camera", self._drawn(split), k)
         clean = render(scenes.select(np.arange(len(scenes))[:n]))
         return look_through(camera, clean, strength, noise)
 
-    def prefetch(self, wanted: Iterable[tuple[int, str]]) -> None:
-        """Start to paint these sets in another process; ``rendered`` fetches them."""
-        for key in wanted:
-            if key not in self._ahead:
-                self._ahead[key] = _waiting_room().submit(self._paint_elsewhere, *key)
+    def prefetch(self, keys: Iterable[tuple[int, str]]) -> None:
+        """Start to render these sets in another process; ``rendered`` fetches them."""
+        for key in keys:
+            if key not in self._prefetched:
+                self._prefetched[key] = _prefetching().submit(self._render_elsewhere, *key)
 
     def rendered(self, k: int, split: str) -> tuple[Example, ...]:
-        """A set that was painted ahead, or is painted now; not kept."""
-        ahead = self._ahead.pop((k, split), None)
-        return ahead.result() if ahead else self.render(k, split)
+        """Return a set that was prefetched, or render it now; not kept."""
+        future = self._prefetched.pop((k, split), None)
+        return future.result() if future else self.render(k, split)
 
-    def _paint_elsewhere(self, k: int, split: str) -> tuple[Example, ...]:
-        images = _painter.render(self.config, k, split)
+    def _render_elsewhere(self, k: int, split: str) -> tuple[Example, ...]:
+        images = _renderer.render(self.config, k, split)
         return self.render(k, split) if images is None else self._with_items(k, split, images)
 
     def _with_items(self, k: int, split: str, images: np.ndarray) -> tuple[Example, ...]:
@@ -160,31 +160,31 @@ class SyntheticDataset(FederatedDataset):
         return tuple(Example(**vars(item), image=image) for item, image in pairs)
 
     def is_prefetching(self) -> bool:
-        """Whether the background is at work."""
-        return not all(future.done() for future in self._ahead.values())
+        """Say whether the background is at work."""
+        return not all(future.done() for future in self._prefetched.values())
 
 
-_painter = Renderer()
+_renderer = Renderer()
 
 
 @lru_cache(maxsize=1)
-def _waiting_room() -> ThreadPoolExecutor:
-    """The thread that waits for the painter."""
-    return ThreadPoolExecutor(1, thread_name_prefix="painter")
+def _prefetching() -> ThreadPoolExecutor:
+    """Return the thread that waits for the renderer."""
+    return ThreadPoolExecutor(1, thread_name_prefix="renderer")
 
 
 @lru_cache(maxsize=64)
 def _candidates(
-    scope: tuple[int, int, str], n: int, task_level: float, stock_level: float
+    scope: tuple[int, int, str], n: int, task_level: float, inventory_level: float
 ) -> Outline:
     """``n`` scenes with a question each, for (seed, client, split); kept, for the dial moves on."""
     seed, client, split = scope
     generator = rng(seed, "client", split, client)
     scenes = sample_scenes(n, generator)
-    if stock_level:
+    if inventory_level:
         kinds, colours = heterogeneity.inventory_of(seed, client)
         generator_own = rng(seed, "stock scenes", split, client)
         own = sample_scenes(n, generator_own, kinds=kinds, colours=colours)
-        scenes = scenes.replaced(generator_own.random(n) < stock_level, own)
+        scenes = scenes.replaced(generator_own.random(n) < inventory_level, own)
     mine = rng(seed, "task", split, client).random(n) < task_level
     return Outline(scenes, ask(scenes, generator, np.where(mine, client % len(FAMILIES), -1)))

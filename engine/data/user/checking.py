@@ -1,4 +1,4 @@
-"""Is every picture readable? Each file is decoded once; the verdict is remembered on disk.
+"""Verdicts on pictures: each file is decoded once, and the verdict remembered on disk.
 
 A verdict holds for a name, a size and a time of change, and for the limits of
 engine/data/pictures.py.
@@ -25,14 +25,14 @@ _THREADS = min(8, os.cpu_count() or 1)
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a look at a picture's bytes says."""
+    """The outcome of a look at a picture's bytes."""
 
     content: str  # the same for the same bytes
     reason: str  # why it cannot be used; "" when it can
 
 
 def check(folder: Path, paths: Iterable[Path]) -> dict[Path, Verdict]:
-    """The verdict on every picture of a folder that exists; absent ones have none."""
+    """Return the verdict on every picture of a folder that exists; absent ones have none."""
     memory = _memory(folder)
     known = _load(memory)
     states = {path: state for path in set(paths) if (state := file_state(path))}
@@ -76,7 +76,7 @@ def _load(memory: Path) -> dict[str, list]:
 
 
 def _save(memory: Path, known: dict[str, list]) -> None:
-    """Written aside and renamed, so that two processes never read half a file."""
+    """Write aside and rename, so that two processes never read half a file."""
     memory.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(
         "w", encoding="utf-8", dir=memory.parent, suffix=".tmp", delete=False

@@ -38,7 +38,7 @@ class Collection:
 
     @cached_property
     def clients(self) -> dict[str, int]:
-        """Rows of every client, the commonest first; {} without a client column."""
+        """Count the rows of every client, the commonest first; {} without a client column."""
         return dict(Counter(row.client for row in self.rows if row.client).most_common())
 
 
@@ -47,7 +47,7 @@ _lock = threading.Lock()  # the app reads in several threads
 
 
 def collect(dataset: str, data: Data) -> Collection:
-    """The data of ``folder:PATH`` or ``hub:NAME``; quick when nothing changed since last time.
+    """Return the data of ``folder:PATH`` or ``hub:NAME``; quick when nothing changed.
 
     Raises ConfigError: one sentence that names the key and says what there is.
     """
@@ -98,7 +98,7 @@ def _read(folder: Path, data: Data, origin: hub.Origin | None) -> Collection:
 
 
 def _metric(rows: Iterable[Row]) -> str:
-    """How such answers are best judged: with the references there are, by their length."""
+    """Choose how such answers are best judged: with the references there are, by their length."""
     several = [len(row.answers) > 1 for row in rows]
     if sum(several) * 2 > len(several):
         return "vqa"
@@ -107,7 +107,7 @@ def _metric(rows: Iterable[Row]) -> str:
 
 
 def _digest(folder: Path, pictures: Iterable[Path]) -> str:
-    """Of names, sizes and times of change, also of tables that are not there but could be."""
+    """Digest names, sizes and times of change, also of tables that are not there but could be."""
     tables = [folder / place / table for place in PLACES for table in TABLES]
     files = [(str(p.relative_to(folder)), file_state(p)) for p in (*tables, *pictures)]
     return blake2b(json.dumps(files).encode(), digest_size=16).hexdigest()

@@ -1,4 +1,4 @@
-"""Which column is the picture, the question, the answer, the client: said, or guessed by name."""
+"""The columns of picture, question, answer and client: said, or guessed by name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LISTED = 30  # columns that a message names
 
 
 def choose(columns: Sequence[str], data: Data) -> dict[str, str]:
-    """The columns to use as image, question, answer and, if there is one, client.
+    """Return the columns to use as image, question, answer and, if there is one, client.
 
     Raises ConfigError with the columns there are: when ``data`` names one that is absent, or when
     none has a name to guess by.
@@ -43,7 +43,7 @@ def choose(columns: Sequence[str], data: Data) -> dict[str, str]:
 
 
 def guess(columns: Sequence[str]) -> dict[str, str]:
-    """The columns whose names say what they hold, by role; the likeliest of several."""
+    """Return the columns whose names say what they hold, by role; the likeliest of several."""
     by_name = {column.strip().lower().replace(" ", "_"): column for column in reversed(columns)}
     likely = {
         role: next((by_name[name] for name in names if name in by_name), "")

@@ -1,7 +1,7 @@
 """The clients of data that people bring: dealt by partition.py, seen and said as each client does.
 
 Cameras are those of the embedded world. Words: the commonest short answers form a circle, of which
-an arc is passed round, as in words.py; so no picture needs to be known to make clients disagree.
+an arc is permuted, as in words.py; so no picture needs to be known to make clients disagree.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from engine.metrics import normalised
 from engine.system.seeding import rng
 from engine.vlm.limits import LONGEST_SIDE
 
-_CIRCLE = 12  # answers that may be passed round
+_CIRCLE = 12  # answers that may be permuted
 
 
 class UserDataset(FederatedDataset):
@@ -40,39 +40,39 @@ class UserDataset(FederatedDataset):
         self._circle = circle_of(collection.rows)
 
     def examples(self, k: int, split: str, n: int | None = None) -> tuple[Example, ...]:
-        """As in the base class, but not kept: photos are large, and quickly read again."""
+        """Return examples as in the base class, not kept: photos are large, and soon read again."""
         return self.render(k, split, n)
 
     def example(self, k: int, split: str, number: int) -> Example:
-        """As in the base class; no other picture is read."""
+        """Return one example; no other picture is read."""
         item, row = self.items(k, split)[number], self._rows(k, split)[number]
         return Example(**vars(item), image=self._look_at(row.picture, k))
 
     def render(self, k: int, split: str, n: int | None = None) -> tuple[Example, ...]:
-        """As ``examples``. Questions about one picture share one array.
+        """Read what ``examples`` returns. Questions about one picture share one array.
 
         Raises ConfigError where a picture cannot be read.
         """
         seen: dict[Path, np.ndarray] = {}
-        found = []
+        examples = []
         for item, row in zip(self.items(k, split)[:n], self._rows(k, split), strict=False):
             if row.picture not in seen:
                 seen[row.picture] = self._look_at(row.picture, k)
-            found.append(Example(**vars(item), image=seen[row.picture]))
-        return tuple(found)
+            examples.append(Example(**vars(item), image=seen[row.picture]))
+        return tuple(examples)
 
     def items(self, k: int, split: str) -> list[Item]:
-        """What ``examples`` has, without the pictures; all answers are in the client's words."""
+        """Return what ``examples`` has, without the images; answers are in the client's words."""
         words = self.words(k)
-        found = []
+        items = []
         for i, row in enumerate(self._rows(k, split)):
             answers = tuple(words.get(normalised(answer), answer) for answer in row.answers)
             name, family = f"{k}-{split}-{i}", kind_of(row.question)
-            found.append(Item(name, row.question, answers[0], family, answers))
-        return found
+            items.append(Item(name, row.question, answers[0], family, answers))
+        return items
 
     def key(self, k: int, split: str) -> str:
-        """A name for the content of ``train``, ``test`` or, whatever k is, all clients' ``pooled``.
+        """Return a name for the content of ``train``, ``test`` or all clients' ``pooled``.
 
         It names what the content is made of, so that no key of the config can be forgotten.
         """
@@ -88,7 +88,7 @@ class UserDataset(FederatedDataset):
         return blake2b(repr(made_from).encode(), digest_size=16).hexdigest()
 
     def profile(self, k: int) -> ClientProfile:
-        """A summary of client k for tables and previews; reads no picture."""
+        """Return a summary of client k for tables and previews; reads no picture."""
         items = self.items(k, "train")
         return ClientProfile(
             client=k,
@@ -102,22 +102,22 @@ class UserDataset(FederatedDataset):
         )
 
     def topics(self, k: int) -> list[str]:
-        """The right answers of client k's training set, normalised, before words are passed on."""
+        """Return the right answers of client k's training set, normalised, not permuted."""
         return [normalised(row.answers[0]) for row in self._rows(k, "train")]
 
     def words(self, k: int) -> dict[str, str]:
-        """Normalised answer -> what client k says instead, where that is something else."""
+        """Map normalised answers to what client k says instead, where that is something else."""
         level = level_of(self.config, "concept")
-        passed = permute("answers", self._circle, self.config.seed, k, level)
-        return {normalised(word): other for word, other in passed.items() if other != word}
+        permuted = permute("answers", self._circle, self.config.seed, k, level)
+        return {normalised(word): new for word, new in permuted.items() if new != word}
 
     def topic_shares(self) -> dict[str, float]:
-        """How often each normalised answer is right, in all of the data."""
+        """Return how often each normalised answer is right, in all of the data."""
         counts = Counter(normalised(row.answers[0]) for row in self.collection.rows)
         return {topic: count / counts.total() for topic, count in counts.items()}
 
     def train_sizes(self) -> np.ndarray:
-        """Training samples of every client, (clients,)."""
+        """Count the training samples of every client, (clients,)."""
         return np.array([len(share.train) for share in self.shares])
 
     def _numbers(self, k: int, split: str) -> tuple[int, ...]:
@@ -128,18 +128,18 @@ class UserDataset(FederatedDataset):
         return [self.collection.rows[number] for number in self._numbers(k, split)]
 
     def _look_at(self, path: Path, k: int) -> np.ndarray:
-        """A picture, (height, width, 3) uint8, as client k's camera shows it."""
+        """Return a picture, (height, width, 3) uint8, as client k's camera shows it."""
         try:
-            picture = _shrunk(read_picture(path.read_bytes()))
+            image = _shrunk(read_picture(path.read_bytes()))
         except (OSError, BadPicture) as error:
             raise ConfigError(f"dataset: the picture {path.name} cannot be read; {error}") from None
         camera, strength = camera_of(self.config, k)
         noise = rng(self.config.seed, "camera", k, path.name)
-        return look_through(camera, picture[None], strength, noise)[0]
+        return look_through(camera, image[None], strength, noise)[0]
 
 
 def circle_of(rows: Sequence[Row]) -> list[str]:
-    """The commonest answers of one or two words, at most 12, each as it is mostly spelled.
+    """Return the commonest answers of one or two words, at most 12, each as it is mostly spelled.
 
     Answers to the same kind of question are neighbours, so that swaps make sense.
     """
@@ -156,13 +156,13 @@ def circle_of(rows: Sequence[Row]) -> list[str]:
 
 
 def _most(counts: Counter[str]) -> str:
-    """The commonest value, the first by name of equally common ones."""
+    """Return the commonest value, the first by name of equally common ones."""
     return min(counts, key=lambda value: (-counts[value], value))
 
 
-def _shrunk(picture: np.ndarray) -> np.ndarray:
-    if max(picture.shape) <= LONGEST_SIDE:
-        return picture
-    image = Image.fromarray(picture)
+def _shrunk(pixels: np.ndarray) -> np.ndarray:
+    if max(pixels.shape) <= LONGEST_SIDE:
+        return pixels
+    image = Image.fromarray(pixels)
     image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
     return np.asarray(image)

@@ -1,4 +1,4 @@
-"""The layout of a folder: a table at its root, or one in each of ``train``, ``test``, …
+"""The layout of a folder: a table at its root, or in each of ``train``, ``test`` and so on.
 
 This is the Hugging Face ``imagefolder`` layout with a ``metadata`` table.
 """
@@ -19,20 +19,20 @@ PLACES = ("", *SPLIT_FOLDERS)  # where a table may be
 
 
 @dataclass(frozen=True)
-class Found:
-    """Where a table is."""
+class TableFile:
+    """A table's file, and the split's folder that it is in."""
 
     path: Path
     place: str  # "" or the split's folder
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """Return what messages call it."""
         return f"{self.place}/{self.path.name}" if self.place else self.path.name
 
 
-def find_tables(folder: Path, called: str = "") -> list[Found]:
-    """The tables of a folder, in the order of PLACES; messages call the folder by ``called``.
+def find_tables(folder: Path, called: str = "") -> list[TableFile]:
+    """Find the tables of a folder, in the order of PLACES; messages call the folder by ``called``.
 
     Raises ConfigError when the folder is absent or empty, has no table, or more than it should.
     """
@@ -46,18 +46,18 @@ def find_tables(folder: Path, called: str = "") -> list[Found]:
             raise ConfigError(f"dataset: the folder {called} is empty")
     except OSError as error:
         raise ConfigError(f"dataset: {called} cannot be opened ({error.strerror})") from None
-    found = [
-        Found(folder / place / table, place)
+    tables = [
+        TableFile(folder / place / table, place)
         for place in PLACES
         for table in TABLES
         if (folder / place / table).is_file()
     ]
-    if not found:
+    if not tables:
         raise ConfigError(
             f"dataset: {called} has no metadata.csv or metadata.jsonl, neither at its root "
             "nor in train, test or validation"
         )
-    places = [entry.place for entry in found]
+    places = [table.place for table in tables]
     for place in places:
         if places.count(place) > 1:
             where = f"the folder {place}" if place else called
@@ -68,11 +68,11 @@ def find_tables(folder: Path, called: str = "") -> list[Found]:
         raise ConfigError(
             f"dataset: {called} has a table at its root and one in {places[1]}; remove one of them"
         )
-    return found
+    return tables
 
 
 def picture_path(folder: Path, table: Path, name: str) -> Path | None:
-    """Where a picture named in a table would be; None when that is outside of the folder.
+    """Return where a picture named in a table would be; None when that is outside of the folder.
 
     Links are not followed here: who puts one into a folder means what it points to.
     """
@@ -87,7 +87,7 @@ def picture_path(folder: Path, table: Path, name: str) -> Path | None:
 
 
 def file_state(path: Path) -> tuple[int, int] | None:
-    """Size and time of change of a file; None when there is no such file."""
+    """Return size and time of change of a file; None when there is no such file."""
     try:
         state = path.stat()
     except (OSError, ValueError):  # also names that no file can have

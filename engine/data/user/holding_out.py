@@ -1,4 +1,4 @@
-"""Which of a client's rows are for training and which for tests.
+"""A client's rows in two: for training and for tests.
 
 Rows are held out by picture, and all clients go through the pictures in one order, so that they
 hold out the same ones: no model is tested on a picture that it, or a neighbour, was trained on.
@@ -56,6 +56,6 @@ def _cut(held: Sequence[list[int]], counts: Sequence[int], places: Sequence[int]
 
 
 def _first(own: list[int], count: int, places: Sequence[int]) -> list[int]:
-    """The first ``count`` rows in the order of pictures, and the others on the last of these."""
+    """Return the first ``count`` rows in the order of pictures, and all on the last of these."""
     in_order = sorted(places[i] for i in own)[:count]
     return [i for i in own if in_order and places[i] <= in_order[-1]]

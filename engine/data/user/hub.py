@@ -33,20 +33,19 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[\w.-]+/[\w.-]+(/[^/]+)?")
 _ORIGIN = "origin.json"
-_RETRY = {"stop": stop_after_attempt(3), "wait": wait_exponential(multiplier=0.5, max=4)}
 _TRAIN_SHARE = 3  # rows of train for each row of another split
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where the rows of a fetched folder are from: its columns there, and what was left there."""
+    """The source of a fetched folder: its columns there, and what was left there."""
 
     columns: dict[str, str]
     problems: tuple[Problem, ...]
 
 
 def fetch(name: str, data: Data) -> Path:
-    """The folder with at most ``data.rows`` rows of a data set: ``metadata.jsonl`` and pictures.
+    """Return a folder with at most ``data.rows`` rows of a data set: a table and pictures.
 
     ``name`` is OWNER/NAME, OWNER/NAME/PART where there are parts, or a folder that the ``datasets``
     library reads. Raises ConfigError when it cannot be read, or columns are missing.
@@ -60,7 +59,7 @@ def fetch(name: str, data: Data) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".hub-") as aside:
         try:
-            for attempt in Retrying(retry=retry_if_exception(is_transient), reraise=True, **_RETRY):
+            for attempt in _retrying():
                 with attempt:
                     whole = Path(aside) / str(attempt.retry_state.attempt_number)
                     _write(whole, name, data)
@@ -73,14 +72,23 @@ def fetch(name: str, data: Data) -> Path:
 
 
 def is_fetched(name: str, data: Data) -> bool:
-    """Whether ``fetch`` would find a folder, and download nothing."""
+    """Say whether ``fetch`` would find a folder, and download nothing."""
     return _place(name, known.fill(name, data)).is_dir()
 
 
 def origin(folder: Path) -> Origin:
-    """What was written down about a folder that was fetched."""
+    """Read what was written down about a folder that was fetched."""
     said = json.loads((folder / _ORIGIN).read_text(encoding="utf-8"))
     return Origin(said["columns"], tuple(Problem(**problem) for problem in said["problems"]))
+
+
+def _retrying() -> Retrying:
+    return Retrying(
+        stop=stop_after_attempt(3),
+        wait=wait_exponential(multiplier=0.5, max=4),
+        retry=retry_if_exception(is_transient),
+        reraise=True,
+    )
 
 
 def _write(folder: Path, name: str, data: Data) -> None:
@@ -110,7 +118,7 @@ def _write(folder: Path, name: str, data: Data) -> None:
 
 
 def _open(name: str) -> dict[str, IterableDataset]:
-    """The splits of a data set that are to train or test on; all, if none is called so."""
+    """Return the splits of a data set that are to train or test on; all, if none is called so."""
     from datasets import load_dataset
 
     part = None
@@ -123,13 +131,13 @@ def _open(name: str) -> dict[str, IterableDataset]:
 
 
 def _local(name: str) -> Path | None:
-    """The folder that a name is; None when it is one of the hub."""
+    """Return the folder that a name is; None when it is one of the hub."""
     path = os.path.expanduser(name)
     return Path(path).resolve() if os.path.isdir(path) else None
 
 
 def _undecoded(rows: IterableDataset, column: str) -> IterableDataset:
-    """Pictures as the bytes they are stored as, not as pixels."""
+    """Give pictures as the bytes they are stored as, not as pixels."""
     from datasets import Image
 
     is_picture = isinstance((rows.features or {}).get(column), Image)
@@ -137,7 +145,7 @@ def _undecoded(rows: IterableDataset, column: str) -> IterableDataset:
 
 
 def _rows_after(read: int, splits: dict[str, IterableDataset]) -> int:
-    """How many rows were not read, as the data set itself says; one where it does not say."""
+    """Return how many rows were not read, as the data set says; one where it does not."""
     infos = [(rows.info.splits or {}).get(split) for split, rows in splits.items()]
     return max(1, sum(info.num_examples or 0 for info in infos if info) - read)
 
@@ -145,7 +153,7 @@ def _rows_after(read: int, splits: dict[str, IterableDataset]) -> int:
 def _in_turn(
     splits: dict[str, Iterable[dict[str, Any]]],
 ) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Rows as (place, split, values), from all splits in turn, most from train.
+    """Yield rows as (place, split, values), from all splits in turn, most from train.
 
     How long a split is shows only at its end: taken in turn, none can use up what may be read.
     """
@@ -161,12 +169,12 @@ def _in_turn(
 
 
 def _place(name: str, data: Data) -> Path:
-    """The folder of a data set whose columns are filled in."""
+    """Return the folder of a data set whose columns are filled in."""
     return home() / "datasets" / f"hub-{_key(name, data)}"
 
 
 def _key(name: str, data: Data) -> str:
-    """Of all that decides what is written; of a folder also which files are in it."""
+    """Digest all that decides what is written; of a folder also which files are in it."""
     files = []
     if local := _local(name):
         states = [(path, path.stat()) for path in sorted(local.rglob("*"))]

@@ -1,4 +1,4 @@
-"""What can go wrong between the lab and the hub, each in one sentence."""
+"""Failures between the lab and the hub, each in one sentence."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _SERVER = (429, 500, 502, 503, 504)  # worth another try
 
 
 def sentence(name: str, error: BaseException) -> str:
-    """What a user needs to know when reading data set ``name`` failed with ``error``."""
+    """Return what a user needs to know when reading data set ``name`` failed with ``error``."""
     from datasets.exceptions import DataFilesNotFoundError
     from huggingface_hub.errors import HFValidationError
 
@@ -39,7 +39,7 @@ def sentence(name: str, error: BaseException) -> str:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether another try may help. Not when the hub was unreachable: its client tried for long."""
+    """Say whether another try may help; not where the hub's own client tried for long."""
     import httpx
 
     return isinstance(error, httpx.TransportError) or status(error) in _SERVER

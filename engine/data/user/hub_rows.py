@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
 
 
 class Converter:
-    """Turns rows of a data set into lines of ``metadata.jsonl``."""
+    """A maker of ``metadata.jsonl``: turns rows of a data set into its lines."""
 
     def __init__(
         self,
@@ -30,18 +30,21 @@ class Converter:
         features: Mapping[str, Any],
         local: Path | None,
     ) -> None:
-        """``used`` has the columns; ``choices`` is the one that numeric answers point into;
-        ``local`` is the folder of the data set, if it is not on the hub."""
+        """Write pictures to ``folder``; ``used`` has the columns by role.
+
+        ``choices`` is the column that numeric answers point into; ``local`` is the folder of the
+        data set, if it is not on the hub.
+        """
         self._folder = folder
         self._local = local
         self._used = used
         self._choices = choices
-        self._names = getattr(features.get(used["answer"]), "names", None)  # of numbered labels
+        self._names = getattr(features.get(used["answer"]), "names", ())  # of numbered labels
 
     def __call__(
         self, values: dict[str, Any], split: str, where: str, problems: Problems
     ) -> dict[str, Any]:
-        """The line for one row; {} when it has no picture, which is added to ``problems``.
+        """Return the line for one row; {} when it has no picture, which is added to ``problems``.
 
         Raises ConfigError when what should be the picture is text.
         """
@@ -49,7 +52,7 @@ class Converter:
         if picture is None:
             problems.add("row without a picture", where)
             return {}
-        line = {"file_name": self._keep(picture), "split": split}
+        line: dict[str, Any] = {"file_name": self._keep(picture), "split": split}
         line["question"], line["answer"] = self._asked(values)
         if "client" in self._used:
             line["client"] = as_text(values.get(self._used["client"]))
@@ -59,7 +62,7 @@ class Converter:
         question = as_text(values.get(self._used["question"]))
         answer = values.get(self._used["answer"])
         if self._choices:
-            names = [as_text(choice) for choice in values.get(self._choices) or ()]
+            names: Sequence[str] = [as_text(choice) for choice in values.get(self._choices) or ()]
             question = f"{question}\nChoices: {'; '.join(names)}"
         else:
             names = self._names
@@ -68,7 +71,7 @@ class Converter:
         return question, list(as_answers(answer))
 
     def _picture(self, value: Any) -> bytes | None:
-        """The stored bytes of a picture; None when there is none."""
+        """Return the stored bytes of a picture; None when there is none."""
         import fsspec
 
         if isinstance(value, str):
@@ -85,7 +88,7 @@ class Converter:
         return value if isinstance(value, bytes) else None
 
     def _is_within(self, path: str) -> bool:
-        """Whether a file belongs to the data set: a stranger's rows may name any file."""
+        """Say whether a file belongs to the data set: a stranger's rows may name any file."""
         if self._local is None:
             return path.rpartition("::")[2].startswith("hf://")
         return "://" not in path and Path(path).resolve().is_relative_to(self._local)
@@ -101,7 +104,7 @@ class Converter:
 
 
 def _as_file(picture: bytes) -> tuple[bytes, str]:
-    """Bytes and suffix: as they are, or as PNG if the lab does not read that kind.
+    """Return bytes and suffix: as they are, or as PNG if the lab does not read that kind.
 
     What is no picture stays as it is, too: it is told of when the folder is read.
     """

@@ -9,7 +9,7 @@ from engine.config import Data, Metric
 
 @dataclass(frozen=True)
 class Known:
-    """Which columns of a data set hold what, and how its answers are judged."""
+    """The columns of a data set by what they hold, and how its answers are judged."""
 
     title: str
     metric: Metric
@@ -39,7 +39,7 @@ KNOWN: dict[str, Known] = {
 
 
 def fill(name: str, data: Data) -> Data:
-    """``data`` with what it leaves open filled in, if the data set is a known one."""
+    """Fill in what ``data`` leaves open, if the data set is a known one."""
     if not (known := KNOWN.get(name)):
         return data
     keys = ("image", "question", "answer", "client")

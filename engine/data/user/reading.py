@@ -9,7 +9,7 @@ from pathlib import Path
 from engine.config import Data
 from engine.data.user import columns as column_names
 from engine.data.user.checking import Verdict, check
-from engine.data.user.folder import SPLIT_FOLDERS, Found, find_tables, picture_path
+from engine.data.user.folder import SPLIT_FOLDERS, TableFile, find_tables, picture_path
 from engine.data.user.rows import Problems, Row, shorten
 from engine.data.user.tables import Table, read_table
 from engine.data.user.values import as_answers, as_split, as_text
@@ -36,7 +36,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Reading:
-    """What is in a folder."""
+    """The content of a folder."""
 
     rows: tuple[Row, ...]
     columns: dict[str, str]
@@ -44,22 +44,22 @@ class Reading:
 
 
 def read_folder(folder: Path, data: Data, problems: Problems) -> Reading:
-    """All usable rows of a folder, at most ``data.rows``; problems are added to ``problems``.
+    """Return all usable rows of a folder, at most ``data.rows``; note what is wrong.
 
     Raises ConfigError when there is no table to read, or columns are missing.
     """
-    tables = [(found, read_table(found.path, found.name)) for found in find_tables(folder)]
-    for found, table in tables:
+    tables = [(file, read_table(file.path, file.name)) for file in find_tables(folder)]
+    for file, table in tables:
         for line, lines in table.malformed.items():
-            problems.add("malformed line", f"{found.name}, line {line}", lines)
+            problems.add("malformed line", f"{file.name}, line {line}", lines)
     named = dict.fromkeys(column for _, table in tables for column in table.columns)
     if not named:
         return Reading((), {}, ())
     used = column_names.choose(list(named), data)
     candidates = [
         candidate
-        for found, table in tables
-        for candidate in _candidates(folder, found, table, used, problems)
+        for file, table in tables
+        for candidate in _candidates(folder, file, table, used, problems)
     ]
     candidates = _at_most(_settle_splits(candidates), data.rows, problems)
     verdicts = check(folder, (candidate.row.picture for candidate in candidates))
@@ -71,21 +71,21 @@ def read_folder(folder: Path, data: Data, problems: Problems) -> Reading:
 
 
 def columns_of(folder: Path) -> list[str]:
-    """The columns of all tables of a folder. Raises ConfigError where there is none to read."""
-    tables = [read_table(found.path, found.name) for found in find_tables(folder)]
+    """Return the columns of all tables of a folder; raise ConfigError where there is none."""
+    tables = [read_table(file.path, file.name) for file in find_tables(folder)]
     return list(dict.fromkeys(column for table in tables for column in table.columns))
 
 
 def _candidates(
-    folder: Path, found: Found, table: Table, used: dict[str, str], problems: Problems
+    folder: Path, file: TableFile, table: Table, used: dict[str, str], problems: Problems
 ) -> Iterator[Candidate]:
-    """Rows with a question, an answer and a picture's name; splits are not settled yet."""
+    """Yield rows with a question, an answer and a picture's name; splits are not settled yet."""
     for record in table.records:
-        where = f"{found.name}, line {record.line}"
+        where = f"{file.name}, line {record.line}"
         cell = {role: record.values.get(column) for role, column in used.items()}
         question, answers = as_text(cell["question"]), as_answers(cell["answer"])
         name = as_text(cell["image"])
-        picture = picture_path(folder, found.path, name) if name else None
+        picture = picture_path(folder, file.path, name) if name else None
         if not question:
             problems.add("empty question", where)
         elif not answers:
@@ -95,7 +95,7 @@ def _candidates(
         elif picture is None:
             problems.add("picture outside of the folder", f"{shorten(name)} ({where})")
         else:
-            said = found.place or as_text(record.values.get(SPLIT_COLUMN))
+            said = file.place or as_text(record.values.get(SPLIT_COLUMN))
             if said and not as_split(said):
                 problems.add(_ODD_SPLIT, f"{shorten(said)} ({where})")
             split = as_split(said or _split_folder(picture.relative_to(folder)))
@@ -104,13 +104,13 @@ def _candidates(
 
 
 def _split_folder(picture: Path) -> str:
-    """The split's folder that a picture is in; "" if it is in another."""
+    """Return the split's folder that a picture is in; "" if it is in another."""
     top = picture.parts[0] if picture.parts else ""
     return top if top in SPLIT_FOLDERS else ""
 
 
 def _settle_splits(candidates: list[Candidate]) -> list[Candidate]:
-    """Validation rows are for testing where there is no test, and else more to train on."""
+    """Use validation rows to test on where there is no test, and else to train on."""
     tested = any(candidate.row.split == "test" for candidate in candidates)
     named = {"validation": "train" if tested else "test"}
     return [
@@ -120,7 +120,7 @@ def _settle_splits(candidates: list[Candidate]) -> list[Candidate]:
 
 
 def _at_most(candidates: list[Candidate], limit: int, problems: Problems) -> list[Candidate]:
-    """A random choice of ``limit`` rows, always the same one, in the order of the table.
+    """Choose ``limit`` rows at random, always the same one, in the order of the table.
 
     The first rows would be those of a few clients wherever a table is sorted by client.
     """
@@ -157,7 +157,7 @@ def _readable(
 def _distinct(
     candidates: list[Candidate], verdicts: dict[Path, Verdict], problems: Problems
 ) -> list[Row]:
-    """Each row once, and nothing to train on that is also asked in the test.
+    """Keep each row once, and nothing to train on that is also asked in the test.
 
     Pictures are the same when their bytes are, whatever the files are called.
     """
@@ -182,7 +182,7 @@ def _distinct(
 
 
 def _tell_of_clients(candidates: list[Candidate], rows: list[Row], problems: Problems) -> None:
-    """Clients that lost all of their rows, and rows of no client (which stay)."""
+    """Tell of clients that lost all of their rows, and rows of no client (which stay)."""
     present = {row.client for row in rows}
     for client in dict.fromkeys(c.row.client for c in candidates):
         if client and client not in present:

@@ -31,7 +31,7 @@ class Problem:
 
 
 def shorten(text: str, longest: int = 120) -> str:
-    """A line of at most so many characters: what a message quotes may be of any length."""
+    """Cut to a line of at most so many characters: what a message quotes may be of any length."""
     text = " ".join(text.split())
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 

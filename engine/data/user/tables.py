@@ -36,7 +36,7 @@ class Table:
 
 
 def read_table(path: Path, name: str) -> Table:
-    """A CSV or JSON lines file; ``name`` is what messages call it.
+    """Read a CSV or JSON lines file; ``name`` is what messages call it.
 
     Raises ConfigError when it cannot be opened, is empty, not text, or names a column twice.
     """

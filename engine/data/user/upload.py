@@ -67,19 +67,19 @@ def from_table(name: str, table: bytes, pictures: Mapping[str, bytes]) -> Path:
 
 
 def _places(table: Table, files: Collection[str]) -> dict[str, str]:
-    """Where the table has files that came without their folder; not those of two folders.
+    """Return where the table has files that came without their folder; not those of two folders.
 
     What leads out of the folder, as a link to the web does, is no place.
     """
     cells = (cell for record in table.records for cell in record.values.values())
     paths = {cell.replace("\\", "/") for cell in cells if isinstance(cell, str)}
-    found: dict[str, list[str]] = {}
+    places: dict[str, list[str]] = {}
     for path in paths:
         bare = PurePosixPath(path).name
         if bare in files and bare not in paths:
             with suppress(ConfigError):
-                found.setdefault(bare, []).append(check_name(path, "the table"))
-    return {bare: named[0] for bare, named in found.items() if len(named) == 1}
+                places.setdefault(bare, []).append(check_name(path, "the table"))
+    return {bare: named[0] for bare, named in places.items() if len(named) == 1}
 
 
 def _check_sizes(name: str, table: bytes, files: Mapping[str, bytes]) -> None:
@@ -98,7 +98,7 @@ def _check_sizes(name: str, table: bytes, files: Mapping[str, bytes]) -> None:
 
 @contextmanager
 def _in_place(digest: str) -> Iterator[tuple[Path | None, Path]]:
-    """A folder to fill and the one that it becomes; None to fill when that is there already.
+    """Yield a folder to fill and the one that it becomes; None to fill when that is there already.
 
     What is raised inside leaves nothing behind.
     """
@@ -129,14 +129,14 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _top(folder: Path) -> Path:
-    """The folder itself, or the one that wraps everything (but for a split's)."""
+    """Return the folder itself, or the one that wraps everything (but for a split's)."""
     inside = list(folder.iterdir())
     wrapped = len(inside) == 1 and inside[0].is_dir() and inside[0].name not in SPLIT_FOLDERS
     return inside[0] if wrapped else folder
 
 
 def _digest(parts: list[bytes]) -> str:
-    """Of all parts and where each ends."""
+    """Digest all parts and where each ends."""
     digest = blake2b(digest_size=16)
     for part in parts:
         digest.update(len(part).to_bytes(8, "big"))

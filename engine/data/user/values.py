@@ -1,4 +1,4 @@
-"""What is in a cell, as text: of a CSV file all is text, in JSON and on the hub it is not."""
+"""Cells as text: in a CSV file all is text, in JSON and on the hub it is not."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SPLITS = {
 
 
 def as_text(value: Any) -> str:
-    """A value as text without spaces around it; "" for nothing, lists and tables.
+    """Return a value as text without spaces around it; "" for nothing, lists and tables.
 
     Numbers are written as people do (3, 2.5), true and false as in JSON.
     """
@@ -33,7 +33,7 @@ def as_text(value: Any) -> str:
 
 
 def as_answers(value: Any) -> tuple[str, ...]:
-    """The reference answers in a cell: one, or several where it is a list; () if it is empty.
+    """Return the reference answers in a cell: one, or several of a list; () if it is empty.
 
     A reference may also be a table with an ``answer``, as in VQAv2. The commonest come first, those
     that are as common in their order; repetitions stay, because a metric counts them.

@@ -31,14 +31,14 @@ _BROKEN = (
 
 @contextmanager
 def open_zip(data: bytes) -> Iterator[Iterator[tuple[str, bytes]]]:
-    """Names and contents of the tables and pictures in a zip; all names are checked before.
+    """Yield names and contents of the tables and pictures in a zip; all names are checked before.
 
     Raises ConfigError for a broken or encrypted zip, names that are absolute, lead out of the
     folder or occur twice, links, and entries that are too many, too large or packed too well.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            yield _contents(archive, _wanted(archive.infolist()))
+            yield _contents(archive, _tables_and_pictures(archive.infolist()))
     except _BROKEN as error:
         if isinstance(error, ConfigError):
             raise
@@ -46,7 +46,7 @@ def open_zip(data: bytes) -> Iterator[Iterator[tuple[str, bytes]]]:
 
 
 def check_name(name: str, where: str) -> str:
-    """A relative name, with slashes; raises ConfigError when it leads elsewhere."""
+    """Return a relative name, with slashes; raises ConfigError when it leads elsewhere."""
     path = PurePosixPath(name.replace("\\", "/"))
     drive = path.parts and path.parts[0].endswith(":")
     if path.is_absolute() or drive or ".." in path.parts or not path.parts:
@@ -54,14 +54,14 @@ def check_name(name: str, where: str) -> str:
     return str(path)
 
 
-def _wanted(entries: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
-    """The tables and pictures by name, after a look at every entry's header."""
+def _tables_and_pictures(entries: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
+    """Return the tables and pictures by name, after a look at every entry's header."""
     if len(entries) > MAX_ENTRIES:
         raise ConfigError(f"dataset: the zip has {len(entries)} entries; at most {MAX_ENTRIES}")
     if sum(entry.file_size for entry in entries) > MAX_UNPACKED:
         raise ConfigError(f"dataset: the zip unpacks to more than {MAX_UNPACKED >> 20} MB")
     names: set[str] = set()
-    wanted = {}
+    chosen = {}
     for entry in entries:
         name = check_name(entry.filename, "the zip")
         _check_kind(entry)
@@ -71,10 +71,10 @@ def _wanted(entries: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
         names.add(same)
         if not entry.is_dir() and _is_ours(PurePosixPath(name)):
             _check_size(entry)
-            wanted[name] = entry
-    if not any(PurePosixPath(name).name in TABLES for name in wanted):
+            chosen[name] = entry
+    if not any(PurePosixPath(name).name in TABLES for name in chosen):
         raise ConfigError("dataset: the zip has no metadata.csv or metadata.jsonl")
-    return wanted
+    return chosen
 
 
 def _check_kind(entry: zipfile.ZipInfo) -> None:
@@ -86,14 +86,14 @@ def _check_kind(entry: zipfile.ZipInfo) -> None:
 
 
 def _is_ours(path: PurePosixPath) -> bool:
-    """Whether it is a table or a picture, and none of what systems put beside them."""
+    """Say whether it is a table or a picture, and none of what systems put beside them."""
     if any(part.startswith(".") or part == "__MACOSX" for part in path.parts):
         return False
     return path.name in TABLES or path.suffix.lower() in PICTURE_SUFFIXES
 
 
 def _check_size(entry: zipfile.ZipInfo) -> None:
-    """By what the header says; ``_contents`` holds it to that."""
+    """Judge by what the header says; ``_contents`` holds it to that."""
     most = MAX_TABLE if PurePosixPath(entry.filename).name in TABLES else MAX_BYTES
     if entry.file_size > most:
         raise ConfigError(
@@ -105,9 +105,9 @@ def _check_size(entry: zipfile.ZipInfo) -> None:
 
 
 def _contents(
-    archive: zipfile.ZipFile, wanted: dict[str, zipfile.ZipInfo]
+    archive: zipfile.ZipFile, entries: dict[str, zipfile.ZipInfo]
 ) -> Iterator[tuple[str, bytes]]:
-    for name, entry in wanted.items():
+    for name, entry in entries.items():
         with archive.open(entry) as file:
             content = file.read(entry.file_size + 1)  # never more than was allowed
         if len(content) > entry.file_size:

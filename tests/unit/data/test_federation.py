@@ -91,7 +91,7 @@ def test_a_task_client_mostly_asks_its_own_family():
     assert len(set(most)) == 9
 
 
-def test_a_natural_client_sees_its_own_stock():
+def test_a_natural_client_sees_its_own_inventory():
     common, own = dataset("natural", 0.0), dataset("natural", 1.0)
     for k in range(4):
         kinds = {
@@ -123,7 +123,7 @@ def test_what_another_process_paints_is_what_this_one_paints(tiny, monkeypatch):
     one_federation, same = SyntheticDataset(config), SyntheticDataset(config)
     one_federation.prefetch([(0, "test"), (1, "train")])
     rendered = [one_federation.rendered(0, "test"), one_federation.rendered(1, "train")]
-    assert federation_module._painter._process.poll() is None
+    assert federation_module._renderer._process.poll() is None
     for found, wanted in zip(
         rendered, (same.render(0, "test"), same.render(1, "train")), strict=True
     ):
@@ -137,13 +137,13 @@ def test_what_another_process_paints_is_what_this_one_paints(tiny, monkeypatch):
             assert np.array_equal(one.image, other.image)
 
 
-def test_a_painter_that_dies_costs_nothing_but_time(tiny):
+def test_a_renderer_that_dies_costs_nothing_but_time(tiny):
     one_federation = SyntheticDataset(tiny.model_copy(update={"seed": 6}))
     one_federation.prefetch([(0, "test")])
     one_federation.rendered(0, "test")
-    process = federation_module._painter._process
+    process = federation_module._renderer._process
     process.kill()
     process.wait()
     one_federation.prefetch([(1, "test"), (0, "test")])
     assert len(one_federation.rendered(1, "test")) == len(one_federation.rendered(0, "test")) == 48
-    assert federation_module._painter._process.pid != process.pid, "and a new one has come"
+    assert federation_module._renderer._process.pid != process.pid, "and a new one has come"

@@ -20,7 +20,7 @@ from engine.data.synthetic.scenes import (
     render,
     sample_scenes,
 )
-from engine.data.synthetic.words import CIRCLES, say, site_words
+from engine.data.synthetic.words import CIRCLES, client_words, say
 from engine.data.synthetic.world import SyntheticDataset
 from engine.pretraining.miniature import vocabulary
 from engine.pretraining.recipe import Recipe
@@ -153,11 +153,11 @@ def test_cameras_keep_shape_and_change_more_with_strength(camera):
 
 
 def test_eight_sites_have_eight_vocabularies_in_which_no_two_agree():
-    sites = [site_words(0, site, 1.0) for site in range(8)]
+    sites = [client_words(0, site, 1.0) for site in range(8)]
     for thing in (*COLOUR_NAMES, *KINDS):
         assert len({words[thing] for words in sites}) == 8
     changed = [
-        sum(site_words(0, 1, level).get(w, w) != w for w in COLOUR_NAMES) for level in (0, 0.5, 1)
+        sum(client_words(0, 1, level).get(w, w) != w for w in COLOUR_NAMES) for level in (0, 0.5, 1)
     ]
     assert changed == [0, 4, 8]
 
@@ -165,21 +165,21 @@ def test_eight_sites_have_eight_vocabularies_in_which_no_two_agree():
 def test_every_vocabulary_is_one_to_one_and_swaps_neighbours_first():
     for level in (0.25, 0.5, 1.0):
         for site in range(8):
-            words = site_words(3, site, level)
+            words = client_words(3, site, level)
             for circle in CIRCLES.values():
                 assert len({words.get(neutral, neutral) for neutral in circle}) == len(circle)
-    words = site_words(3, 1, 0.25)
+    words = client_words(3, 1, 0.25)
     [one, other] = [c for c in COLOUR_NAMES if words.get(c, c) != c]
     assert words[one] == other and words[other] == one
     assert (COLOUR_NAMES.index(other) - COLOUR_NAMES.index(one)) % 8 in (1, 7)
 
 
 def test_a_long_answer_is_said_word_by_word_and_the_model_knows_every_word():
-    words = site_words(0, 1, 1.0)
+    words = client_words(0, 1, 1.0)
     said = say("small matt red box", words)
     assert said == f"small dull {words['red']} {words['box']}"
     assert say("top left", words).startswith("bay ")
     known = set(vocabulary())
     for site in range(8):
-        spoken = site_words(0, site, 1.0)
+        spoken = client_words(0, site, 1.0)
         assert {w for topic in topics() for w in say(topic, spoken).split()} <= known

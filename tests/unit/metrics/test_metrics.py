@@ -8,7 +8,7 @@ from rouge_score.tokenizers import DefaultTokenizer
 from engine import metrics
 from engine.config import Metric as MetricKey
 from engine.data.synthetic.questions import topics
-from engine.data.synthetic.words import BASE_VOCABULARY, site_words
+from engine.data.synthetic.words import BASE_VOCABULARY, client_words
 from engine.metrics import METRICS, is_right, normalised
 
 
@@ -49,7 +49,7 @@ def test_what_does_not_make_an_answer_another_one_goes(text, plain):
 
 def test_normalisation_keeps_the_answers_of_the_world_apart():
     neutral = set(topics())
-    spoken = {word for site in range(8) for word in site_words(0, site, 1.0).values()}
+    spoken = {word for site in range(8) for word in client_words(0, site, 1.0).values()}
     answers = neutral | spoken | set(BASE_VOCABULARY) | set(BASE_VOCABULARY.values())
     assert len({normalised(answer) for answer in answers}) == len(answers)
     assert not is_right("three", (BASE_VOCABULARY["three"],))
