@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[\w.-]+/[\w.-]+(/[^/]+)?")
 _ORIGIN = "origin.json"
+_WAIT = wait_exponential(multiplier=0.5, max=4)
 _TRAIN_SHARE = 3  # rows of train for each row of another split
 
 
@@ -85,7 +86,7 @@ def origin(folder: Path) -> Origin:
 def _retrying() -> Retrying:
     return Retrying(
         stop=stop_after_attempt(3),
-        wait=wait_exponential(multiplier=0.5, max=4),
+        wait=_WAIT,
         retry=retry_if_exception(is_transient),
         reraise=True,
     )

@@ -182,7 +182,7 @@ def test_what_goes_wrong_is_told_apart_in_one_sentence(home, monkeypatch, error,
 
     monkeypatch.setattr(hub, "refuse_without_network", lambda: None)
     monkeypatch.setattr(datasets, "load_dataset", fail)
-    monkeypatch.setitem(hub._RETRY, "wait", wait_none())
+    monkeypatch.setattr(hub, "_WAIT", wait_none())
     with pytest.raises(ConfigError) as caught:
         collect("hub:a/b", Data())
     assert str(caught.value).startswith("dataset: ") and words in str(caught.value)
@@ -238,7 +238,7 @@ def test_a_broken_connection_is_tried_again(tmp_path, monkeypatch):
         return real(*args, **options)
 
     monkeypatch.setattr(datasets, "load_dataset", sometimes)
-    monkeypatch.setitem(hub._RETRY, "wait", wait_none())
+    monkeypatch.setattr(hub, "_WAIT", wait_none())
     assert len(collect(f"hub:{source}", Data()).rows) == 1 and len(calls) == 3
 
 
