@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import streamlit as st
 
 from app.look import size
 from engine.config import ExperimentConfig
-
-if TYPE_CHECKING:
-    from engine.vlm.memory import ModelFacts
+from engine.vlm.memory import ModelFacts, describe
+from engine.vlm.resolved import resolve_model
 
 
 def model_facts(config: ExperimentConfig) -> ModelFacts:
     """Facts of a config's model. Raises ConfigError where it cannot be used."""
-    from engine.vlm.memory import describe  # here: it may import torch
-
     with st.spinner("Looking at the model …"):
-        return describe(config)
+        return describe(config, resolve_model(config))
 
 
 def show_model(config: ExperimentConfig) -> None:
@@ -34,11 +29,11 @@ def show_model(config: ExperimentConfig) -> None:
         help=f"Weights of {size(facts.bytes)} in {facts.dtype}.",
     )
     cells[2].metric(
-        "Memory it takes", size(facts.estimate.needed(passes.trained)), help="An estimate."
+        "Memory it takes", size(facts.estimate.needed(passes.train)), help="An estimate."
     )
     cells[3].metric("This machine has", size(facts.memory))
     saving = ", layers computed twice to save memory" if passes.checkpointing else ""
-    rows = min(passes.trained, config.batch_size)
+    rows = min(passes.train, config.batch_size)
     st.caption(f"On {facts.device}, in {facts.dtype}: {rows} rows at a time in training{saving}.")
     if not facts.fits:
         st.warning("This is likely to be too much for this machine.")

@@ -9,10 +9,11 @@ from app.widgets import ASK, LIVE, choose_run, client_names, status_line
 from db import reads
 from db.tables import Evaluation, Round, Run, now
 from engine.config import ConfigError, ExperimentConfig
+from engine.fl.traffic import Traffic, traffic_of
 from engine.jobs import submit
 from engine.metrics import metric_of
 from engine.results.export import zipped
-from engine.vlm.adapter_size import AdapterSize, adapter_size
+from engine.vlm.resolved import resolve_model
 
 ACTIVE = ("queued", "running")
 
@@ -35,16 +36,17 @@ def times(run: Run) -> tuple[str, str]:
     return elapsed, f"about {duration(mean * (run.rounds - run.rounds_done))}"
 
 
-def adapter_of(run: Run) -> AdapterSize | None:
-    """The size of the run's adapters; None, after a warning, where its model has gone."""
+def expected_traffic(run: Run) -> Traffic | None:
+    """What the run's clients send, by the formula; None, after a warning, without its model."""
+    config = ExperimentConfig.model_validate(run.experiment.config)
     try:
-        return adapter_size(ExperimentConfig.model_validate(run.experiment.config))
+        return traffic_of(run.strategy, config, resolve_model(config))
     except ConfigError as error:
         st.warning(f"The clients of this run can be neither asked nor exported. {error}")
         return None
 
 
-def show_figures(run: Run, adapter: AdapterSize | None) -> None:
+def show_figures(run: Run, traffic: Traffic | None) -> None:
     """Round x of N, times, accuracies, traffic."""
     found = reads.summary(run.id)
     elapsed, left = times(run)
@@ -58,9 +60,8 @@ def show_figures(run: Run, adapter: AdapterSize | None) -> None:
     cells[3].metric("Own test set", percent(found.personal_accuracy), help=judged)
     cells[4].metric("Worst client", percent(found.worst_client_accuracy))
     counted = "Counted in the messages."
-    if adapter:
-        each = size(adapter.bytes_up(run.strategy))
-        counted += f" By the formula a client sends {each} per round."
+    if traffic:
+        counted += f" By the formula a client sends {size(traffic.bytes_up)} per round."
     cells[5].metric("Sent by clients", size(found.bytes_up), help=counted)
     st.progress(run.rounds_done / run.rounds if run.rounds else float(run.status == "done"))
 
@@ -208,9 +209,9 @@ def follow(run_id: int) -> None:
     submit.mark_interrupted()
     run = reads.run(run_id)
     status_line(run)
-    adapter = adapter_of(run)
-    show_figures(run, adapter)
-    show_buttons(run, usable=adapter is not None)
+    traffic = expected_traffic(run)
+    show_figures(run, traffic)
+    show_buttons(run, usable=traffic is not None)
     pairs = [(other, reads.evaluations(other.id)) for other in reads.runs_of(run.experiment_id)]
     own = next(rows for other, rows in pairs if other.id == run.id)
     rounds = reads.rounds(run.id)

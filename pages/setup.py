@@ -15,11 +15,12 @@ from app.model_facts import show_model
 from app.model_form import choose_model, model_settings
 from app.widgets import start_experiment
 from engine.config import BUNDLED, WORLD, ConfigError, ExperimentConfig
+from engine.fl.traffic import traffic_of
 from engine.jobs import submit
 from engine.jobs.resolve import MOST_CLIENTS
 from engine.presets import PRESETS, preset
 from engine.strategies import STRATEGIES
-from engine.vlm.adapter_size import adapter_size
+from engine.vlm.resolved import resolve_model
 
 PRIVACY = (
     "Differential privacy of the factors that a client sends: their change is clipped to this "
@@ -143,14 +144,15 @@ def rarer(base: dict[str, Any], start_from: str) -> dict[str, Any]:
 
 def show_costs(config: ExperimentConfig) -> None:
     """Trainable parameters and traffic of each chosen strategy."""
-    adapter = adapter_size(config)
+    model = resolve_model(config)
+    traffic = {key: traffic_of(key, config, model) for key in config.strategies}
     st.dataframe(
         [
             {
                 "strategy": key,
-                "a client trains": f"{adapter.trainable(key):,} parameters",
-                "a client sends per round": size(adapter.bytes_up(key)),
-                "all send per round": size(adapter.bytes_up(key) * config.clients_per_round),
+                "a client trains": f"{traffic[key].trainable:,} parameters",
+                "a client sends per round": size(traffic[key].bytes_up),
+                "all send per round": size(traffic[key].bytes_up * config.clients_per_round),
             }
             for key in config.strategies
         ],

@@ -27,6 +27,7 @@ from engine.system.seeding import rng
 from engine.vlm import loading
 from engine.vlm.model import Vlm
 from engine.vlm.multi_lora.stacked import Factors
+from engine.vlm.resolved import resolve_model
 
 QUESTIONS = 2700  # neutral ones, about as many of each family
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -53,7 +54,7 @@ class WorldReport:
 
 def measure(seed: int) -> WorldReport:
     """Run all parts, several minutes on 2 CPU cores."""
-    vlm = loading.load(ExperimentConfig())
+    vlm = loading.load(ExperimentConfig(), resolve_model(ExperimentConfig()))
     vlm.load_factors(context_of(ExperimentConfig()).initial)
     seeing = neutral_accuracy(vlm, seed)
     return WorldReport(

@@ -26,15 +26,16 @@ from engine.vlm import loading, memory
 from engine.vlm.limits import MicroBatch
 from engine.vlm.lora import initial_factors
 from engine.vlm.model import Vlm
+from engine.vlm.resolved import ResolvedModel, resolve_model
 
 
 class ExperimentContext:
     """Model and data of one experiment."""
 
-    def __init__(self, config: ExperimentConfig) -> None:
+    def __init__(self, config: ExperimentConfig, model: ResolvedModel) -> None:
         self.config = config
-        self.micro_batch: MicroBatch = memory.micro_batch(config)
-        self.vlm: Vlm = loading.load(config, words_of(config))
+        self.micro_batch: MicroBatch = memory.micro_batch(config, model)
+        self.vlm: Vlm = loading.load(config, model, words_of(config))
         self.dataset = dataset_of(config)
         self.sets = EncodedSets(self.vlm, self.dataset)
         # What the untouched base makes of each client's tests: the same for all strategies.
@@ -66,15 +67,15 @@ class ExperimentContext:
 
 
 @lru_cache(maxsize=2)
-def _context_of(config: ExperimentConfig) -> ExperimentContext:
+def _context_of(config: ExperimentConfig, model: ResolvedModel) -> ExperimentContext:
     if config.model != BUNDLED and not loading.is_loaded(config):
         release()  # two large models do not lie in memory side by side
-    return ExperimentContext(config)
+    return ExperimentContext(config, model)
 
 
 def context_of(config: ExperimentConfig) -> ExperimentContext:
     """The process's context for all experiments with the same model, data and seed."""
-    found = _context_of(config.without_training())
+    found = _context_of(config.without_training(), resolve_model(config))
     found.vlm.set_micro_batch(
         found.micro_batch
     )  # other experiments may use this model in other ways

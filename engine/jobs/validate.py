@@ -7,9 +7,10 @@ from pathlib import Path
 from engine.config import BUNDLED, ExperimentConfig
 from engine.data.factory import new_dataset
 from engine.jobs.resolve import resolve
-from engine.vlm.checkpoint_files.checks import check_model
 from engine.vlm.checkpoint_files.sources import source_of
 from engine.vlm.imported_adapter import import_adapter
+from engine.vlm.memory import check_fits
+from engine.vlm.resolved import resolve_model
 
 
 def validate(config: ExperimentConfig, given: set[str] | None = None) -> ExperimentConfig:
@@ -21,7 +22,7 @@ def validate(config: ExperimentConfig, given: set[str] | None = None) -> Experim
     given = config.model_fields_set if given is None else given
     config = resolve(_placed(config), given)
     new_dataset(config)
-    check_model(config)
+    check_fits(config, resolve_model(config))
     if config.start:
         config = config.model_copy(update={"start": import_adapter(config.start, config.model)})
     return config

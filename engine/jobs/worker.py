@@ -18,9 +18,9 @@ from filelock import FileLock, Timeout
 from db import reads, writes
 from db.tables import Run
 from engine.config import ConfigError, ExperimentConfig
-from engine.system.out_of_memory import advice, is_out_of_memory
 from engine.jobs.prefetch import Prefetcher, prefetch_next
 from engine.paths import home, run_folder
+from engine.system.out_of_memory import advice, is_out_of_memory
 
 log = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 1.0

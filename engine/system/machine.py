@@ -1,10 +1,12 @@
-"""What of this machine the process may use."""
+"""This machine, as far as the process may use it."""
 
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import os
 import sys
+from functools import lru_cache
 from pathlib import Path
 
 import psutil
@@ -16,10 +18,28 @@ _TRIM, _MAPPED = -1, -3  # parameters of glibc's mallopt: M_TRIM_THRESHOLD, M_MM
 
 
 def cores() -> int:
-    """CPU cores that this process may run on."""
+    """Return the number of CPU cores that this process may run on."""
     if hasattr(os, "sched_getaffinity"):  # not on macOS
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+@lru_cache(maxsize=1)
+def devices() -> tuple[str, ...]:
+    """Return the devices that torch can use here, the fastest first, "cpu" last.
+
+    A door: torch itself is asked where its build knows of more than the CPU.
+    """
+    spec = importlib.util.find_spec("torch")
+    libraries = Path(spec.origin or "").parent / "lib" if spec else Path()
+    if sys.platform != "darwin" and not any(
+        any(libraries.glob(f"*torch_{gpu}*")) for gpu in ("cuda", "hip")
+    ):
+        return ("cpu",)
+    import torch
+
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    return (*(device for device, is_there in there.items() if is_there), "cpu")
 
 
 def pin(core: int) -> None:
@@ -41,7 +61,7 @@ def keep_freed_memory() -> None:
 
 
 def room(device: str, *, of_all: bool = False) -> int:
-    """Memory in bytes that a model may have on a device: what is free and what this process holds.
+    """Return the bytes that a model may have on a device: what is free, what this process holds.
 
     ``of_all``: and what the lab's other processes hold, which let go of one model for another.
     """
@@ -53,7 +73,7 @@ def room(device: str, *, of_all: bool = False) -> int:
 
 
 def free_memory() -> int:
-    """Bytes of main memory that are free, in a container those that it may still take."""
+    """Return the bytes of main memory that are free, in a container those it may still take."""
     free = psutil.virtual_memory().available
     try:
         limit = int((_CGROUP / "memory.max").read_text())
@@ -71,7 +91,7 @@ def _on_gpu(of_all: bool) -> int:
 
 
 def _held(process: psutil.Process) -> int:
-    """What a process would give back: files that it has mapped are counted as free already."""
+    """Return what a process would give back: files that it has mapped count as free already."""
     try:
         memory = process.memory_info()
     except psutil.NoSuchProcess:

@@ -16,34 +16,11 @@ from engine.vlm.checkpoint_files.sources import place_of
 from engine.vlm.imported_adapter import merge_adapter
 from engine.vlm.model import Vlm
 from engine.vlm.processors import load_processor
+from engine.vlm.resolved import ResolvedModel, digest_of, resolve_device
 from engine.vlm.vocabulary import extend
 
 log = logging.getLogger(__name__)
 _alive: WeakValueDictionary[str, Vlm] = WeakValueDictionary()  # by where they were loaded from
-
-
-def device_of(config: ExperimentConfig) -> str:
-    """The device to work on. Raises ConfigError when the machine lacks it."""
-    there = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
-    if config.device == "auto":
-        return next(device for device, found in there.items() if found)
-    if not there[config.device]:
-        allowed = ", ".join(["auto", *(device for device, found in there.items() if found)])
-        name = config.device.upper()
-        raise ConfigError(f"device: there is no {name} device on this machine; allowed: {allowed}")
-    return config.device
-
-
-def dtype_of(config: ExperimentConfig, device: str) -> torch.dtype:
-    """The number format of the frozen weights; adapters are always float32."""
-    if config.dtype == "auto":
-        half = device == "cuda" and config.model != BUNDLED
-        return torch.bfloat16 if half else torch.float32
-    return getattr(torch, config.dtype)
 
 
 @lru_cache(maxsize=2)
@@ -55,11 +32,13 @@ def load_from(
     answer_tokens: int = 12,
     words: tuple[str, ...] = (),
     start: str = "",
+    digest: str = "",
 ) -> Vlm:
-    """The model in a folder or on the hub, with an adapter attached; kept in the process.
+    """Load the model in a folder or on the hub and attach an adapter; kept in the process.
 
     ``words`` that its tokenizer is to know, see engine/vlm/vocabulary.py; ``start``: the folder of
-    an adapter that becomes part of it, see engine/vlm/imported_adapter.py.
+    an adapter that becomes part of it, see engine/vlm/imported_adapter.py; ``digest`` stands for
+    the state of its files, so that what was changed is loaded anew.
     """
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
@@ -77,23 +56,28 @@ def load_from(
 
 
 def is_loaded(config: ExperimentConfig) -> bool:
-    """Whether this process holds the model of a config, with this adapter or another."""
+    """Tell whether this process holds the model of a config, with this adapter or another."""
     return place_of(config.model) in _alive
 
 
-def load(config: ExperimentConfig, words: tuple[str, ...] = ()) -> Vlm:
-    """The model of an experiment; kept in the process, so a second call costs nothing.
+def load(config: ExperimentConfig, model: ResolvedModel, words: tuple[str, ...] = ()) -> Vlm:
+    """Load the model of an experiment; kept in the process, so a second call costs nothing.
 
-    ``words`` of its data that the tokenizer is to learn.
-
-    Raises ConfigError when the machine lacks the device, or the hub does not give the model.
+    ``words`` of its data that the tokenizer is to learn. Raises ConfigError when the machine lacks
+    the device, the hub does not give the model, or its files are not those that were resolved.
     """
-    device = device_of(config)
-    dtype = dtype_of(config, device)
-    tokens = config.data.answer_tokens
-    source = place_of(config.model)
+    device = resolve_device(model.device)
+    if digest_of(config.model) != model.digest:
+        raise ConfigError(
+            f"model: the files of {config.model} have changed since this experiment was submitted; "
+            "put them back, or clone the experiment"
+        )
+    dtype, tokens = getattr(torch, model.dtype), config.data.answer_tokens
+    place = place_of(config.model)
     try:
-        return load_from(source, config.lora, device, dtype, tokens, words, config.start)
+        return load_from(
+            place, config.lora, device, dtype, tokens, words, config.start, model.digest
+        )
     except OSError as error:  # as transformers and the hub's client raise
         if config.model == BUNDLED:
             raise

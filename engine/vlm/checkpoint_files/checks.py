@@ -1,59 +1,26 @@
-"""Whether a config's model can be loaded and trained here: found out before anything starts."""
+"""Whether a checkpoint can be trained here: a sentence for each reason why not."""
 
 from __future__ import annotations
 
 import inspect
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from engine.config import BUNDLED, ConfigError, ExperimentConfig, Lora
-from engine.vlm.checkpoint_files.files import read_config, shortened
-from engine.vlm.checkpoint_files.sources import place_of
-from engine.vlm.families import FAMILIES, family_of
+from torch import nn
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as SUPPORTED,
+)
+from transformers.processing_utils import ProcessorMixin
 
-if TYPE_CHECKING:
-    from torch import nn
+from engine.config import ConfigError
+from engine.vlm.checkpoint_files.files import shortened
+from engine.vlm.families import FAMILIES
+from engine.vlm.processors import load_processor
 
 _KNOWN = ", ".join(family.title for family in FAMILIES.values())
 
 
-def check_model(config: ExperimentConfig) -> None:
-    """Raise ConfigError, with one sentence, when the model cannot work on this machine.
-
-    For the bundled model this costs nothing; of the hub's only config and tokenizer are fetched.
-    """
-    if config.device not in ("auto", "cpu"):
-        from engine.vlm.loading import device_of
-
-        device_of(config)
-    if config.model == BUNDLED:
-        if config.lora.targets != Lora().targets:
-            from engine.vlm.adapter_size import adapter_size
-
-            adapter_size(config)
-        return
-    from engine.vlm.memory import check_fits  # it asks check_loadable first
-
-    check_fits(config)
-
-
-def check_loadable(config: ExperimentConfig) -> None:
-    """Raise ConfigError when the model is not there, or not one that the lab can train."""
-    values = read_config(config.model)
-    _check_architecture(config.model, values)
-    try:
-        _check_parts(config.model, place_of(config.model), config.lora.targets, config.lora.vision)
-    except ConfigError:
-        raise
-    except Exception as error:  # building runs a family's own code, which raises of many kinds
-        raise ConfigError(f"model: {config.model} cannot be built ({shortened(error)})") from error
-
-
-def _check_architecture(model: str, values: dict[str, Any]) -> None:
-    from transformers.models.auto.modeling_auto import (
-        MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as SUPPORTED,
-    )
-
+def check_architecture(model: str, values: dict[str, Any]) -> None:
+    """Raise ConfigError when transformers has no such model; ``values``: its ``config.json``."""
     kind = values.get("model_type", "")
     # Microsoft's own Florence-2 files are called as the native ones, but have other weights.
     foreign = "auto_map" in values and kind in ("florence2", "")
@@ -69,40 +36,19 @@ def _check_architecture(model: str, values: dict[str, Any]) -> None:
         )
 
 
-@lru_cache(maxsize=16)
-def _check_parts(model: str, place: str, targets: tuple[str, ...], vision: bool) -> None:
-    """Build everything but the weights."""
-    from engine.vlm.checkpoint_files.skeleton import build
-    from engine.vlm.lora import layer_pattern
-
-    skeleton = build(place)
-    kind = skeleton.config.model_type
-    if not _shows_features(skeleton):
-        raise ConfigError(
-            f"model: {model} is of the type '{kind}', whose picture features the lab cannot "
-            f"read; tested families: {_KNOWN}"
-        )
-    _check_processor(model, place)
-    try:
-        layer_pattern(skeleton, Lora(targets=targets, vision=vision), family_of(kind))
-    except ConfigError as error:
-        if targets == Lora().targets and not vision:
-            raise ConfigError(
-                f"model: {model} has no language model part that LoRA could be added to"
-            ) from error
-        raise
-
-
-def _shows_features(skeleton: nn.Module) -> bool:
-    """Whether the lab can give it ready picture features, and ask for some logits only."""
+def check_features(model: str, skeleton: nn.Module) -> None:
+    """Raise ConfigError unless ready picture features can be given, and some logits asked for."""
     takes = inspect.signature(skeleton.forward).parameters
     cuts = skeleton.config.is_encoder_decoder or "logits_to_keep" in takes
-    return cuts and hasattr(getattr(skeleton, "model", None), "get_image_features")
+    if not (cuts and hasattr(getattr(skeleton, "model", None), "get_image_features")):
+        raise ConfigError(
+            f"model: {model} is of the type '{skeleton.config.model_type}', whose picture features "
+            f"the lab cannot read; tested families: {_KNOWN}"
+        )
 
 
-def _check_processor(model: str, place: str) -> None:
-    from engine.vlm.processors import load_processor
-
+def checked_processor(model: str, place: str) -> ProcessorMixin:
+    """Load a checkpoint's processor; raise ConfigError when it cannot be made or lacks a part."""
     try:
         processor = load_processor(place)
     except Exception as error:  # of many kinds: files that are missing, packages that are not here
@@ -113,3 +59,4 @@ def _check_processor(model: str, place: str) -> None:
     parts = [getattr(processor, part, None) for part in ("tokenizer", "image_processor")]
     if not all(parts):
         raise ConfigError(f"model: {model} comes without a tokenizer or an image processor")
+    return processor

@@ -1,30 +1,44 @@
-"""What a checkpoint's files say before any is loaded; of the hub only its config is fetched."""
+"""A checkpoint's files before any is loaded; of the hub only its config is fetched."""
 
 from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from cachetools import TTLCache, cached
+
 from engine.config import ConfigError
 from engine.system import hub
-from engine.vlm.checkpoint_files.sources import INDEX, WEIGHTS, missing_weights, place_of
+from engine.vlm.checkpoint_files.sources import place_of, state_of
+from engine.vlm.checkpoint_files.weights import INDEX, WEIGHTS, check_whole, missing_weights
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _SECONDS = 10  # that the hub may take to answer
+_REMEMBERED = 60  # seconds for which the hub's answer holds
 _PICKLE = (".bin", ".pt", ".pth", ".ckpt")
 
 
-def read_config(model: str) -> dict[str, Any]:
-    """The ``config.json`` of a folder or a hub id, whose weights are there to be loaded.
+@dataclass(frozen=True)
+class CheckpointFiles:
+    """A checkpoint's ``config.json``, and a digest of the state of all its files."""
+
+    config: dict[str, Any]
+    digest: str
+
+
+def read_checkpoint(model: str) -> CheckpointFiles:
+    """Read the ``config.json`` of a folder or a hub id, whose weights are there to be loaded.
 
     Raises ConfigError when there is no such model, it is closed to the user, the hub cannot be
     reached, or it has no weights that are safe to read.
     """
     place = place_of(model)
     if Path(place).is_dir():
-        return _in_folder(Path(place))
+        return _in_folder(Path(place), state_of(Path(place)))
     if not _HUB_ID.fullmatch(model):
         raise ConfigError(
             f"model: there is no folder '{model}' here; allowed: bundled, a folder with a model, "
@@ -39,7 +53,7 @@ def read_config(model: str) -> dict[str, Any]:
 
 
 def sentence(model: str, error: BaseException) -> str:
-    """What a user needs to know when reading a model of the hub failed with ``error``."""
+    """Return what a user needs to know when reading a model of the hub failed with ``error``."""
     from huggingface_hub.errors import (
         EntryNotFoundError,
         HFValidationError,
@@ -47,10 +61,10 @@ def sentence(model: str, error: BaseException) -> str:
         RepositoryNotFoundError,
     )
 
-    kinds = hub.chain(error)
+    causes = hub.chain(error)
 
     def any_is(*classes: type) -> bool:
-        return any(isinstance(one, classes) for one in kinds)
+        return any(isinstance(cause, classes) for cause in causes)
 
     if hub.is_gated(error):
         return (
@@ -68,17 +82,18 @@ def sentence(model: str, error: BaseException) -> str:
         return f"model: the hub cannot be reached to fetch {model}; is there a network?"
     if any_is(EntryNotFoundError):
         return f"model: {model} has no config.json, so it is no model that the lab can load"
-    if code := next(filter(None, map(hub.status, kinds)), 0):
+    if code := next(filter(None, map(hub.status, causes)), 0):
         return f"model: the hub answered with error {code} to fetching {model}; try again later"
     return f"model: {model} cannot be read ({shortened(error)})"
 
 
 def shortened(error: BaseException) -> str:
-    """The first words of an error, on one line."""
+    """Return the first words of an error, on one line."""
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
-def _in_folder(folder: Path) -> dict[str, Any]:
+@lru_cache(maxsize=16)
+def _in_folder(folder: Path, digest: str) -> CheckpointFiles:
     if not (folder / "config.json").is_file():
         raise ConfigError(f"model: {folder} has no config.json; a model's folder holds one")
     missing = missing_weights(folder)
@@ -86,10 +101,12 @@ def _in_folder(folder: Path) -> dict[str, Any]:
         raise ConfigError(_no_weights(str(folder), [path.name for path in folder.iterdir()]))
     if missing:
         raise ConfigError(f"model: {folder} lacks {missing[0]}, which {INDEX} names")
-    return _parsed(str(folder), folder / "config.json")
+    check_whole(folder)
+    return CheckpointFiles(_parsed(str(folder), folder / "config.json"), digest)
 
 
-def _on_hub(model: str) -> dict[str, Any]:
+@cached(TTLCache(maxsize=16, ttl=_REMEMBERED))
+def _on_hub(model: str) -> CheckpointFiles:
     from huggingface_hub import HfApi, hf_hub_download
 
     hub.refuse_without_network()
@@ -98,7 +115,7 @@ def _on_hub(model: str) -> dict[str, Any]:
     if "config.json" in names and not {WEIGHTS, INDEX} & set(names):
         raise ConfigError(_no_weights(model, names))
     path = hf_hub_download(model, "config.json", etag_timeout=_SECONDS)
-    return _parsed(model, Path(path))
+    return CheckpointFiles(_parsed(model, Path(path)), about.sha or "")
 
 
 def _no_weights(model: str, names: list[str]) -> str:

@@ -1,17 +1,10 @@
-"""What decides the memory of a model. No torch here: of the bundled model its files tell it."""
+"""What a checkpoint is like, before it is loaded. No torch here."""
 
 from __future__ import annotations
 
-import json
-import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
-
-from safetensors import safe_open
-
-from engine.paths import BUNDLED_MODEL
-from engine.vlm.checkpoint_files.sources import WEIGHTS
 
 _INNER = ("intermediate_size", "encoder_ffn_dim", "ffn_dim")  # what configs call the same thing
 
@@ -23,7 +16,6 @@ class Shape:
     ``inner`` is the width inside a feed-forward layer.
     """
 
-    model_type: str
     parameters: int
     layers: int
     hidden: int
@@ -32,20 +24,32 @@ class Shape:
     vocabulary: int
 
 
-def shape_from(model_type: str, parameters: int, text: dict[str, Any]) -> Shape:
-    """The shape of a model whose language model has this config."""
+@dataclass(frozen=True)
+class CheckpointFacts:
+    """What a checkpoint's files say of the model, and of adapters on its target layers.
+
+    numel_a, numel_b: numbers in all A and in all B of an adapter, per rank; prompt_tokens: of a
+    long question about a large picture; frame_tokens: of that prompt but for its question;
+    positions: tokens of the longest sequence (0: no limit), with the answer in it if ``causal``;
+    markers: texts that the tokenizer or the processor reads as control.
+    """
+
+    model_type: str
+    shape: Shape
+    numel_a: int
+    numel_b: int
+    causal: bool
+    prompt_tokens: int
+    frame_tokens: int
+    positions: int
+    markers: tuple[str, ...]
+
+
+def shape_from(parameters: int, text: Mapping[str, Any]) -> Shape:
+    """Return the shape of a model whose language model has this config."""
     both = (text.get("encoder_layers"), text.get("decoder_layers"))
     layers = sum(both) if all(both) else text.get("num_hidden_layers") or 1
     hidden = text.get("hidden_size") or text["d_model"]
     inner = next((text[name] for name in _INNER if text.get(name)), 4 * hidden)
     heads = text.get("num_attention_heads") or text.get("encoder_attention_heads") or 1
-    return Shape(model_type, parameters, layers, hidden, inner, heads, text["vocab_size"])
-
-
-@lru_cache(maxsize=1)
-def bundled_shape() -> Shape:
-    """The shape of the bundled model, from its config and its header."""
-    values = json.loads((BUNDLED_MODEL / "config.json").read_text(encoding="utf-8"))
-    with safe_open(BUNDLED_MODEL / WEIGHTS, framework="numpy") as weights:
-        shapes = [weights.get_slice(name).get_shape() for name in weights.keys()]  # noqa: SIM118
-    return shape_from(values["model_type"], sum(map(math.prod, shapes)), values["text_config"])
+    return Shape(parameters, layers, hidden, inner, heads, text["vocab_size"])

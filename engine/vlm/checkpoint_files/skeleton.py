@@ -11,21 +11,29 @@ import numpy as np
 import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForImageTextToText
+from transformers.processing_utils import ProcessorMixin
 from transformers.utils import logging
 
 from engine.adapters.factors import A, factor_of
-from engine.config import Lora
-from engine.vlm.checkpoint_files.shape import Shape, shape_from
+from engine.config import ConfigError, Lora
+from engine.vlm.checkpoint_files.checks import (
+    check_architecture,
+    check_features,
+    checked_processor,
+)
+from engine.vlm.checkpoint_files.files import read_checkpoint, shortened
+from engine.vlm.checkpoint_files.shape import CheckpointFacts, shape_from
 from engine.vlm.families import family_of
 from engine.vlm.lora import attach_lora
-from engine.vlm.processors import load_processor
 from engine.vlm.prompts import Prompter
 
 _QUESTION = "What is in the picture, where is it, and how many of them can be seen? " * 2
 
+LinearShapes = dict[str, tuple[int, int]]
+
 
 def build(place: str) -> nn.Module:
-    """A new model without weights, from a folder or a hub id. Raises what transformers raises."""
+    """Make a new model without weights, from a folder or a hub id. Raises what transformers does."""
     logging.set_verbosity_error()
     config = AutoConfig.from_pretrained(place, trust_remote_code=False)
     with torch.device("meta"):
@@ -33,33 +41,71 @@ def build(place: str) -> nn.Module:
 
 
 @lru_cache(maxsize=16)
-def shape_of(place: str) -> Shape:
-    """The shape of a model. Raises what transformers raises."""
-    model = build(place)
-    text = model.config.get_text_config()
-    values = text.to_dict() | {"hidden_size": text.hidden_size, "vocab_size": text.vocab_size}
-    return shape_from(model.config.model_type, model.num_parameters(), values)
+def inspect_checkpoint(
+    model: str, place: str, digest: str, targets: tuple[str, ...], vision: bool, side: int
+) -> tuple[CheckpointFacts, LinearShapes]:
+    """Build everything but the weights; ``side``: pixels of the largest picture to be asked about.
 
-
-@lru_cache(maxsize=16)
-def adapter_per_rank(place: str, targets: tuple[str, ...], vision: bool) -> tuple[int, int]:
-    """Numbers in all A and in all B of an adapter of rank 1: attached as to the real model.
-
-    Raises ConfigError when no layer is called so, and what transformers raises.
+    Returns what there is to know, and the shapes (d_out, d_in) of all linear layers by name.
+    ``digest`` stands for the files' state. Raises ConfigError when the model cannot be trained.
     """
-    model = build(place)
-    with torch.device("meta"):
-        lora = Lora(rank=1, targets=targets, vision=vision)
-        _, factors = attach_lora(model, lora, family_of(model.config.model_type))
-    a = sum(value.numel() for name, value in factors.items() if factor_of(name) == A)
-    return a, sum(value.numel() for value in factors.values()) - a
+    values = read_checkpoint(model).config
+    check_architecture(model, values)
+    try:
+        skeleton = build(place)
+        check_features(model, skeleton)
+        processor = checked_processor(model, place)
+        return _facts(model, skeleton, processor, Lora(rank=1, targets=targets, vision=vision), side)
+    except ConfigError:
+        raise
+    except Exception as error:  # building runs a family's own code, which raises of many kinds
+        raise ConfigError(f"model: {model} cannot be built ({shortened(error)})") from error
 
 
-@lru_cache(maxsize=16)
-def prompt_tokens(place: str, side: int) -> int:
-    """Tokens of a long question about a square picture of ``side`` pixels, its own tokens too."""
-    config = AutoConfig.from_pretrained(place, trust_remote_code=False)
+def _facts(
+    model: str, skeleton: nn.Module, processor: ProcessorMixin, lora: Lora, side: int
+) -> tuple[CheckpointFacts, LinearShapes]:
+    linear = {
+        name: (layer.out_features, layer.in_features)
+        for name, layer in skeleton.named_modules()
+        if isinstance(layer, nn.Linear)
+    }
+    parameters = skeleton.num_parameters()
+    config = skeleton.config
+    text = config.get_text_config()
+    values = text.to_dict() | {"hidden_size": text.hidden_size, "vocab_size": text.vocab_size}
     causal = not config.is_encoder_decoder
-    prompter = Prompter(load_processor(place), family_of(config.model_type), 0, causal, 1)
+    prompter = Prompter(processor, family_of(config.model_type), 0, causal, 1)
     picture = np.zeros((side, side, 3), np.uint8)
-    return prompter.inputs([picture], [_QUESTION])[0]["input_ids"].shape[1]
+    prompts = [
+        prompter.inputs([picture], [question])[0]["input_ids"].shape[1]
+        for question in (_QUESTION, "?")
+    ]
+    numel_a, numel_b = _adapter_per_rank(model, skeleton, lora)
+    facts = CheckpointFacts(
+        model_type=config.model_type,
+        shape=shape_from(parameters, values),
+        numel_a=numel_a,
+        numel_b=numel_b,
+        causal=causal,
+        prompt_tokens=prompts[0],
+        frame_tokens=prompts[1] - 1,
+        positions=values.get("max_position_embeddings") or 0,
+        markers=(),
+    )
+    return facts, linear
+
+
+def _adapter_per_rank(model: str, skeleton: nn.Module, lora: Lora) -> tuple[int, int]:
+    """Return the numbers in all A and in all B of rank 1: attached as to the real model."""
+    try:
+        with torch.device("meta"):
+            _, factors = attach_lora(skeleton, lora, family_of(skeleton.config.model_type))
+    except ConfigError as error:
+        if lora.targets == Lora().targets and not lora.vision:
+            raise ConfigError(
+                f"model: {model} has no language model part that LoRA could be added to"
+            ) from error
+        raise
+    numel_a = sum(value.numel() for name, value in factors.items() if factor_of(name) == A)
+    return numel_a, sum(value.numel() for value in factors.values()) - numel_a

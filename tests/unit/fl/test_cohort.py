@@ -17,8 +17,8 @@ from engine.fl.runtimes.local_grid import LocalGrid
 from engine.fl.training import Job, train, train_together
 from engine.paths import run_folder
 from engine.system.seeding import rng
-from engine.vlm import loading
 from engine.vlm.lora import initial_factors
+from tests.helpers.models import loaded
 from tests.helpers.precision import in_double
 from tests.helpers.runs import run
 
@@ -74,13 +74,13 @@ def test_clients_of_different_ranks_train_together(tiny):
     samples = replace(samples, features=samples.features.double())
     for rank in ranks:
         config = tiny.model_copy(update={"lora": Lora(rank=rank)})
-        vlm = loading.load(config)
+        vlm = loaded(config)
         with in_double(vlm.model):
             start = initial_factors({n: p.shape for n, p in vlm.factors.items()}, rank)
             own.append(Job(start, samples, 4, rng(0, "ranks", rank)))
             job = Job(start, samples, 4, rng(0, "ranks", rank))
             apart.append(train(vlm, job, list(start), **how))
-    vlm = loading.load(tiny)  # of rank 8
+    vlm = loaded(tiny)  # of rank 8
     with in_double(vlm.model):
         together = train_together(vlm, own, list(vlm.factors), **how)
     ended = zip(own, ranks, apart, together, strict=True)

@@ -13,10 +13,11 @@ from engine.config import ExperimentConfig
 from engine.data.cache import EncodedSets
 from engine.fl import checkpoints
 from engine.fl.context import context_of
+from engine.fl.traffic import traffic_of
 from engine.paths import run_folder
 from engine.strategies import STRATEGIES
 from engine.strategies.base import payload_bytes, to_numpy
-from engine.vlm.adapter_size import adapter_size
+from engine.vlm.resolved import resolve_model
 from tests.helpers.runs import record_wire, run
 
 TRAINED = [key for key, strategy in STRATEGIES.items() if strategy.trained]
@@ -155,15 +156,16 @@ def test_bytes_are_as_the_formula_says_and_nothing_personal_travels(
     wire = record_wire(monkeypatch)
     config = with_strategy(of_ranks(setting, *ranks), key)
     [summary] = run(config)
-    rule, size = STRATEGIES[key], adapter_size(config)
+    rule, model = STRATEGIES[key], resolve_model(config)
     rounds = by_round(wire, config)
     for round_, (down, ups) in enumerate(rounds, start=1):
         assert all(rule.is_shared(name) or name.endswith(DELTA) for name in down)
         for _, up in ups:
             assert all(rule.sends(name, round_) for name in up)
             assert bool(up) == bool(rule.shared_factors) or key == "centralized"
-    assert summary.bytes_up == size.bytes_up(key) * config.rounds * config.clients
-    assert summary.trainable_parameters == size.trainable(key)
+    expected = traffic_of(key, config, model)
+    assert summary.bytes_up == expected.bytes_up * config.rounds * config.clients
+    assert summary.trainable_parameters == expected.trainable
     own = [checkpoints.read_personal(run_folder(summary.run), k, 2) for k in range(config.clients)]
     assert all(bool(factors) == bool(rule.personal_factors) for factors in own)
     sent = [array for m in wire for record in m.content.array_records.values()

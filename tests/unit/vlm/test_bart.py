@@ -14,7 +14,6 @@ from engine.fl.context import context_of
 from engine.fl.evaluation import Task, score_teacher_forced
 from engine.fl.training import Job, train, train_together
 from engine.system.seeding import rng
-from engine.vlm import loading
 from engine.vlm.encoded import IGNORE_INDEX, EncodedBatch, concatenate
 from engine.vlm.model import Vlm
 from engine.vlm.multi_lora.bart import FusedBart, supports_fused
@@ -22,6 +21,7 @@ from engine.vlm.multi_lora.logits import logits_fn
 from engine.vlm.multi_lora.packing import Packing, Reach, attend
 from engine.vlm.multi_lora.projection import project
 from engine.vlm.multi_lora.stacked import StackedAdapters, active
+from tests.helpers.models import loaded
 from tests.helpers.precision import in_double
 
 
@@ -53,7 +53,7 @@ def gradients(
 
 @pytest.mark.parametrize("trained", ["lora", "lora_A", "lora_B"])
 def test_losses_and_gradients_are_those_of_the_modules(tiny, trained, monkeypatch):
-    vlm, batch = loading.load(tiny), questions(tiny)
+    vlm, batch = loaded(tiny), questions(tiny)
     tokens = []
 
     def noted(x: torch.Tensor, *rest) -> tuple[torch.Tensor, ...]:
@@ -82,7 +82,7 @@ def test_losses_and_gradients_are_those_of_the_modules(tiny, trained, monkeypatc
 
 
 def test_marks_are_those_of_the_modules(tiny, monkeypatch):
-    vlm, batch = loading.load(tiny), questions(tiny)
+    vlm, batch = loaded(tiny), questions(tiny)
     generator = torch.Generator().manual_seed(1)
     one, two = (
         {n: torch.randn(f.shape, generator=generator) / 10 for n, f in vlm.factors.items()}
@@ -100,23 +100,23 @@ def test_marks_are_those_of_the_modules(tiny, monkeypatch):
 
 
 def test_it_stands_only_for_a_florence_with_adapters_everywhere(tiny):
-    vlm = loading.load(tiny)
+    vlm = loaded(tiny)
     assert supports_fused(vlm, two_adapters(vlm))
     vlm.checkpointing = True
     assert not supports_fused(vlm, two_adapters(vlm))
-    some = loading.load(tiny.model_copy(update={"lora": Lora(targets=("q_proj", "v_proj"))}))
+    some = loaded(tiny.model_copy(update={"lora": Lora(targets=("q_proj", "v_proj"))}))
     assert not supports_fused(some, two_adapters(some))
 
 
 def test_with_a_tower_that_learns_or_in_half_precision_it_stands_for_nothing(tiny):
-    vlm = loading.load(tiny.model_copy(update={"lora": Lora(vision=True)}))
+    vlm = loaded(tiny.model_copy(update={"lora": Lora(vision=True)}))
     assert logits_fn(vlm, two_adapters(vlm)) == vlm.answer_logits
-    half = loading.load(tiny.model_copy(update={"dtype": "bfloat16"}))
+    half = loaded(tiny.model_copy(update={"dtype": "bfloat16"}))
     assert logits_fn(half, two_adapters(half)) == half.answer_logits
 
 
 def test_with_some_layers_adapted_a_cohort_trains_as_before(tiny):
-    vlm = loading.load(tiny.model_copy(update={"lora": Lora(targets=("q_proj", "v_proj"))}))
+    vlm = loaded(tiny.model_copy(update={"lora": Lora(targets=("q_proj", "v_proj"))}))
     samples, names = questions(tiny), list(vlm.factors)
     start = vlm.read_factors(names)
 

@@ -13,14 +13,17 @@ import huggingface_hub
 import pytest
 import torch
 from huggingface_hub import errors
+from safetensors.torch import load_file, save_file
 
 from engine.config import ConfigError, ExperimentConfig, Lora
+from engine.fl.context import context_of
+from engine.fl.traffic import traffic_of
 from engine.jobs import submit
 from engine.paths import ROOT
-from engine.vlm import memory
-from engine.vlm.checkpoint_files import checks, files
-from engine.vlm.checkpoint_files.checks import check_model
+from engine.vlm import loading, memory
+from engine.vlm.checkpoint_files import files, skeleton
 from engine.vlm.checkpoint_files.sources import place_of, source_of
+from engine.vlm.resolved import ResolvedModel, resolve_model
 from tests.helpers.checkpoints import save_checkpoint
 
 
@@ -33,6 +36,15 @@ def original(tmp_path_factory) -> Path:
 def folder(original, tmp_path) -> Path:
     """A checkpoint that a test may spoil."""
     return Path(shutil.copytree(original, tmp_path / "model"))
+
+
+@pytest.fixture(autouse=True)
+def hub_is_asked_anew() -> None:
+    files._on_hub.cache.clear()
+
+
+def check_model(config: ExperimentConfig) -> None:
+    memory.check_fits(config, resolve_model(config))
 
 
 def refusal(model: object, **values) -> str:
@@ -54,12 +66,44 @@ def test_a_good_folder_passes_and_so_does_what_the_launcher_makes_of_it(folder, 
     submit.create(config)
 
 
+def test_from_the_form_to_the_run_the_model_is_looked_at_once(folder, tiny, monkeypatch):
+    """Set up draws its facts, its costs and its sentences, then submits, and the run loads it."""
+    looks = []
+    build = skeleton.build
+    monkeypatch.setattr(skeleton, "build", lambda place: (looks.append(place), build(place))[1])
+    config = ExperimentConfig.parse({**tiny.model_dump(), "model": str(folder), "device": "cpu"})
+    for _ in range(2):
+        memory.describe(config, resolve_model(config))
+        traffic_of("fedit", config, resolve_model(config))
+    submit.create(config)
+    context_of(config)
+    assert looks == [str(folder)]
+
+
+def test_a_model_that_was_trained_again_is_loaded_again(folder, tiny):
+    config = ExperimentConfig.parse({**tiny.model_dump(), "model": str(folder), "device": "cpu"})
+    before, vlm = resolve_model(config), context_of(config).vlm
+    weights = folder / "model.safetensors"
+    save_file({n: t + 1 for n, t in load_file(weights).items()}, weights, {"format": "pt"})
+    assert resolve_model(config).digest != before.digest
+    assert context_of(config).vlm is not vlm
+    with pytest.raises(ConfigError, match="^model: the files of .* have changed since"):
+        loading.load(config, before)
+
+
+def test_what_was_resolved_goes_to_json_and_back(folder, tiny):
+    for config in (tiny, ExperimentConfig(model=str(folder))):
+        model = resolve_model(config)
+        assert "auto" not in (model.device, model.dtype)
+        assert ResolvedModel.from_dict(json.loads(json.dumps(model.to_dict()))) == model
+
+
 def test_the_bundled_model_costs_nothing(home):
     code = (
         "import sys; from engine.config import ExperimentConfig as C, Lora\n"
-        "from engine.vlm.checkpoint_files.checks import check_model; check_model(C())\n"
-        "check_model(C(lora=Lora(targets=('q_proj',))))\n"
-        "from engine import memory; memory.describe(C())\n"
+        "from engine.vlm.memory import describe\n"
+        "from engine.vlm.resolved import ResolvedModel, resolve_model\n"
+        "for c in (C(), C(lora=Lora(targets=('q_proj',)))): describe(c, resolve_model(c))\n"
         "assert not {'torch', 'transformers'} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
@@ -83,6 +127,9 @@ def test_a_folder_that_is_no_model(tmp_path):
     (tmp_path / "model-1.safetensors").write_bytes(b"")
     assert "lacks model-2.safetensors" in refusal(tmp_path)
     (tmp_path / "model-2.safetensors").write_bytes(b"")
+    assert "model-1.safetensors is not whole; was it cloned without git-lfs?" in refusal(tmp_path)
+    for name in set(index["weight_map"].values()):
+        save_file({"a": torch.zeros(1)}, tmp_path / name)
     for text in ("{", "[1]"):
         (tmp_path / "config.json").write_text(text)
         assert "is not JSON" in refusal(tmp_path)
@@ -119,7 +166,7 @@ def test_layers_and_devices_that_are_not_there(folder, monkeypatch):
     said = refusal(folder, lora=Lora(targets=("nothing",)))
     assert said.startswith("lora.targets: no linear layer") and "q_proj" in said
     monkeypatch.setattr("engine.vlm.lora._linear_names", lambda *_: [])
-    checks._check_parts.cache_clear()
+    skeleton.inspect_checkpoint.cache_clear()
     assert "no language model part" in refusal(folder)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     for model in ("bundled", folder):
@@ -178,7 +225,9 @@ def test_what_the_hub_says_is_told_apart(monkeypatch, error, words):
 
 
 def on_the_hub(monkeypatch, *names: str) -> None:
-    listed = SimpleNamespace(siblings=[SimpleNamespace(rfilename=name) for name in names])
+    listed = SimpleNamespace(
+        siblings=[SimpleNamespace(rfilename=name) for name in names], sha="abc"
+    )
     monkeypatch.setattr("engine.system.hub.refuse_without_network", lambda: None)
     monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda *_, **__: listed)
 
@@ -194,7 +243,7 @@ def test_of_the_hub_only_what_is_needed_is_fetched(monkeypatch, original):
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", fetch)
     assert "only as pickle files" in refusal("a/b") and not asked_for
     on_the_hub(monkeypatch, "config.json", "model.safetensors")
-    assert files.read_config("a/b")["model_type"] == "smolvlm"
+    assert files.read_checkpoint("a/b").config["model_type"] == "smolvlm"
     assert asked_for == ["config.json"]
 
 

@@ -13,16 +13,16 @@ from engine.fl import context as context_module
 from engine.fl import training
 from engine.fl.evaluation import Task, _passes, score_teacher_forced
 from engine.fl.training import Job, train, train_together
-from engine.system.out_of_memory import advice, is_out_of_memory
 from engine.system import machine
+from engine.system.out_of_memory import advice, is_out_of_memory
 from engine.vlm import memory
-from engine.vlm.adapter_size import adapter_size
 from engine.vlm.encoded import IGNORE_INDEX
 from engine.vlm.limits import MicroBatch
 from engine.vlm.loading import load_from
 from engine.vlm.lora import initial_factors, side_by_side
 from engine.vlm.memory import Estimate
 from engine.vlm.multi_lora import stacked
+from engine.vlm.resolved import resolve_model
 from tests.helpers import checkpoints as made
 from tests.helpers.checkpoints import save_checkpoint
 from tests.helpers.runs import run
@@ -61,18 +61,18 @@ def test_adapter_size_is_that_of_the_loaded_model(place, family, vision):
     lora = Lora(rank=3, vision=vision)
     config = ExperimentConfig(model=place(family), lora=lora)
     factors = load_from(place(family), lora, "cpu").factors
-    size = adapter_size(config)
-    assert size.a == sum(p.numel() for n, p in factors.items() if n.endswith("lora_A"))
-    assert size.b == sum(p.numel() for n, p in factors.items() if n.endswith("lora_B"))
+    model = resolve_model(config)
+    assert 3 * model.numel_a == sum(p.numel() for n, p in factors.items() if n.endswith("lora_A"))
+    assert 3 * model.numel_b == sum(p.numel() for n, p in factors.items() if n.endswith("lora_B"))
 
 
 def test_adapter_size_counts_the_layers_that_are_named(place):
     lora = Lora(rank=2, targets=("q_proj", "down_proj"))
-    size = adapter_size(ExperimentConfig(model=place("llava"), lora=lora))
+    model = resolve_model(ExperimentConfig(model=place("llava"), lora=lora))
     factors = load_from(place("llava"), lora, "cpu").factors
-    assert size.a + size.b == sum(p.numel() for p in factors.values())
+    assert model.adapter_numel(2) == sum(p.numel() for p in factors.values())
     with pytest.raises(ConfigError, match="^lora.targets: .*bundled model is called nothing"):
-        adapter_size(ExperimentConfig(lora=Lora(targets=("nothing",))))
+        resolve_model(ExperimentConfig(lora=Lora(targets=("nothing",))))
 
 
 @pytest.mark.parametrize("family", ["smolvlm", "llava"])
@@ -83,7 +83,8 @@ def test_a_row_keeps_what_is_estimated(tmp_path, monkeypatch, family, dtype):
     monkeypatch.setattr(made, "TEXT", made.TEXT | wide)
     folder = str(save_checkpoint(family, tmp_path / family))
     monkeypatch.setattr("engine.vlm.checkpoint_files.skeleton._QUESTION", "What is it? " * 20)
-    found = memory.estimate(ExperimentConfig(model=folder, dtype=dtype, device="cpu"))
+    config = ExperimentConfig(model=folder, dtype=dtype, device="cpu")
+    found = memory.estimate(config, resolve_model(config))
     vlm = load_from(folder, Lora(), "cpu", getattr(torch, dtype))
     batch = vlm.encode(pictures()[:2], ["What is it? " * 20] * 2, ["a thing"] * 2)
     plain = _kept(vlm, batch) / 2
@@ -212,18 +213,22 @@ def test_two_adapters_of_one_client_act_in_bfloat16(place):
     torch.testing.assert_close(plain.loss, both.loss, atol=0.2, rtol=0.05)
 
 
+def describe(config: ExperimentConfig) -> memory.ModelFacts:
+    return memory.describe(config, resolve_model(config))
+
+
 def test_describing_the_bundled_model_and_another(place):
-    facts = memory.describe(ExperimentConfig())
+    facts = describe(ExperimentConfig())
     assert facts.family == "Florence-2" and facts.fits and facts.micro_batch == MicroBatch()
     assert facts.bytes == 4 * facts.parameters and facts.memory > facts.bytes
-    other = memory.describe(ExperimentConfig(model=place("qwen2_vl"), device="cpu"))
+    other = describe(ExperimentConfig(model=place("qwen2_vl"), device="cpu"))
     assert (other.family, other.device, other.dtype) == ("Qwen2-VL", "cpu", "float32")
     model = load_from(place("qwen2_vl"), Lora(), "cpu").model
     assert other.parameters == sum(
         p.numel() for n, p in model.named_parameters() if "lora_" not in n
     )
     with pytest.raises(ConfigError, match="^model: there is no folder"):
-        memory.describe(ExperimentConfig(model="no/such/model"))
+        resolve_model(ExperimentConfig(model="no/such/model"))
 
 
 def test_what_is_free_counts_what_this_process_holds_and_a_containers_limit(tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from engine.adapters.factors import A, B
 from engine.bench.world import neutral_accuracy
 from engine.config import Lora
 from engine.data import cache, cache_files
@@ -14,15 +15,16 @@ from engine.data.synthetic.scenes import render, sample_scenes
 from engine.data.synthetic.world import SyntheticDataset
 from engine.fl.context import context_of
 from engine.fl.evaluation import Task, answer, generate, score_teacher_forced
+from engine.fl.traffic import traffic_of
 from engine.paths import BUNDLED_MODEL
 from engine.pretraining.miniature import build_processor
 from engine.pretraining.pretrain import pretrain
 from engine.pretraining.recipe import Recipe, pixel_values, shrink
 from engine.strategies import STRATEGIES
 from engine.system.seeding import rng
-from engine.vlm.adapter_size import adapter_size
 from engine.vlm.loading import load_from
 from engine.vlm.lora import initial_factors
+from engine.vlm.resolved import resolve_model
 from engine.vlm.vision_cache import Features, VisionCache
 
 
@@ -124,10 +126,10 @@ def test_initial_factors_are_common_and_come_from_the_seed():
 def test_adapter_size_from_the_header_is_that_of_the_loaded_model(tiny):
     small = tiny.model_copy(update={"lora": Lora(rank=3, targets=("q_proj", "fc2"))})
     for config in (tiny, small):
-        factors = context_of(config).vlm.factors
-        size = adapter_size(config)
-        assert size.a == sum(p.numel() for n, p in factors.items() if n.endswith("lora_A"))
-        assert size.b == sum(p.numel() for n, p in factors.items() if n.endswith("lora_B"))
+        factors, rank = context_of(config).vlm.factors, config.lora.rank
+        model = resolve_model(config)
+        numel = {f: sum(p.numel() for n, p in factors.items() if n.endswith(f)) for f in (A, B)}
+        assert (rank * model.numel_a, rank * model.numel_b) == (numel[A], numel[B])
         for key, strategy in STRATEGIES.items():
             sent = [
                 4 * p.numel()
@@ -135,7 +137,7 @@ def test_adapter_size_from_the_header_is_that_of_the_loaded_model(tiny):
                 for n, p in factors.items()
                 if strategy.sends(n, round_)
             ]
-            assert size.bytes_up(key) == sum(sent) / 2
+            assert traffic_of(key, config, model).bytes_up == sum(sent) / 2
 
 
 def test_pretraining_pictures_are_what_the_image_processor_makes():
