@@ -9,7 +9,6 @@ from sqlalchemy import DateTime, insert, select
 
 from db.engine import reading, writing
 from db.tables import (
-    Artifact,
     Base,
     Client,
     ClientRound,
@@ -21,22 +20,22 @@ from db.tables import (
     Run,
 )
 
-_OF_RUN: tuple[type[Base], ...] = (Round, ClientRound, Evaluation, Prediction, Event, Artifact)
+_OF_RUN: tuple[type[Base], ...] = (Round, ClientRound, Evaluation, Prediction, Event)
 
 
 def has_bundled() -> bool:
-    """Whether the example is in this database."""
+    """Tell whether the example is in this database."""
     with reading() as session:
         return session.scalar(select(Experiment.id).where(Experiment.bundled).limit(1)) is not None
 
 
 def dump(experiment_id: int) -> dict[str, list[dict[str, Any]]]:
-    """All rows of an experiment by table name, ready for JSON."""
+    """Return all rows of an experiment by table name, ready for JSON."""
     with reading() as session:
 
         def rows(table: type[Base], *where: Any) -> list[dict[str, Any]]:
-            found = session.execute(select(table.__table__).where(*where)).mappings()
-            return [{key: _plain(value) for key, value in row.items()} for row in found]
+            stored = session.execute(select(table.__table__).where(*where)).mappings()
+            return [{key: _plain(value) for key, value in row.items()} for row in stored]
 
         runs = rows(Run, Run.experiment_id == experiment_id)
         ids = [run["id"] for run in runs]
@@ -49,7 +48,7 @@ def dump(experiment_id: int) -> dict[str, list[dict[str, Any]]]:
 
 
 def load(rows: dict[str, list[dict[str, Any]]]) -> dict[int, int]:
-    """Insert dumped rows under new ids, marked as bundled; returns old run id -> new run id."""
+    """Insert dumped rows under new ids, marked as bundled; return old run id -> new run id."""
     with writing() as session:
         experiment = {**_typed(Experiment, rows["experiments"][0]), "bundled": True}
         del experiment["id"]
@@ -77,8 +76,12 @@ def _plain(value: Any) -> Any:
 
 
 def _typed(table: type[Base], row: dict[str, Any]) -> dict[str, Any]:
-    dates = {c.name for c in table.__table__.columns if isinstance(c.type, DateTime)}
+    """Return the values of the columns that there are: an older dump may have had others."""
+    columns = {column.name: column.type for column in table.__table__.columns}
     return {
-        key: datetime.fromisoformat(value) if key in dates and value else value
+        key: datetime.fromisoformat(value)
+        if value and isinstance(columns[key], DateTime)
+        else value
         for key, value in row.items()
+        if key in columns
     }

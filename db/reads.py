@@ -1,11 +1,12 @@
-"""Everything that is read from the database."""
+"""All that is read from the database."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select, tuple_
 
 from db.engine import reading
 from db.tables import (
@@ -30,115 +31,188 @@ class NoSuchRun(LookupError):
 
 
 def run(run_id: int) -> Run:
-    """One run with its experiment; raises NoSuchRun."""
+    """Return one run with its experiment; raises NoSuchRun."""
     with reading() as session:
-        found = session.get(Run, run_id)
-        if found is None:
+        stored = session.get(Run, run_id)
+        if stored is None:
             raise NoSuchRun(run_id)
-        return found
+        return stored
 
 
-def runs(limit: int = 500) -> list[Run]:
-    """Runs with their experiments, newest first."""
+def runs() -> list[Run]:
+    """Return all runs with their experiments, newest first."""
     with reading() as session:
-        return list(session.scalars(select(Run).order_by(Run.id.desc()).limit(limit)))
+        return list(session.scalars(select(Run).order_by(Run.id.desc())))
 
 
 def runs_of(experiment_id: int) -> list[Run]:
-    """The runs of one experiment, in the order in which they were queued."""
+    """Return the runs of one experiment, in the order in which they were queued."""
     with reading() as session:
-        wanted = select(Run).where(Run.experiment_id == experiment_id).order_by(Run.id)
-        return list(session.scalars(wanted))
+        of_it = select(Run).where(Run.experiment_id == experiment_id).order_by(Run.id)
+        return list(session.scalars(of_it))
 
 
 def done_runs() -> list[Run]:
-    """All finished runs of this database's own experiments, oldest first."""
+    """Return all finished runs of this database's own experiments, oldest first."""
     with reading() as session:
         own = select(Run).join(Run.experiment).where(Run.status == "done", ~Experiment.bundled)
         return list(session.scalars(own.order_by(Run.id)))
 
 
 def experiment_count() -> int:
-    """How many experiments there are, the bundled example included."""
+    """Count the experiments, the bundled example included."""
     with reading() as session:
         return session.scalar(select(func.count(Experiment.id))) or 0
 
 
 def workers() -> list[Worker]:
-    """All processes that have registered and not left."""
+    """Return all processes that have registered and not left."""
     with reading() as session:
         return list(session.scalars(select(Worker)))
 
 
 def preparation() -> Preparation | None:
-    """What a form shows at the moment."""
+    """Return what a form shows at the moment."""
     with reading() as session:
         return session.get(Preparation, 1)
 
 
-def unfinished_runs() -> list[Run]:
-    """Runs that are running, or waiting for a worker of their own."""
+def has_lost_its_worker() -> ColumnElement[bool]:
+    """Make the condition for a run that is to be worked on by a worker that is not there."""
+    theirs = Run.worker_id.is_not(None) & Run.worker_id.not_in(select(Worker.id))
+    return Run.status.in_(("queued", "running")) & (
+        theirs | ((Run.status == "running") & Run.worker_id.is_(None))
+    )
+
+
+def are_runs_lost() -> bool:
+    """Tell whether there are runs that nobody works on though they have begun."""
     with reading() as session:
-        wanted = select(Run).where(
-            (Run.status == "running") | ((Run.status == "queued") & Run.worker_id.is_not(None))
-        )
-        return list(session.scalars(wanted))
+        return session.scalar(select(Run.id).where(has_lost_its_worker()).limit(1)) is not None
 
 
 def next_queued() -> Run | None:
-    """The run that the worker that takes the queue would take next."""
+    """Return the run that the worker that takes the queue would take next."""
     with reading() as session:
         waiting = select(Run).where(Run.status == "queued", Run.worker_id.is_(None))
         return session.scalar(waiting.order_by(Run.id).limit(1))
 
 
 def stop_requested(run_id: int) -> bool:
-    """Whether somebody has asked for this run to stop."""
+    """Tell whether somebody has asked for this run to stop."""
     with reading() as session:
         return bool(session.scalar(select(Run.stop_requested).where(Run.id == run_id)))
 
 
 def clients(experiment_id: int) -> list[Client]:
-    """The clients' profiles, in order."""
+    """Return the clients' profiles, in order."""
     with reading() as session:
-        wanted = select(Client).where(Client.experiment_id == experiment_id).order_by(Client.client)
-        return list(session.scalars(wanted))
+        of_it = select(Client).where(Client.experiment_id == experiment_id)
+        return list(session.scalars(of_it.order_by(Client.client)))
 
 
 def rounds(run_id: int) -> list[Round]:
-    """The finished rounds, in order."""
+    """Return the finished rounds, in order."""
     with reading() as session:
-        return list(
-            session.scalars(select(Round).where(Round.run_id == run_id).order_by(Round.round))
-        )
+        of_it = select(Round).where(Round.run_id == run_id).order_by(Round.round)
+        return list(session.scalars(of_it))
 
 
 def client_rounds(run_id: int) -> list[ClientRound]:
-    """Every round × client row, in order."""
+    """Return every round × client row, in order."""
     with reading() as session:
-        wanted = select(ClientRound).where(ClientRound.run_id == run_id)
-        return list(session.scalars(wanted.order_by(ClientRound.round, ClientRound.client)))
+        of_it = select(ClientRound).where(ClientRound.run_id == run_id)
+        return list(session.scalars(of_it.order_by(ClientRound.round, ClientRound.client)))
 
 
 def evaluations(run_id: int) -> list[Evaluation]:
-    """Every evaluation of a run, in order of round and client."""
+    """Return every evaluation of a run, in order of round and client."""
     with reading() as session:
-        wanted = select(Evaluation).where(Evaluation.run_id == run_id)
-        return list(session.scalars(wanted.order_by(Evaluation.round, Evaluation.client)))
+        of_it = select(Evaluation).where(Evaluation.run_id == run_id)
+        return list(session.scalars(of_it.order_by(Evaluation.round, Evaluation.client)))
+
+
+@dataclass(frozen=True, slots=True)
+class MeanScore:
+    """A variant's mean scores over the clients that were tested after a round."""
+
+    run: int
+    round: int
+    variant: str
+    scope: str
+    loss: float
+    accuracy: float
+
+
+def mean_scores(experiment_id: int) -> list[MeanScore]:
+    """Return the means over clients of all runs of an experiment, in order of run and round.
+
+    As many rows as rounds, whatever the number of clients.
+    """
+    keys = (Evaluation.run_id, Evaluation.round, Evaluation.variant, Evaluation.scope)
+    means = (func.avg(Evaluation.loss), func.avg(Evaluation.accuracy))
+    with reading() as session:
+        of_it = select(*keys, *means).join(Run, Run.id == Evaluation.run_id)
+        of_it = of_it.where(Run.experiment_id == experiment_id).group_by(*keys).order_by(*keys)
+        return [MeanScore(*row) for row in session.execute(of_it)]
+
+
+@dataclass(frozen=True, slots=True)
+class ClientScore:
+    """One client's accuracy after a round."""
+
+    round: int
+    client: int
+    accuracy: float
+
+
+def client_scores(run_id: int, variant: str, *, after_round: int = -1) -> list[ClientScore]:
+    """Return the clients' accuracies on their own test sets, in order of round and client.
+
+    Only those of later rounds than ``after_round``: what is committed does not change.
+    """
+    columns = (Evaluation.round, Evaluation.client, Evaluation.accuracy)
+    with reading() as session:
+        of_it = select(*columns).where(
+            Evaluation.run_id == run_id,
+            Evaluation.round > after_round,
+            Evaluation.variant == variant,
+            Evaluation.scope == "own",
+        )
+        rows = session.execute(of_it.order_by(Evaluation.round, Evaluation.client))
+        return [ClientScore(*row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class MeanDrift:
+    """How far clients' factors moved in a round, mean over clients; None where it is unknown."""
+
+    round: int
+    drift_a: float | None
+    drift_b: float | None
+
+
+def mean_drifts(run_id: int) -> list[MeanDrift]:
+    """Return the means over clients of how far their factors moved, in order of rounds."""
+    means = (func.avg(ClientRound.drift_a), func.avg(ClientRound.drift_b))
+    with reading() as session:
+        of_it = select(ClientRound.round, *means).where(ClientRound.run_id == run_id)
+        rows = session.execute(of_it.group_by(ClientRound.round).order_by(ClientRound.round))
+        return [MeanDrift(*row) for row in rows]
 
 
 def predictions(run_id: int, client: int) -> list[Prediction]:
-    """The stored answers on one client's test items."""
+    """Return the stored answers on one client's test items."""
     with reading() as session:
-        wanted = select(Prediction).where(Prediction.run_id == run_id, Prediction.client == client)
-        return list(session.scalars(wanted.order_by(Prediction.item)))
+        of_it = select(Prediction).where(Prediction.run_id == run_id, Prediction.client == client)
+        return list(session.scalars(of_it.order_by(Prediction.item)))
 
 
 def events(run_id: int, limit: int = 50) -> list[Event]:
-    """The latest events of a run, newest first."""
+    """Return the latest events of a run, newest first."""
     with reading() as session:
-        wanted = select(Event).where(Event.run_id == run_id).order_by(Event.id.desc()).limit(limit)
-        return list(session.scalars(wanted))
+        of_it = select(Event).where(Event.run_id == run_id).order_by(Event.id.desc()).limit(limit)
+        return list(session.scalars(of_it))
 
 
 @dataclass(frozen=True)
@@ -163,54 +237,82 @@ class Summary:
 
 
 def summary(run_id: int) -> Summary:
-    """The figures of one run.
+    """Return the figures of one run; raises NoSuchRun.
 
     ``personal`` is the model that a client would use: its personalised one, else the global one,
     else the base. ``worst_client`` and ``pooled`` are measured on that same model.
     """
-    found = run(run_id)
-    trained = client_rounds(run_id)
-    latest = _latest(evaluations(run_id))
-    own = list(_used(latest, "own").values())
-    pooled = list(_used(latest, "pooled").values())
+    return summaries([run(run_id)])[0]
+
+
+def summaries(of_runs: Sequence[Run]) -> list[Summary]:
+    """Return the figures of several runs, as ``summary`` does, in their order."""
+    ids = [run_.id for run_ in of_runs]
+    sums = (ClientRound.bytes_up, ClientRound.bytes_down, ClientRound.seconds)
+    with reading() as session:
+        totals = select(ClientRound.run_id, *map(func.sum, sums)).group_by(ClientRound.run_id)
+        trained = {
+            run_id: values
+            for run_id, *values in session.execute(totals.where(ClientRound.run_id.in_(ids)))
+        }
+    scores = _last_scores(ids)
+    return [_summary(run_, scores[run_.id], trained.get(run_.id, [0, 0, 0])) for run_ in of_runs]
+
+
+_Scores = dict[tuple[str, str], dict[int, float]]  # (variant, scope) -> client -> accuracy
+
+
+def _summary(of: Run, scores: _Scores, trained: Sequence[float]) -> Summary:
+    bytes_up, bytes_down, seconds = trained
+    own, pooled = _deployed(scores, "own"), _deployed(scores, "pooled")
     return Summary(
-        run=found.id,
-        strategy=found.strategy,
-        status=found.status,
-        rounds=found.rounds_done,
-        base_accuracy=_mean(_used(latest, "own", "base").values()),
-        global_accuracy=_mean(_used(latest, "own", "global").values()),
-        personal_accuracy=_mean(own),
-        worst_client_accuracy=min(own, default=None),
-        pooled_accuracy=_mean(pooled),
-        bytes_up=sum(row.bytes_up for row in trained),
-        bytes_down=sum(row.bytes_down for row in trained),
-        trainable_parameters=found.trainable_parameters,
-        wall_seconds=round(found.wall_seconds, 3),
-        train_seconds=round(sum(row.seconds for row in trained), 3),
-        peak_rss_mb=found.peak_rss_mb,
+        run=of.id,
+        strategy=of.strategy,
+        status=of.status,
+        rounds=of.rounds_done,
+        base_accuracy=_mean(scores[("base", "own")].values()),
+        global_accuracy=_mean(scores[("global", "own")].values()),
+        personal_accuracy=_mean(own.values()),
+        worst_client_accuracy=min(own.values(), default=None),
+        pooled_accuracy=_mean(pooled.values()),
+        bytes_up=int(bytes_up),
+        bytes_down=int(bytes_down),
+        trainable_parameters=of.trainable_parameters,
+        wall_seconds=round(of.wall_seconds, 3),
+        train_seconds=round(seconds, 3),
+        peak_rss_mb=of.peak_rss_mb,
     )
 
 
-def _latest(rows: list[Evaluation]) -> dict[tuple[int, str, str], float]:
-    """Accuracy of each (client, variant, scope) in the last round in which it was evaluated."""
-    return {(row.client, row.variant, row.scope): row.accuracy for row in rows}
+def _last_scores(run_ids: Collection[int]) -> dict[int, _Scores]:
+    """Return each run's accuracies by client, each variant's in the last round that tested it.
+
+    Clients that were tested only earlier do not count: the model was another one then.
+    """
+    last = (
+        select(Evaluation.run_id, Evaluation.variant, func.max(Evaluation.round))
+        .where(Evaluation.run_id.in_(run_ids))
+        .group_by(Evaluation.run_id, Evaluation.variant)
+    )
+    here = tuple_(Evaluation.run_id, Evaluation.variant, Evaluation.round)
+    columns = (Evaluation.run_id, Evaluation.variant, Evaluation.scope, Evaluation.client)
+    scores: dict[int, _Scores] = defaultdict(lambda: defaultdict(dict))
+    with reading() as session:
+        rows = select(*columns, Evaluation.accuracy).where(here.in_(last)).order_by(*columns)
+        for run_id, variant, scope, client, accuracy in session.execute(rows):
+            scores[run_id][(variant, scope)][client] = accuracy
+    return scores
 
 
-def _used(
-    latest: dict[tuple[int, str, str], float], scope: str, *variants: str
-) -> dict[int, float]:
-    """Accuracy by client of the first of these variants that there is, or of the one in use."""
-    for variant in variants or ("personal", "global", "base"):
-        hits = {k: a for (k, v, s), a in latest.items() if (v, s) == (variant, scope)}
-        if hits:
-            return hits
-    return {}
+def _deployed(scores: _Scores, scope: str) -> dict[int, float]:
+    """Return the accuracies by client of the model that a client would use."""
+    candidates = (scores.get((variant, scope)) for variant in ("personal", "global", "base"))
+    return next(filter(None, candidates), {})
 
 
-def used_accuracies(run_id: int, scope: str) -> dict[int, float]:
-    """Accuracy by client, after the last round, of the model that a client would use."""
-    return _used(_latest(evaluations(run_id)), scope)
+def deployed_accuracies(run_id: int, scope: str) -> dict[int, float]:
+    """Return accuracies by client, after the last round, of the model that a client would use."""
+    return _deployed(_last_scores([run_id])[run_id], scope)
 
 
 @dataclass(frozen=True)
@@ -225,23 +327,19 @@ class Tradeoff:
 
 
 def tradeoffs(run_id: int) -> list[Tradeoff]:
-    """Personalisation against generalisation: every client of every run of the run's experiment.
+    """Return personalisation against generalisation, after the last round.
 
-    After the last round in which each was tested. Raises NoSuchRun.
+    Of every client that was tested then, in every run of the run's experiment. Raises NoSuchRun.
     """
     siblings = runs_of(run(run_id).experiment_id)
-    return tradeoffs_in([(other, evaluations(other.id)) for other in siblings])
-
-
-def tradeoffs_in(pairs: Iterable[tuple[Run, list[Evaluation]]]) -> list[Tradeoff]:
-    """``tradeoffs`` of runs whose evaluations are at hand."""
-    found: list[Tradeoff] = []
-    for other, rows in pairs:
-        latest = _latest(rows)
-        own, pooled = _used(latest, "own"), _used(latest, "pooled")
+    scores = _last_scores([sibling.id for sibling in siblings])
+    points: list[Tradeoff] = []
+    for sibling in siblings:
+        own = _deployed(scores[sibling.id], "own")
+        pooled = _deployed(scores[sibling.id], "pooled")
         both = sorted(own.keys() & pooled.keys())
-        found += [Tradeoff(other.id, other.strategy, k, own[k], pooled[k]) for k in both]
-    return found
+        points += [Tradeoff(sibling.id, sibling.strategy, k, own[k], pooled[k]) for k in both]
+    return points
 
 
 def _mean(values: Collection[float]) -> float | None:
@@ -252,7 +350,7 @@ _TRAINED = ("samples", "loss", "seconds", "bytes_up", "bytes_down", "drift_a", "
 
 
 def round_client_rows(run_id: int) -> list[dict[str, object]]:
-    """Every round × client as one flat row; None where a client did not train or was not scored.
+    """Return every round × client as one flat row; None where a client did not train or was not scored.
 
     Round 0 is the state before training. Accuracies of a round are of the state after it.
     """

@@ -8,12 +8,9 @@ from typing import Any
 from sqlalchemy import JSON, ForeignKey, Index, MetaData, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-# What a run can be. The first two are alive; an interrupted or stopped run can be resumed.
-STATUSES = ("queued", "running", "done", "stopped", "failed", "interrupted")
-
 
 def now() -> datetime:
-    """The time in UTC, without a zone, as every column here holds it."""
+    """Return the time in UTC, without a zone, as every column here holds it."""
     return datetime.now(UTC).replace(tzinfo=None)
 
 
@@ -31,13 +28,17 @@ class Base(DeclarativeBase):
 
 
 class Experiment(Base):
-    """One federation; its config is an ``ExperimentConfig`` as JSON."""
+    """One federation: an ``ExperimentConfig`` as JSON, and what it meant when it was submitted.
+
+    ``resolved`` is an ``engine.fl.resolved.Resolved``; None in rows of a lab that had none.
+    """
 
     __tablename__ = "experiments"
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(80))
     config: Mapped[dict[str, Any]]
+    resolved: Mapped[dict[str, Any] | None]
     bundled: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(default=now)
 
@@ -53,16 +54,18 @@ class Worker(Base):
     pid: Mapped[int]
     process_started: Mapped[float]  # seconds since the epoch; a pid alone can be reused
     takes_queue: Mapped[bool]
-    heartbeat_at: Mapped[datetime] = mapped_column(default=now)
+    # "" where the database is a file, which only this machine opens (engine/system/processes.py).
+    host: Mapped[str] = mapped_column(String(255), default="", server_default="")
 
 
 class Preparation(Base):
-    """The config that a form shows, one row: the worker makes its data ready."""
+    """The config that a form shows and what it means, one row: a worker makes its data ready."""
 
     __tablename__ = "preparations"
 
     id: Mapped[int] = mapped_column(primary_key=True)
     config: Mapped[dict[str, Any]]
+    resolved: Mapped[dict[str, Any] | None]
     asked_at: Mapped[datetime] = mapped_column(default=now)
     ready_at: Mapped[datetime | None]
 
@@ -75,6 +78,7 @@ class Run(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     experiment_id: Mapped[int] = mapped_column(ForeignKey("experiments.id"), index=True)
     strategy: Mapped[str] = mapped_column(String(20))
+    # queued, running; done; stopped, failed, interrupted: these can be resumed
     status: Mapped[str] = mapped_column(String(12), default="queued", index=True)
     worker_id: Mapped[int | None]
     stop_requested: Mapped[bool] = mapped_column(default=False)
@@ -92,7 +96,7 @@ class Run(Base):
 
 
 class Client(Base):
-    """What one client of an experiment holds, in summary."""
+    """A client of an experiment and what it holds, in summary."""
 
     __tablename__ = "clients"
 
@@ -124,7 +128,7 @@ class Round(Base):
 
 
 class ClientRound(Base):
-    """What one client did in one round: training loss, time and traffic."""
+    """One client's part in one round: training loss, time and traffic."""
 
     __tablename__ = "client_rounds"
 
@@ -141,7 +145,7 @@ class ClientRound(Base):
 
 
 class Evaluation(Base):
-    """How a variant does on a client's or the pooled test set after a round (0: at the start)."""
+    """A variant's scores on a client's or the pooled test set after a round (0: at the start)."""
 
     __tablename__ = "evaluations"
 
@@ -172,7 +176,7 @@ class Prediction(Base):
 
 
 class Event(Base):
-    """What happened in a run, in plain words."""
+    """Something that happened in a run, in plain words."""
 
     __tablename__ = "events"
     __table_args__ = (Index("ix_events_run_id", "run_id"),)
@@ -180,17 +184,4 @@ class Event(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
     at: Mapped[datetime] = mapped_column(default=now)
-    level: Mapped[str] = mapped_column(String(10), default="info")  # info, warning, error
     text: Mapped[str]
-
-
-class Artifact(Base):
-    """A file that a run has left, relative to its folder."""
-
-    __tablename__ = "artifacts"
-
-    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
-    path: Mapped[str] = mapped_column(String(200), primary_key=True)
-    kind: Mapped[str] = mapped_column(String(20))
-    round: Mapped[int]
-    bytes: Mapped[int]

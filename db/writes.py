@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import case, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from db.engine import writing
+from db.reads import has_lost_its_worker
 from db.tables import (
-    Artifact,
     Base,
     Client,
     ClientRound,
@@ -27,15 +27,22 @@ from db.tables import (
 )
 
 
+ALIVE = ("queued", "running")
+RESUMABLE = ("stopped", "failed", "interrupted")
+
+
 def create_experiment(
-    config: dict[str, Any], rounds: dict[str, int], worker_id: int | None = None
+    config: dict[str, Any],
+    rounds: dict[str, int],
+    worker_id: int | None = None,
+    resolved: dict[str, Any] | None = None,
 ) -> tuple[int, list[int]]:
-    """Insert an experiment and a queued run for each strategy in ``rounds``; returns their ids.
+    """Insert an experiment and a queued run for each strategy in ``rounds``; return their ids.
 
     Runs with a ``worker_id`` belong to that worker; others wait for the one with the queue.
     """
     with writing() as session:
-        experiment = Experiment(name=config["name"], config=config)
+        experiment = Experiment(name=config["name"], config=config, resolved=resolved)
         session.add(experiment)
         session.flush()
         runs = [
@@ -48,63 +55,100 @@ def create_experiment(
         return experiment.id, [run.id for run in runs]
 
 
-def add_worker(pid: int, process_started: float, takes_queue: bool) -> int:
-    """Register this process; returns the worker's id."""
+def set_resolved(experiment_id: int, resolved: dict[str, Any]) -> None:
+    """Store what an experiment of an older lab means; what is there already stays."""
     with writing() as session:
-        worker = Worker(pid=pid, process_started=process_started, takes_queue=takes_queue)
+        same = (Experiment.id == experiment_id, Experiment.resolved.is_(None))
+        session.execute(update(Experiment).where(*same).values(resolved=resolved))
+
+
+def add_worker(pid: int, process_started: float, takes_queue: bool, host: str = "") -> int:
+    """Register a process and return the worker's id; a process that is there already keeps its row.
+
+    So the one who starts a worker can register it, before it can do so itself.
+    """
+    same = (Worker.pid == pid, Worker.process_started == process_started, Worker.host == host)
+    with writing() as session:
+        if takes_queue and (known := session.scalar(select(Worker.id).where(*same))):
+            return known
+        worker = Worker(
+            pid=pid, process_started=process_started, takes_queue=takes_queue, host=host
+        )
         session.add(worker)
         session.flush()
         return worker.id
 
 
-def beat(worker_id: int) -> None:
-    """Say that the worker is alive."""
+def remove_workers(workers: Iterable[Worker]) -> None:
+    """Forget workers that left or died; what they had begun, or nobody's worker has, is over.
+
+    One transaction: a row that has meanwhile become another process's stays, with its runs.
+    """
     with writing() as session:
-        session.execute(update(Worker).where(Worker.id == worker_id).values(heartbeat_at=now()))
+        for worker in workers:
+            same = (Worker.id == worker.id, Worker.pid == worker.pid)
+            same += (Worker.process_started == worker.process_started,)
+            session.execute(delete(Worker).where(*same))
+        ended = (
+            update(Run)
+            .where(has_lost_its_worker())
+            .values(_ended() | {"status": "interrupted"})
+            .returning(Run.id)
+        )
+        for run_id in session.scalars(ended):
+            session.add(Event(run_id=run_id, text=_END_WORDS["interrupted"]))
 
 
-def remove_worker(worker_id: int) -> None:
-    """Forget a worker that leaves or is found dead."""
-    with writing() as session:
-        session.execute(delete(Worker).where(Worker.id == worker_id))
-
-
-def ask_to_prepare(config: dict[str, Any]) -> None:
+def ask_to_prepare(config: dict[str, Any], resolved: dict[str, Any] | None = None) -> None:
     """Note the config that a form shows, in place of the one before."""
     with writing() as session:
-        session.merge(Preparation(id=1, config=config, asked_at=now(), ready_at=None))
+        asked = Preparation(id=1, config=config, resolved=resolved, asked_at=now(), ready_at=None)
+        session.merge(asked)
 
 
-def mark_prepared(config: dict[str, Any]) -> None:
+def mark_prepared(config: dict[str, Any], resolved: dict[str, Any] | None = None) -> None:
     """Note that all is ready, unless the form has moved on."""
     with writing() as session:
         asked = session.get_one(Preparation, 1)
-        if asked.config == config:
+        if (asked.config, asked.resolved) == (config, resolved):
             asked.ready_at = now()
 
 
 def claim_next(worker_id: int) -> int | None:
     """Give the oldest queued run that nobody owns to this worker; None when there is none."""
+    waiting = (Run.status == "queued", Run.worker_id.is_(None))
+    oldest = select(Run.id).where(*waiting).order_by(Run.id).limit(1).scalar_subquery()
     with writing() as session:
-        oldest = (
-            select(Run.id)
-            .where(Run.status == "queued", Run.worker_id.is_(None))
-            .order_by(Run.id)
-            .limit(1)
-            .scalar_subquery()
-        )
-        return session.execute(
-            update(Run).where(Run.id == oldest).values(worker_id=worker_id).returning(Run.id)
-        ).scalar()
+        # Said twice: on PostgreSQL another may have taken it since the inner query looked.
+        claimed = update(Run).where(Run.id == oldest, *waiting).values(worker_id=worker_id)
+        return session.scalar(claimed.returning(Run.id))
 
 
-def start_run(run_id: int, trainable_parameters: int) -> None:
-    """Mark a run as running."""
+def start_run(run_id: int) -> bool:
+    """Mark a queued run as running; return False where it is queued no more."""
     with writing() as session:
-        run = session.get_one(Run, run_id)
-        run.status, run.error, run.trainable_parameters = "running", None, trainable_parameters
-        run.started_at, run.finished_at = now(), None
-        session.add(Event(run_id=run_id, text=f"Started from round {run.rounds_done}."))
+        values = {"status": "running", "error": None, "started_at": now(), "finished_at": None}
+        started = update(Run).where(Run.id == run_id, Run.status == "queued").values(values)
+        rounds_done = session.scalar(started.returning(Run.rounds_done))
+        if rounds_done is None:
+            return False
+        session.add(Event(run_id=run_id, text=f"Started from round {rounds_done}."))
+        return True
+
+
+def set_trainable_parameters(run_id: int, number: int) -> None:
+    """Note how many numbers a client trains."""
+    with writing() as session:
+        values = {"trainable_parameters": number}
+        session.execute(update(Run).where(Run.id == run_id).values(values))
+
+
+_END_WORDS = {
+    "done": "Done.",
+    "stopped": "Stopped on request; the rounds so far are kept.",
+    "failed": "Failed: {}",
+    "interrupted": "The worker is gone; the rounds so far are kept and the run can be resumed.",
+}
 
 
 def end_run(
@@ -115,48 +159,58 @@ def end_run(
     wall_seconds: float = 0.0,
     peak_rss_mb: float | None = None,
 ) -> None:
-    """Mark a run as done, stopped, failed or interrupted; ``wall_seconds`` adds to what it has."""
-    words = {
-        "done": "Done.",
-        "stopped": "Stopped on request; the rounds so far are kept.",
-        "failed": f"Failed: {error}",
-        "interrupted": "The worker is gone; the rounds so far are kept and the run can be resumed.",
-    }
+    """Mark a live run as done, stopped, failed or interrupted; ``wall_seconds`` are added."""
+    values = _ended() | {"status": status, "error": error}
+    values |= {"wall_seconds": Run.wall_seconds + wall_seconds}
+    if peak_rss_mb:
+        lower = func.coalesce(Run.peak_rss_mb, 0.0) < peak_rss_mb
+        values |= {"peak_rss_mb": case((lower, peak_rss_mb), else_=Run.peak_rss_mb)}
     with writing() as session:
-        run = session.get_one(Run, run_id)
-        run.status, run.error, run.worker_id = status, error, None
-        run.finished_at, run.stop_requested = now(), False
-        run.wall_seconds += wall_seconds
-        run.peak_rss_mb = max(run.peak_rss_mb or 0, peak_rss_mb or 0) or None
-        level = {"failed": "error", "interrupted": "warning"}.get(status, "info")
-        session.add(Event(run_id=run_id, level=level, text=words[status]))
+        live = update(Run).where(Run.id == run_id, Run.status.in_(ALIVE)).values(values)
+        if session.scalar(live.returning(Run.id)):
+            session.add(Event(run_id=run_id, text=_END_WORDS[status].format(error)))
 
 
 def request_stop(run_id: int) -> None:
     """Ask for a run to stop after its current round; one that still waits is stopped at once."""
     with writing() as session:
-        run = session.get_one(Run, run_id)
-        if run.status == "queued" and run.worker_id is None:
-            run.status, run.finished_at = "stopped", now()
+        waits = (Run.id == run_id, Run.status == "queued", Run.worker_id.is_(None))
+        stopped = update(Run).where(*waits).values(status="stopped", finished_at=now())
+        asked = (
+            update(Run)
+            .where(Run.id == run_id, Run.status.in_(ALIVE), ~Run.stop_requested)
+            .values(stop_requested=True)
+        )
+        if session.scalar(stopped.returning(Run.id)):
             session.add(Event(run_id=run_id, text="Taken out of the queue."))
-        elif run.status in ("queued", "running"):
-            run.stop_requested = True
+        elif session.scalar(asked.returning(Run.id)):
             session.add(Event(run_id=run_id, text="Asked to stop after this round."))
 
 
-def requeue(run_id: int) -> None:
-    """Put a stopped, failed or interrupted run back into the queue."""
+def requeue(run_id: int) -> bool:
+    """Put a stopped, failed or interrupted run back into the queue; False where it is no such."""
     with writing() as session:
-        run = session.get_one(Run, run_id)
-        run.status, run.worker_id, run.finished_at = "queued", None, None
-        run.stop_requested, run.error = False, None
-        session.add(Event(run_id=run_id, text="Back in the queue, to go on where it ended."))
+        again = (
+            update(Run)
+            .where(Run.id == run_id, Run.status.in_(RESUMABLE))
+            .values(_ended() | {"status": "queued", "finished_at": None, "error": None})
+        )
+        if session.scalar(again.returning(Run.id)) is None:
+            return False
+        text = "Back in the queue, to go on where it ended."
+        session.add(Event(run_id=run_id, text=text))
+        return True
 
 
-def add_event(run_id: int, text: str, level: str = "info") -> None:
+def _ended() -> dict[str, Any]:
+    """Return what holds of every run that has come to an end, or starts anew."""
+    return {"worker_id": None, "stop_requested": False, "finished_at": now()}
+
+
+def add_event(run_id: int, text: str) -> None:
     """Note something that happened, in plain words."""
     with writing() as session:
-        session.add(Event(run_id=run_id, text=text, level=level))
+        session.add(Event(run_id=run_id, text=text))
 
 
 def save_clients(experiment_id: int, profiles: Iterable[Any]) -> None:
@@ -170,12 +224,11 @@ def save_clients(experiment_id: int, profiles: Iterable[Any]) -> None:
 
 @dataclass(frozen=True)
 class RoundRecord:
-    """All that a round adds; committed in one transaction, after its checkpoint is on disk."""
+    """All rows that a round adds; committed in one transaction, after its checkpoint is on disk."""
 
     round: Round
     clients: list[ClientRound]
     evaluations: list[Evaluation]
-    artifacts: list[Artifact]
 
 
 def save_round(record: RoundRecord) -> None:
@@ -184,7 +237,6 @@ def save_round(record: RoundRecord) -> None:
         session.merge(record.round)
         _replace(session, record.clients, "round", "client")
         _replace(session, record.evaluations, "round", "client", "variant")
-        _replace(session, record.artifacts, "path")
         session.get_one(Run, record.round.run_id).rounds_done = record.round.round
 
 

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from flwr.app import Message
 
 from db import reads, writes
-from db.tables import Artifact, ClientRound, Evaluation, Prediction, Round
-from engine.fl import checkpoints
+from db.tables import ClientRound, Evaluation, Prediction, Round
 from engine.fl.context import context_of
 from engine.fl.flower.client_app import unpack_scores
 from engine.fl.run_config import RunConfig
@@ -30,7 +29,6 @@ class Recorder:
         messages: list[Message],
         replies: list[Message],
         tested: list[Message],
-        checkpoint_bytes: int,
     ) -> None:
         """Commit a round: its training, and the scores of what came of it.
 
@@ -53,16 +51,9 @@ class Recorder:
             )
             for reply in replies
         ]
-        artifact = Artifact(
-            run_id=self.run.run,
-            path=checkpoints.server_path(self.run.folder, row.round).name,
-            kind="checkpoint",
-            round=row.round,
-            bytes=checkpoint_bytes,
-        )
         self._save_profiles(replies)
         scores = [found for r in tested for found in self._evaluations(r, row.round)]
-        writes.save_round(writes.RoundRecord(row, clients, scores, [artifact]))
+        writes.save_round(writes.RoundRecord(row, clients, scores))
 
     def save_scores(self, round_: int, replies: list[Message]) -> None:
         """Commit the scores of the state before training, which has no other rows."""

@@ -59,9 +59,7 @@ def _one_round(
     replies = _exchange(grid, messages)
     arrays, _ = strategy.aggregate_train(round_, replies)
     agreed = _agreement(strategy, recorder.run, require_success(replies), arrays)
-    size = checkpoints.write(
-        checkpoints.server_path(recorder.run.folder, round_), to_factors(arrays)
-    )
+    checkpoints.write(checkpoints.server_path(recorder.run.folder, round_), to_factors(arrays))
     # After the last round all are tested, with answers; twice would be once too often.
     tested = [] if is_last else _tested(grid, strategy, round_, arrays)
     if missed := len(strategy.sampled(round_)) - len(messages):
@@ -73,7 +71,7 @@ def _one_round(
         epsilon=strategy.epsilon(round_),
         **asdict(agreed),
     )
-    recorder.save_round(row, messages, replies, tested, size)
+    recorder.save_round(row, messages, replies, tested)
     checkpoints.prune(recorder.run.folder, "server", newest=round_)
     return arrays
 
