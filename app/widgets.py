@@ -10,7 +10,7 @@ from app.look import STATUS_WORDS, client_name
 from db import reads
 from db.tables import Run
 from engine.config import ExperimentConfig
-from engine.jobs import submit
+from engine.jobs import queue
 
 LIVE = "../pages/live.py"
 ASK = "../pages/ask.py"
@@ -25,7 +25,7 @@ def run_name(run: Run) -> str:
 
 def choose_run(label: str = "Run", *, trained_only: bool = False) -> Run | None:
     """A select box over all runs, kept in the URL as ``?run=``; None, with a hint, without runs."""
-    submit.mark_interrupted()
+    queue.tend()
     found = [run for run in reads.runs() if not trained_only or run.rounds_done or not run.rounds]
     if not found:
         st.info("There is no run yet. Set one up, or press Run on the Start page.")
@@ -86,7 +86,7 @@ def choose_item(label: str, names: list[str]) -> int:
 
 def start_experiment(config: ExperimentConfig) -> None:
     """Submit an experiment and go to its first run on the Live page."""
-    _, runs = submit.submit(config)
+    _, runs = queue.submit(config)
     st.switch_page(LIVE, query_params={"run": str(runs[0])})
 
 

@@ -25,20 +25,25 @@ class DatabaseTooNew(RuntimeError):
 
 
 def database_url() -> str:
-    """``FEDVLM_DATABASE_URL``, or the SQLite file in FEDVLM_HOME."""
+    """Return ``FEDVLM_DATABASE_URL``, or the address of the SQLite file in FEDVLM_HOME."""
     return os.environ.get("FEDVLM_DATABASE_URL") or f"sqlite:///{home() / 'fedvlm.db'}"
+
+
+def is_file() -> bool:
+    """Tell whether the database is a file, which only processes of this machine open."""
+    return database_url().startswith("sqlite")
 
 
 @contextmanager
 def writing() -> Iterator[Session]:
-    """A session in one short transaction: committed at the end, rolled back on an exception."""
+    """Open a session in one short transaction: committed at the end, or rolled back."""
     with Session(_engine(database_url()), expire_on_commit=False) as session, session.begin():
         yield session
 
 
 @contextmanager
 def reading() -> Iterator[Session]:
-    """A session that cannot write; the objects it returns may be used after it is closed."""
+    """Open a session that cannot write; its objects may be used after it is closed."""
     _engine(database_url())  # migrates
     with Session(_engine(database_url(), read_only=True), expire_on_commit=False) as session:
         yield session
@@ -80,12 +85,12 @@ def migrate(engine: Engine) -> None:
 
     Raises DatabaseTooNew.
     """
-    found = _revision(engine)
-    if found == HEAD:
+    revision = _revision(engine)
+    if revision == HEAD:
         return
-    if found is not None and found > HEAD:
+    if revision is not None and revision > HEAD:
         raise DatabaseTooNew(
-            f"the database in {home()} is of a newer lab (step {found}; this one knows {HEAD}): "
+            f"the database in {home()} is of a newer lab (step {revision}; this one knows {HEAD}): "
             "update the lab, or give it another FEDVLM_HOME"
         )
     with FileLock(home() / "migrate.lock"):

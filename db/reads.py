@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, func, select, tuple_
@@ -350,7 +350,7 @@ _TRAINED = ("samples", "loss", "seconds", "bytes_up", "bytes_down", "drift_a", "
 
 
 def round_client_rows(run_id: int) -> list[dict[str, object]]:
-    """Return every round × client as one flat row; None where a client did not train or was not scored.
+    """Return every round × client as one flat row; None where it was not trained or scored.
 
     Round 0 is the state before training. Accuracies of a round are of the state after it.
     """

@@ -26,7 +26,6 @@ from db.tables import (
     now,
 )
 
-
 ALIVE = ("queued", "running")
 RESUMABLE = ("stopped", "failed", "interrupted")
 
@@ -67,7 +66,8 @@ def add_worker(pid: int, process_started: float, takes_queue: bool, host: str = 
 
     So the one who starts a worker can register it, before it can do so itself.
     """
-    same = (Worker.pid == pid, Worker.process_started == process_started, Worker.host == host)
+    same = (Worker.pid == pid, Worker.host == host, Worker.takes_queue)
+    same += (func.abs(Worker.process_started - process_started) < 1,)  # as clocks are set
     with writing() as session:
         if takes_queue and (known := session.scalar(select(Worker.id).where(*same))):
             return known

@@ -19,7 +19,7 @@ from engine.data.dataset import Example, FederatedDataset
 from engine.data.factory import new_dataset
 from engine.data.pictures import MAX_BYTES, BadPicture, read_picture
 from engine.data.user.rows import shorten
-from engine.jobs.submit import NotPossible
+from engine.jobs.queue import NotPossible
 from engine.metrics import Metric, metric_of
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from db import reads
 from db.tables import Evaluation, Round, Run, now
 from engine.config import ConfigError, ExperimentConfig
 from engine.fl.traffic import Traffic, traffic_of
-from engine.jobs import submit
+from engine.jobs import queue
 from engine.metrics import metric_of
 from engine.results.export import zipped
 from engine.vlm.resolved import resolve_model
@@ -71,12 +71,12 @@ def show_buttons(run: Run, usable: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         if run.status in ACTIVE and not run.stop_requested:
             if st.button("Stop after this round", key="stop"):
-                submit.stop(run.id)
+                queue.stop(run.id)
                 st.rerun()
         elif run.status in ACTIVE:
             st.markdown("Stopping after this round …")
         if run.status in ("stopped", "failed", "interrupted") and st.button("Resume", key="resume"):
-            submit.resume(run.id)
+            queue.resume(run.id)
             st.rerun()
         if run.rounds_done and usable:
             st.page_link(ASK, label="Ask its models →", query_params={"run": str(run.id)})
@@ -157,9 +157,9 @@ def show_averaging(run: Run, rounds: list[Round]) -> None:
             st.caption("The length of the change. Clients that differ much pull far.")
 
 
-def show_fairness(run: Run, pairs: Pairs, own: list[Evaluation]) -> None:
+def show_fairness(run: Run, own: list[Evaluation]) -> None:
     """How even the clients are, and what a personal model gives up elsewhere."""
-    points = reads.tradeoffs_in(pairs)
+    points = reads.tradeoffs(run.id)
     if not points:
         return
     with st.expander("Who gains, who is left behind"):
@@ -206,7 +206,7 @@ experiment_alive = any(r.status in ACTIVE for r in reads.runs_of(selected.experi
 @st.fragment(run_every=1.0 if experiment_alive else None)
 def follow(run_id: int) -> None:
     """Redrawn every second while the experiment is alive."""
-    submit.mark_interrupted()
+    queue.tend()
     run = reads.run(run_id)
     status_line(run)
     traffic = expected_traffic(run)
@@ -216,7 +216,7 @@ def follow(run_id: int) -> None:
     own = next(rows for other, rows in pairs if other.id == run.id)
     rounds = reads.rounds(run.id)
     show_charts(run, pairs, own)
-    show_fairness(run, pairs, own)
+    show_fairness(run, own)
     show_averaging(run, rounds)
     show_privacy(run, rounds)
     show_events(run)

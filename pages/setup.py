@@ -16,7 +16,7 @@ from app.model_form import choose_model, model_settings
 from app.widgets import start_experiment
 from engine.config import BUNDLED, WORLD, ConfigError, ExperimentConfig
 from engine.fl.traffic import traffic_of
-from engine.jobs import submit
+from engine.jobs import queue
 from engine.jobs.resolve import MOST_CLIENTS
 from engine.presets import PRESETS, preset
 from engine.strategies import STRATEGIES
@@ -197,7 +197,7 @@ with result:
     if config is None:
         st.stop()
     if (config.model, config.start) == (BUNDLED, ""):  # others are not checked yet, or large
-        submit.prepare(config)  # the worker warms up while the form is filled in
+        queue.prepare(config)  # the worker warms up while the form is filled in
     with action:
         pressed = st.button("Run", type="primary", key="run", width="stretch")
     with st.expander("The same on the command line"):

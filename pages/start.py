@@ -11,7 +11,7 @@ from db import reads
 from db.tables import Prediction
 from engine.config import ExperimentConfig
 from engine.data.factory import new_dataset
-from engine.jobs import submit
+from engine.jobs import queue
 from engine.presets import preset
 
 
@@ -59,7 +59,7 @@ with right:
         "B, and keep the other half, A."
     )
     quickstart = ExperimentConfig.parse(preset("quickstart"))
-    submit.prepare(quickstart)  # the worker warms up while people read
+    queue.prepare(quickstart)  # the worker warms up while people read
     if st.button("Run the quickstart", type="primary", key="run_quickstart"):
         start_experiment(quickstart)
     st.caption("4 clients, 8 rounds, FedIT and pLoRA, about half a minute on two CPU cores.")

@@ -28,7 +28,7 @@ from engine.paths import keep_quiet  # noqa: E402
 keep_quiet()
 
 from engine.config import ExperimentConfig  # noqa: E402
-from engine.jobs import submit  # noqa: E402
+from engine.jobs import queue  # noqa: E402
 from engine.presets import preset  # noqa: E402
 
 
@@ -41,7 +41,7 @@ def _no_worker() -> Iterator[list[str]]:
     """An entry for every worker that would have started, in the fixtures of a module too."""
     calls: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(submit, "spawn_worker", lambda: calls.append("worker"))
+        patch.setattr(queue, "spawn_worker", lambda: calls.append("worker"))
         yield calls
 
 
@@ -71,11 +71,11 @@ def started(
     """An entry for every worker that would have started; ``real_worker`` tests start it really."""
     _no_worker.clear()
     if "real_worker" in request.keywords:
-        monkeypatch.setattr(submit, "spawn_worker", _SPAWN)
+        monkeypatch.setattr(queue, "spawn_worker", _SPAWN)
     return _no_worker
 
 
-_SPAWN = submit.spawn_worker
+_SPAWN = queue.spawn_worker
 
 
 @pytest.fixture(scope="session")

@@ -19,8 +19,9 @@ from engine.fl.flower import client_app
 from engine.fl.run_config import RunConfig
 from engine.fl.runtimes.local import execute
 from engine.fl.runtimes.local_grid import LocalGrid
-from engine.jobs import submit
+from engine.jobs import queue
 from engine.paths import ROOT, run_folder
+from engine.system.processes import is_alive
 
 
 def output(command: list[str]) -> dict:
@@ -52,7 +53,7 @@ def worker_ended() -> Iterator[None]:
         yield
     finally:
         for worker in reads.workers():
-            if submit.is_alive(worker):
+            if is_alive(worker):
                 os.kill(worker.pid, signal.SIGKILL)
 
 
@@ -76,7 +77,7 @@ def run_here(
     """All strategies in this process, without the worker; run ids by strategy."""
     context.base_marks.clear()
     context.base_answers.clear()
-    _, runs = submit.create(config, worker_id=0)
+    _, runs = queue.create(config, worker_id=0)
     for key, run_id in zip(config.strategies, runs, strict=True):
         folder = run_folder(run_id)
         folder.mkdir(parents=True)

@@ -97,8 +97,8 @@ class Outcome:
     @classmethod
     def of(cls, strategy: str, kind: str, level: float, runs: Sequence[int]) -> Outcome:
         """Read the outcome of runs, one for each seed."""
-        own = [list(reads.used_accuracies(run, "own").values()) for run in runs]
-        pooled = [mean(reads.used_accuracies(run, "pooled").values()) for run in runs]
+        own = [list(reads.deployed_accuracies(run, "own").values()) for run in runs]
+        pooled = [mean(reads.deployed_accuracies(run, "pooled").values()) for run in runs]
         return cls(
             strategy,
             kind,
@@ -220,7 +220,7 @@ def _rates(plan: Plan) -> dict[str, dict[float, float]]:
         for rate in LEARNING_RATES
     }
     runs = run_grid("learning rates", list(wanted.values()))
-    own = {key: reads.used_accuracies(runs[config], "own") for key, config in wanted.items()}
+    own = {key: reads.deployed_accuracies(runs[config], "own") for key, config in wanted.items()}
     return {
         strategy: {
             rate: mean(mean(own[strategy, rate, kind].values()) for kind in plan.kinds)

@@ -25,7 +25,7 @@ from engine.bench.shares import shares
 from engine.config import ExperimentConfig
 from engine.fl.context import ExperimentContext, context_of, forget
 from engine.fl.training import Job, train, train_together
-from engine.jobs import submit
+from engine.jobs import queue
 from engine.paths import ROOT
 from engine.presets import preset
 from engine.system.seeding import rng
@@ -181,11 +181,11 @@ def start(measured: Measured, repeats: int) -> None:
         for _ in range(repeats):
             with temporary_home(), worker_ended():
                 if kind == "warm":
-                    submit.prepare(config)
+                    queue.prepare(config)
                     wait(lambda: (asked := reads.preparation()) and asked.ready_at)
                 reads.runs()  # who presses Run has the page open, so the database is there
                 pressed = time.perf_counter()
-                _, [run, _] = submit.submit(config)
+                _, [run, _] = queue.submit(config)
                 wait(lambda run=run: any(row.round for row in reads.evaluations(run)))
                 measured.note(kind, time.perf_counter() - pressed)
     measured.report.first_round_cold_s = measured.time("cold")

@@ -34,7 +34,7 @@ from engine.cli.options import (
 )
 from engine.config import ConfigError
 from engine.data.pictures import BadPicture
-from engine.jobs import submit as jobs
+from engine.jobs import queue
 from engine.paths import BUNDLED_MODEL, home
 
 app = typer.Typer(
@@ -45,7 +45,7 @@ app = typer.Typer(
 )
 app.add_typer(models)
 app.add_typer(bench, name="bench")
-UserMistake = (ConfigError, reads.NoSuchRun, jobs.NotPossible, BadPicture, DatabaseTooNew)
+UserMistake = (ConfigError, reads.NoSuchRun, queue.NotPossible, BadPicture, DatabaseTooNew)
 
 
 @app.command()
@@ -76,7 +76,7 @@ def submit(
     as_json: Json = False,
 ) -> None:
     """Queue an experiment for the background worker and return."""
-    say_queued(*jobs.submit(config_of(preset, config, set_, runtime)), as_json)
+    say_queued(*queue.submit(config_of(preset, config, set_, runtime)), as_json)
 
 
 @app.command()
@@ -84,13 +84,13 @@ def clone(run_id: RunId, set_: Set = None, as_json: Json = False) -> None:
     """Queue a run once more as an experiment of its own, perhaps with changes."""
     run = reads.run(run_id)
     values = {**run.experiment.config, "strategies": [run.strategy]}
-    say_queued(*jobs.submit(changed(values, set_)), as_json)
+    say_queued(*queue.submit(changed(values, set_)), as_json)
 
 
 @app.command()
 def runs(as_json: Json = False) -> None:
     """List all runs, newest first."""
-    jobs.mark_interrupted()
+    queue.tend()
     summaries = [reads.summary(found.id) for found in reads.runs()]
     if as_json:
         typer.echo(json.dumps({"runs": [asdict(found) for found in summaries]}))
@@ -103,7 +103,7 @@ def runs(as_json: Json = False) -> None:
 @app.command()
 def show(run_id: RunId, as_json: Json = False) -> None:
     """Show one run: its figures, every round × client row (with --json), its latest events."""
-    jobs.mark_interrupted()
+    queue.tend()
     found = reads.summary(run_id)
     if as_json:
         rows = reads.round_client_rows(run_id)
@@ -117,14 +117,14 @@ def show(run_id: RunId, as_json: Json = False) -> None:
 @app.command()
 def stop(run_id: RunId) -> None:
     """Ask a run to stop after its current round."""
-    jobs.stop(run_id)
+    queue.stop(run_id)
     typer.echo(f"run {run_id} will stop after its current round")
 
 
 @app.command()
 def resume(run_id: RunId) -> None:
     """Queue a stopped, failed or interrupted run again; it goes on after its last round."""
-    jobs.resume(run_id)
+    queue.resume(run_id)
     typer.echo(f"run {run_id} is queued again")
 
 

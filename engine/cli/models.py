@@ -15,8 +15,8 @@ from db import reads
 from engine.cli.options import Client, ConfigFile, Json, Preset, RunId, Set, config_of, say_queued
 from engine.config import ExperimentConfig
 from engine.data.pictures import BadPicture, read_picture
-from engine.jobs import submit as jobs
-from engine.jobs.submit import NotPossible
+from engine.jobs import queue
+from engine.jobs.queue import NotPossible
 
 models = typer.Typer()
 
@@ -121,7 +121,7 @@ def import_(
     if not preset and not config:
         config = next((file for file in near if file.is_file()), None)
     values = config_of(preset, config, set_).model_dump(exclude_unset=True)
-    submitted = jobs.submit(ExperimentConfig.parse({**values, "start": str(adapter.resolve())}))
+    submitted = queue.submit(ExperimentConfig.parse({**values, "start": str(adapter.resolve())}))
     say_queued(*submitted, as_json)
 
 

@@ -10,32 +10,28 @@ from contextlib import contextmanager, nullcontext
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from db import reads, writes
+from db import reads
 from engine.config import ExperimentConfig
-from engine.jobs import submit
+from engine.jobs.door import execution
 from engine.jobs.prefetch import prefetch
-from engine.jobs.worker import execute, registered, warm_up
+from engine.jobs.queue import create
+from engine.jobs.worker import execute, registered
 
 
 def run_in_foreground(config: ExperimentConfig, *, show: bool = True) -> tuple[int, list[int]]:
-    """Run all strategies of an experiment, one after another; returns its id and its runs'.
+    """Run all strategies of an experiment, one after another; return its id and its runs'.
 
-    Raises ConfigError, before anything starts.
+    Where it is interrupted, so are the runs that still wait. Raises ConfigError, before anything
+    starts.
     """
     with registered(takes_queue=False) as worker:
-        experiment, runs = submit.create(config, worker_id=worker.id)
+        experiment, runs = create(config, worker_id=worker.id)
         stored = reads.run(runs[0]).experiment.config  # what the data decide is filled in
         prefetch(ExperimentConfig.model_validate(stored))
-        warm_up()
-        try:
-            for run_id in runs:
-                with _progress(run_id) if show else nullcontext():
-                    execute(run_id, worker)
-        except KeyboardInterrupt:
-            for run_id in runs:
-                if reads.run(run_id).status == "queued":
-                    writes.end_run(run_id, "interrupted")
-            raise
+        execution()
+        for run_id in runs:
+            with _progress(run_id) if show else nullcontext():
+                execute(run_id, worker)
     return experiment, runs
 
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import gc
-import importlib
 import logging
 import os
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,43 +13,44 @@ import psutil
 from filelock import FileLock, Timeout
 
 from db import reads, writes
-from db.tables import Run
 from engine.config import ConfigError, ExperimentConfig
+from engine.jobs.door import execution
 from engine.jobs.prefetch import Prefetcher, prefetch_next
-from engine.paths import home, run_folder
+from engine.paths import home
 from engine.system.out_of_memory import advice, is_out_of_memory
+from engine.system.processes import host
 
 log = logging.getLogger(__name__)
-HEARTBEAT_SECONDS = 1.0
+_SAMPLE_SECONDS = 1.0
 _POLL_SECONDS = 0.25
 _HANDOVER_SECONDS = 10  # how long a new worker waits for one that is just leaving
 
 
 class Registration:
-    """This process as a row of ``workers``, with a heartbeat; also notes its peak memory."""
+    """This process as a row of ``workers``; also notes its peak memory."""
 
     def __init__(self, takes_queue: bool) -> None:
         self.process = psutil.Process(os.getpid())
-        self.id = writes.add_worker(self.process.pid, self.process.create_time(), takes_queue)
+        started = self.process.create_time()
+        self.id = writes.add_worker(self.process.pid, started, takes_queue, host())
         self.peak_rss_mb = 0.0
         self._leave = threading.Event()
-        self._thread = threading.Thread(target=self._beat, daemon=True)
+        self._thread = threading.Thread(target=self._sample, daemon=True)
         self._thread.start()
 
     def leave(self) -> None:
-        """Stop the heartbeat and forget the row."""
+        """Forget the row; what this process has begun and not ended is interrupted."""
         self._leave.set()
         self._thread.join()
-        writes.remove_worker(self.id)
+        writes.remove_workers([row for row in reads.workers() if row.id == self.id])
 
     def note_memory(self) -> None:
         """Update the peak of the resident memory."""
         self.peak_rss_mb = max(self.peak_rss_mb, self.process.memory_info().rss / 2**20)
 
-    def _beat(self) -> None:
-        while not self._leave.wait(HEARTBEAT_SECONDS):
+    def _sample(self) -> None:
+        while not self._leave.wait(_SAMPLE_SECONDS):
             self.note_memory()
-            writes.beat(self.id)
 
 
 @contextmanager
@@ -68,37 +66,21 @@ def registered(takes_queue: bool) -> Iterator[Registration]:
 def serve(idle_seconds: float) -> bool:
     """Take runs from the queue until there was none for ``idle_seconds``.
 
-    Returns False at once when another worker serves this FEDVLM_HOME.
+    Return False at once when another worker serves this FEDVLM_HOME.
     """
-    try:
-        lock = FileLock(home() / "worker.lock").acquire(timeout=_HANDOVER_SECONDS)
-    except Timeout:
-        return False
-    with lock:
-        while True:
-            with registered(takes_queue=True) as worker:
+    while True:
+        with registered(takes_queue=True) as worker:
+            try:
+                lock = FileLock(home() / "worker.lock").acquire(timeout=_HANDOVER_SECONDS)
+            except Timeout:
+                return False
+            with lock:
                 prefetch_next()
-                warm_up()
+                execution()  # imported now, the first run does not wait for it
                 _drain(worker, idle_seconds)
-            # A run that was queued while this worker said goodbye has started no other one.
-            if reads.next_queued() is None:
-                return True
-
-
-def warm_up() -> None:
-    """Import what a run needs, so that the first one does not wait for it.
-
-    The garbage collector is kept from what is imported: it would go through all of it, in vain,
-    again and again now and once more when the process ends. That takes more than a second.
-    """
-    if "engine.fl.runtimes.local" in sys.modules:
-        return
-    gc.disable()
-    try:
-        importlib.import_module("engine.fl.runtimes.local")
-    finally:
-        gc.enable()
-    gc.freeze()
+        # A run that was queued while this worker said goodbye has started no other one.
+        if reads.next_queued() is None:
+            return True
 
 
 def _drain(worker: Registration, idle_seconds: float) -> None:
@@ -116,16 +98,18 @@ def _drain(worker: Registration, idle_seconds: float) -> None:
 
 
 def execute(run_id: int, worker: Registration) -> str:
-    """Run one run to its end; returns its status. A fault marks the run failed, with the reason.
+    """Run one run to its end; return its status. A fault marks the run failed, with the reason.
 
     Where memory ran out, the reason is what to change, and the model and its data are let go.
     """
+    if not writes.start_run(run_id):  # stopped, or another's by now
+        return reads.run(run_id).status
     start = time.perf_counter()
     worker.peak_rss_mb = 0.0
     status, error, full = "failed", None, False
     run = reads.run(run_id)
     try:
-        _train(run)
+        execution().train(run)
         run = reads.run(run_id)
         status = "done" if run.rounds_done == run.rounds else "stopped"
     except Exception as fault:
@@ -147,24 +131,5 @@ def execute(run_id: int, worker: Registration) -> str:
             peak_rss_mb=round(worker.peak_rss_mb, 1),
         )
     if full:  # only now is the fault gone, which holds on to what was being computed
-        from engine.fl.context import release
-
-        release()
+        execution().release()
     return status
-
-
-def _train(run: Run) -> None:
-    """Prepare what the apps need, then hand the run to its runtime."""
-    from engine.fl.context import context_of
-    from engine.fl.run_config import RunConfig
-    from engine.fl.runtimes.local import execute as execute_on_runtime
-    from engine.strategies import STRATEGIES
-
-    config = ExperimentConfig.model_validate(run.experiment.config)
-    strategy = STRATEGIES[run.strategy]
-    factors = context_of(config).vlm.factors
-    trainable = sum(p.numel() for name, p in factors.items() if strategy.is_trained(name))
-    writes.start_run(run.id, (1 + strategy.two_adapters) * trainable)
-    folder = run_folder(run.id)
-    folder.mkdir(parents=True, exist_ok=True)
-    execute_on_runtime(RunConfig(run.id, run.strategy, config.model_dump_json(), folder))

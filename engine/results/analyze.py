@@ -10,7 +10,7 @@ from engine.fl.client import Client
 from engine.fl.context import context_of
 from engine.fl.evaluation import Task, score_teacher_forced
 from engine.fl.training import Job, train_together
-from engine.jobs.submit import NotPossible
+from engine.jobs.queue import NotPossible
 from engine.results.ask import run_config, usable_run
 from engine.strategies import STRATEGIES
 from engine.system.seeding import rng

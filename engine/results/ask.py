@@ -16,7 +16,7 @@ from engine.fl import checkpoints
 from engine.fl.client import Client
 from engine.fl.evaluation import Task, generate
 from engine.fl.run_config import RunConfig
-from engine.jobs.submit import NotPossible
+from engine.jobs.queue import NotPossible
 from engine.metrics import is_right, metric_of
 from engine.paths import run_folder
 from engine.strategies import STRATEGIES

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from db import reads
 from engine.config import BUNDLED
-from engine.jobs.submit import NotPossible
+from engine.jobs.queue import NotPossible
 from engine.paths import BUNDLED_MODEL
 from engine.results.adapters import write_adapter
 from engine.strategies import STRATEGIES

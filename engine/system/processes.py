@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import os
+import socket
 
 import psutil
 
 from db import reads
+from db.engine import is_file
 from db.tables import Worker
 
 
+def host() -> str:
+    """Return this machine's name among those that share its database; "" where none can."""
+    return "" if is_file() else socket.gethostname()
+
+
+def is_here(worker: Worker) -> bool:
+    """Tell whether a worker runs on this machine."""
+    return worker.host in ("", host())
+
+
 def is_alive(worker: Worker) -> bool:
-    """Tell whether the process that registered still runs: same pid, same start, not a zombie."""
+    """Tell whether the process that registered still runs: same pid, same start, not a zombie.
+
+    Of another machine's only that machine can tell: here it counts as alive.
+    """
+    if not is_here(worker):
+        return True
     try:
         process = psutil.Process(worker.pid)
         same = abs(process.create_time() - worker.process_started) < 1
@@ -21,6 +38,6 @@ def is_alive(worker: Worker) -> bool:
 
 
 def other_workers() -> list[psutil.Process]:
-    """Return the processes of the lab that are at work, but for this one."""
-    found = [psutil.Process(worker.pid) for worker in reads.workers() if is_alive(worker)]
-    return [process for process in found if process.pid != os.getpid()]
+    """Return the processes of the lab that are at work here, but for this one."""
+    pids = [worker.pid for worker in reads.workers() if is_here(worker) and is_alive(worker)]
+    return [psutil.Process(pid) for pid in pids if pid != os.getpid()]

@@ -12,7 +12,7 @@ import urllib.request
 import pytest
 
 from db import reads
-from engine.jobs import submit
+from engine.jobs import queue
 from engine.paths import ROOT
 from engine.system.processes import is_alive
 from tests.conftest import wait_for
@@ -121,7 +121,7 @@ def test_a_run_outlives_the_tab_and_the_app(lab, page):
     streamlit.wait(20)
     done = reads.run(run_id).rounds_done
     wait_for(lambda: reads.run(run_id).rounds_done > done or reads.run(run_id).rounds == done)
-    submit.mark_interrupted()
+    queue.mark_interrupted()
     assert reads.run(run_id).status in ("running", "done")
 
 

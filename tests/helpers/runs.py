@@ -8,14 +8,14 @@ from db import reads
 from engine.config import ExperimentConfig
 from engine.fl.runtimes import local
 from engine.fl.runtimes.local_grid import LocalGrid
-from engine.jobs import submit
+from engine.jobs import queue
 from engine.jobs.worker import execute, registered
 
 
 def run(config: ExperimentConfig) -> list[reads.Summary]:
     """Run all strategies of an experiment; returns the figures of each run."""
     with registered(takes_queue=False) as worker:
-        _, runs = submit.create(config, worker_id=worker.id)
+        _, runs = queue.create(config, worker_id=worker.id)
         for run_id in runs:
             execute(run_id, worker)
     return [reads.summary(run_id) for run_id in runs]

@@ -7,7 +7,7 @@ from app import charts, client_charts
 from db import reads, writes
 from db.tables import Evaluation
 from engine.config import ExperimentConfig
-from engine.jobs import submit
+from engine.jobs import queue
 from engine.paths import ROOT
 from tests.helpers.runs import run
 
@@ -144,9 +144,10 @@ def test_live_shows_a_dead_workers_run_as_interrupted_and_a_failed_one_with_its_
     config = ExperimentConfig.parse({"name": "unlucky"}).model_dump(mode="json")
     _, [run_id] = writes.create_experiment(config, {"fedit": 8})
     writes.claim_next(writes.add_worker(2**22 - 1, 1.0, takes_queue=True))
-    writes.start_run(run_id, 1)
+    writes.start_run(run_id)
     app = open_page("live", run=str(run_id))
     assert "interrupted" in app.warning[0].value
+    writes.requeue(run_id)
     writes.end_run(run_id, "failed", error="MemoryError: no room")
     app = open_page("live", run=str(run_id))
     assert "MemoryError: no room" in app.error[0].value
@@ -179,7 +180,7 @@ def test_a_run_in_the_url_that_does_not_exist_gives_a_sentence():
 def test_live_shows_the_spread_of_many_clients(tiny):
     many = charts.MOST_LINES + 4
     values = {**tiny.model_dump(), "clients": many, "rounds": 1, "strategies": ["fedit"]}
-    _, [run_id] = submit.create(ExperimentConfig.parse(values))
+    _, [run_id] = queue.create(ExperimentConfig.parse(values))
     rows = [
         Evaluation(
             run_id=run_id, round=1, client=k, variant="global", scope="own",

@@ -90,14 +90,14 @@ def python(code: str, **environment: str) -> str:
 def test_a_worker_imports_only_what_the_world_needs_and_spares_it_the_collector():
     code = """
 import gc, json, sys
-from engine.jobs.worker import warm_up
-warm_up()
+from engine.jobs.door import execution
+execution()
 frozen, enabled = gc.get_freeze_count(), gc.isenabled()
 circle = []
 circle.append(circle)
 del circle
 collected = gc.collect()
-warm_up()
+execution()
 again = gc.get_freeze_count()
 import engine.fl.context
 print(json.dumps([list(sys.modules), frozen, enabled, collected, again]))
@@ -112,8 +112,8 @@ def test_pages_render_without_importing_torch(home):
     code = """
 import sys
 from streamlit.testing.v1 import AppTest
-import engine.jobs.submit as submit
-submit.spawn_worker = lambda: None
+import engine.jobs.queue as queue
+queue.spawn_worker = lambda: None
 for page in ("start", "setup", "live"):
     app = AppTest.from_file("app/main.py", default_timeout=60)
     app.switch_page(f"../pages/{page}.py")

@@ -8,6 +8,7 @@ down_revision = None
 
 
 def upgrade() -> None:
+    """Bring the schema from the step before to this one."""
     op.create_table(
         "experiments",
         sa.Column("id", sa.Integer(), nullable=False),

@@ -8,6 +8,7 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
+    """Bring the schema from the step before to this one."""
     op.create_table(
         "preparations",
         sa.Column("id", sa.Integer(), nullable=False),

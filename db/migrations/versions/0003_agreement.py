@@ -8,6 +8,7 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
+    """Bring the schema from the step before to this one."""
     for column in ("aggregation_error", "cosine_a", "cosine_b"):
         op.add_column("rounds", sa.Column(column, sa.Double(), nullable=True))
     for column in ("drift_a", "drift_b"):

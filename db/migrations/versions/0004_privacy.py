@@ -8,4 +8,5 @@ down_revision = "0003"
 
 
 def upgrade() -> None:
+    """Bring the schema from the step before to this one."""
     op.add_column("rounds", sa.Column("epsilon", sa.Double(), nullable=True))

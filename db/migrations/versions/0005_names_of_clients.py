@@ -8,4 +8,5 @@ down_revision = "0004"
 
 
 def upgrade() -> None:
+    """Bring the schema from the step before to this one."""
     op.add_column("clients", sa.Column("name", sa.String(80), nullable=False, server_default=""))

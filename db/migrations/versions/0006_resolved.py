@@ -8,6 +8,7 @@ down_revision = "0005"
 
 
 def upgrade() -> None:
+    """Bring the schema from the step before to this one."""
     for table in ("experiments", "preparations"):
         op.add_column(table, sa.Column("resolved", sa.JSON(), nullable=True))
     op.add_column("workers", sa.Column("host", sa.String(255), nullable=False, server_default=""))

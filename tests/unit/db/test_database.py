@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError
 from db import reads, writes
 from db.engine import HEAD, DatabaseTooNew, _engine, database_url, reading, writing
 from db.tables import Base, Evaluation, Experiment, Prediction, Run
-from engine.jobs import submit
+from engine.jobs import queue
 from engine.jobs.worker import registered
 
 
@@ -79,8 +79,8 @@ def test_runs_of_dead_workers_are_interrupted_and_those_of_living_ones_are_not()
             session.get_one(Run, mine).worker_id = worker.id
             session.get_one(Run, dead).worker_id = gone
         for run_id in (mine, dead):
-            writes.start_run(run_id, 1)
-        submit.mark_interrupted()
+            assert writes.start_run(run_id)
+        queue.mark_interrupted()
         states = [reads.run(run_id).status for run_id in (mine, dead, waiting)]
         assert states == ["running", "interrupted", "queued"]
         assert [w.id for w in reads.workers()] == [worker.id]
@@ -91,15 +91,15 @@ def test_stopping_and_resuming_in_every_state():
     _, [run_id] = new_experiment()
     writes.request_stop(run_id)
     assert reads.run(run_id).status == "stopped"
-    submit.resume(run_id)
+    queue.resume(run_id)
     assert reads.run(run_id).status == "queued"
-    with pytest.raises(submit.NotPossible, match="queued"):
-        submit.resume(run_id)
+    with pytest.raises(queue.NotPossible, match="queued"):
+        queue.resume(run_id)
     writes.end_run(run_id, "done")
-    with pytest.raises(submit.NotPossible, match="done"):
-        submit.stop(run_id)
+    with pytest.raises(queue.NotPossible, match="done"):
+        queue.stop(run_id)
     with pytest.raises(reads.NoSuchRun, match="no run 99"):
-        submit.stop(99)
+        queue.stop(99)
 
 
 def test_summary_measures_the_model_that_a_client_uses():

@@ -14,7 +14,7 @@ from engine.fl.evaluation import Task, score_teacher_forced
 from engine.fl.flower import client_app as client_module
 from engine.fl.flower import server_app as server_module
 from engine.fl.run_config import RunConfig
-from engine.jobs import submit
+from engine.jobs import queue
 from engine.jobs.worker import execute, registered
 from engine.paths import run_folder
 from engine.results import ask
@@ -133,7 +133,7 @@ def test_a_killed_run_resumes_to_the_same_numbers(when, tiny, monkeypatch):
 
     monkeypatch.setattr(owner, name, die)
     with registered(takes_queue=False) as worker:
-        _, [run_id] = submit.create(config, worker_id=worker.id)
+        _, [run_id] = queue.create(config, worker_id=worker.id)
         with pytest.raises(Killed):
             execute(run_id, worker)
         monkeypatch.setattr(owner, name, alive)
@@ -260,11 +260,11 @@ def test_predict_gives_what_the_run_stored_and_ask_uses_the_fedit_run(tiny):
     assert list(found) == ["base", "global", "personal"]
     assert f"run {fedit.run}" in found["global"].source
     assert found["personal"].text == stored[item.item].answer
-    with pytest.raises(submit.NotPossible, match="allowed: base, global"):
+    with pytest.raises(queue.NotPossible, match="allowed: base, global"):
         ask.predict(fedit.run, 0, "personal")
-    with pytest.raises(submit.NotPossible, match="clients 0 to 1"):
+    with pytest.raises(queue.NotPossible, match="clients 0 to 1"):
         ask.ask(plora.run, 2, item.image, item.question)
-    with pytest.raises(submit.NotPossible, match="question"):
+    with pytest.raises(queue.NotPossible, match="question"):
         ask.ask(plora.run, 0, item.image, "  ")
 
 

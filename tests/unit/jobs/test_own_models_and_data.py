@@ -18,8 +18,8 @@ from db import reads
 from engine.config import ConfigError, ExperimentConfig
 from engine.data.cache import EncodedSets
 from engine.fl import context as context_module
-from engine.jobs import submit
-from engine.jobs.submit import NotPossible
+from engine.jobs import queue
+from engine.jobs.queue import NotPossible
 from engine.jobs.validate import validate
 from engine.jobs.worker import execute, registered
 from engine.results import ask
@@ -174,7 +174,7 @@ def test_a_mistake_is_one_sentence_before_anything_starts(folder, values, senten
 
 def test_data_that_vanish_fail_the_run_with_the_reason(folder):
     with registered(takes_queue=False) as worker:
-        _, [run_id] = submit.create(config(folder), worker_id=worker.id)
+        _, [run_id] = queue.create(config(folder), worker_id=worker.id)
         for picture in folder.glob("*.png"):
             picture.unlink()
         context_module.forget()

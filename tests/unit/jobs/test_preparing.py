@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from db import reads, writes
 from engine.fl.context import context_of
-from engine.jobs import submit
+from engine.jobs import queue
 from engine.jobs.prefetch import Prefetcher
 from engine.jobs.validate import validate
 from tests.helpers.runs import run
@@ -14,7 +14,7 @@ def test_the_worker_makes_ready_what_the_form_shows(tiny, monkeypatch):
     preparing = Prefetcher()
     assert preparing.step() is False, "nobody has asked"
     monkeypatch.setattr("engine.jobs.prefetch._SETTLED", timedelta(hours=1))
-    submit.prepare(tiny)
+    queue.prepare(tiny)
     assert preparing.step() is False, "the form still moves"
     monkeypatch.setattr("engine.jobs.prefetch._SETTLED", timedelta(0))
     assert reads.preparation().ready_at is None
@@ -38,8 +38,8 @@ def test_a_fault_while_preparing_is_logged_and_the_worker_goes_on(tiny, monkeypa
         raise MemoryError("no room")
 
     monkeypatch.setattr("engine.jobs.prefetch._SETTLED", timedelta(0))
-    monkeypatch.setattr("engine.fl.context.context_of", fail)
-    submit.prepare(tiny)
+    monkeypatch.setattr("engine.jobs.execution.context_of", fail)
+    queue.prepare(tiny)
     preparing = Prefetcher()
     assert preparing.step() is False and "no room" in caplog.text
     assert preparing.step() is False

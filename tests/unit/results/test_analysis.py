@@ -9,7 +9,7 @@ import pytest
 from db import reads
 from engine import config as config_module
 from engine.config import ExperimentConfig
-from engine.jobs.submit import NotPossible
+from engine.jobs.queue import NotPossible
 from engine.paths import ROOT
 from engine.results.analyze import NEWCOMER_SAMPLES, cross_matrix, newcomer
 from tests.helpers.runs import run
@@ -41,7 +41,7 @@ def test_the_matrix_is_of_the_clients_that_were_tested(tiny, monkeypatch):
     monkeypatch.setattr(config_module, "MOST_TESTED", 2)
     values = {"strategies": ["fedit"], "clients": 5, "rounds": 1, "seed": 3}
     [summary] = run(ExperimentConfig.parse({**tiny.model_dump(), **values}))
-    tested = sorted(reads.used_accuracies(summary.run, "own"))
+    tested = sorted(reads.deployed_accuracies(summary.run, "own"))
     clients, matrix = cross_matrix(summary.run)
     assert set(clients) <= set(tested) and len(clients) == len(matrix) == 2
     assert clients != [0, 1], "a draw, not the first"

@@ -16,7 +16,7 @@ from PIL import Image
 from db import reads
 from engine.config import ExperimentConfig
 from engine.fl.context import context_of
-from engine.jobs.submit import NotPossible
+from engine.jobs.queue import NotPossible
 from engine.paths import BUNDLED_MODEL
 from engine.results import ask
 from engine.results.export import export, zipped

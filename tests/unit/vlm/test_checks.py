@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from engine.config import ConfigError, ExperimentConfig, Lora
 from engine.fl.context import context_of
 from engine.fl.traffic import traffic_of
-from engine.jobs import submit
+from engine.jobs import queue
 from engine.paths import ROOT
 from engine.vlm import loading, memory
 from engine.vlm.checkpoint_files import files, skeleton
@@ -63,7 +63,7 @@ def change(folder: Path, **values) -> None:
 def test_a_good_folder_passes_and_so_does_what_the_launcher_makes_of_it(folder, tiny):
     config = ExperimentConfig.parse({**tiny.model_dump(), "model": str(folder), "device": "cpu"})
     check_model(config)
-    submit.create(config)
+    queue.create(config)
 
 
 def test_from_the_form_to_the_run_the_model_is_looked_at_once(folder, tiny, monkeypatch):
@@ -75,7 +75,7 @@ def test_from_the_form_to_the_run_the_model_is_looked_at_once(folder, tiny, monk
     for _ in range(2):
         memory.describe(config, resolve_model(config))
         traffic_of("fedit", config, resolve_model(config))
-    submit.create(config)
+    queue.create(config)
     context_of(config)
     assert looks == [str(folder)]
 

@@ -1,9 +1,12 @@
-"""What pages and the command line call: submit, stop, resume, and see that a worker is alive."""
+"""The queue of runs, as pages and the command line use it: submit, stop, resume, look after it."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+
+import psutil
+from filelock import FileLock
 
 from db import reads, writes
 from db.tables import Run
@@ -11,7 +14,8 @@ from engine.config import ExperimentConfig
 from engine.jobs.resolve import resolve
 from engine.jobs.validate import validate
 from engine.paths import ROOT, home
-from engine.system.processes import is_alive
+from engine.strategies import STRATEGIES
+from engine.system.processes import host, is_alive, is_here
 
 
 class NotPossible(ValueError):
@@ -19,16 +23,14 @@ class NotPossible(ValueError):
 
 
 def create(config: ExperimentConfig, worker_id: int | None = None) -> tuple[int, list[int]]:
-    """Insert an experiment and its runs; returns their ids. Raises ConfigError where not ready."""
-    from engine.strategies import STRATEGIES
-
+    """Insert an experiment and its runs; return their ids. Raises ConfigError where not ready."""
     config = validate(config)
     rounds = {key: config.rounds * STRATEGIES[key].trained for key in config.strategies}
     return writes.create_experiment(config.model_dump(mode="json"), rounds, worker_id)
 
 
 def submit(config: ExperimentConfig) -> tuple[int, list[int]]:
-    """Queue an experiment and ensure a worker; returns its id and its runs'."""
+    """Queue an experiment and ensure a worker; return its id and its runs'."""
     created = create(config)
     ensure_worker()
     return created
@@ -37,7 +39,7 @@ def submit(config: ExperimentConfig) -> tuple[int, list[int]]:
 def stop(run_id: int) -> None:
     """Ask a run to stop after its round. Raises NoSuchRun, NotPossible."""
     run = _run_now(run_id)
-    if run.status not in ("queued", "running"):
+    if run.status not in writes.ALIVE:
         raise NotPossible(f"run {run_id} is {run.status}; only a queued or running run can stop")
     writes.request_stop(run_id)
 
@@ -45,20 +47,11 @@ def stop(run_id: int) -> None:
 def resume(run_id: int) -> None:
     """Queue a run again, to go on after its last round. Raises NoSuchRun, NotPossible."""
     run = _run_now(run_id)
-    if run.status not in ("stopped", "failed", "interrupted"):
+    if not writes.requeue(run_id):
         raise NotPossible(
             f"run {run_id} is {run.status}; only a stopped, failed or interrupted run can resume"
         )
-    writes.requeue(run_id)
     ensure_worker()
-
-
-def ensure_worker() -> None:
-    """Start a worker unless one that takes the queue is alive."""
-    mark_interrupted()
-    if any(worker.takes_queue and is_alive(worker) for worker in reads.workers()):
-        return
-    spawn_worker()
 
 
 def prepare(config: ExperimentConfig) -> None:
@@ -73,10 +66,40 @@ def prepare(config: ExperimentConfig) -> None:
     ensure_worker()
 
 
+def tend() -> None:
+    """Mark what dead workers have left, and see that a waiting run finds a worker.
+
+    Whoever looks at runs calls it, so that none waits for ever. Cheap when all is well.
+    """
+    mark_interrupted()
+    if reads.next_queued() is not None:
+        ensure_worker()
+
+
+def mark_interrupted() -> None:
+    """Mark the runs of dead workers as interrupted. Cheap when all is well."""
+    dead = [worker for worker in reads.workers() if not is_alive(worker)]
+    if dead or reads.are_runs_lost():
+        writes.remove_workers(dead)
+
+
+def ensure_worker() -> None:
+    """Start a worker unless one that takes the queue is alive on this machine."""
+    mark_interrupted()
+    if _is_served():
+        return
+    with FileLock(home() / "spawn.lock"):  # however many ask at once, one is started
+        if not _is_served():
+            spawn_worker()
+
+
 def spawn_worker() -> None:
-    """Start ``python -m engine worker`` on its own: it outlives the page that asked for it."""
+    """Start ``python -m engine worker`` on its own: it outlives the page that asked for it.
+
+    It is registered here, for it needs a second until it could do so itself.
+    """
     with (home() / "worker.log").open("ab") as log:
-        subprocess.Popen(
+        child = subprocess.Popen(
             [sys.executable, "-m", "engine", "worker"],
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
@@ -84,20 +107,14 @@ def spawn_worker() -> None:
             stderr=log,
             start_new_session=True,  # else Ctrl-C in the terminal of the pages would end it too
         )
+    started = psutil.Process(child.pid).create_time()
+    writes.add_worker(child.pid, started, takes_queue=True, host=host())
 
 
-def mark_interrupted() -> None:
-    """Mark the runs of dead workers as interrupted. Cheap when all is well."""
-    workers = reads.workers()
-    dead = [worker for worker in workers if not is_alive(worker)]
-    living = {worker.id for worker in workers} - {worker.id for worker in dead}
-    for run in reads.unfinished_runs():
-        if run.worker_id not in living:
-            writes.end_run(run.id, "interrupted")
-    for worker in dead:
-        writes.remove_worker(worker.id)
+def _is_served() -> bool:
+    return any(w.takes_queue and is_here(w) and is_alive(w) for w in reads.workers())
 
 
 def _run_now(run_id: int) -> Run:
-    mark_interrupted()
+    tend()
     return reads.run(run_id)
