@@ -15,7 +15,7 @@ from typing import get_args
 import numpy as np
 import torch
 
-from engine.config import ExperimentConfig, HeterogeneityKind
+from engine.config import ExperimentConfig, HeterogeneityKind, Lora
 from engine.data.distance import distance
 from engine.data.synthetic.questions import FAMILIES, Question, ask
 from engine.data.synthetic.scenes import SIZE, Scenes, render, sample_scenes
@@ -66,6 +66,11 @@ def measure(seed: int) -> WorldReport:
         **shifted_accuracy(seed),
         distance={kind: distances(seed, kind) for kind in get_args(HeterogeneityKind)},
     )
+
+
+def accuracy_of(folder: str, seed: int) -> dict[str, float]:
+    """Return ``neutral_accuracy`` of the model in a folder."""
+    return neutral_accuracy(loading.load_from(folder, Lora(), "cpu"), seed)
 
 
 def neutral_accuracy(

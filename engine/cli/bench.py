@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from engine.cli import doors
 from engine.cli.options import Json, Set, config_of
 from engine.config import ConfigError
 
@@ -30,12 +31,10 @@ def world(
     ] = False,
 ) -> None:
     """Measure the embedded world and its model, some minutes on 2 CPU cores."""
-    from engine.bench.cards import write_cards
-    from engine.bench.world import measure
-
-    report = measure(seed)
+    measurements = doors.bench()
+    report = measurements.world.measure(seed)
     if cards:
-        write_cards(report, seed)
+        measurements.cards.write_cards(report, seed)
     typer.echo(json.dumps(asdict(report), indent=None if as_json else 2))
 
 
@@ -57,12 +56,10 @@ def speed(
         raise ConfigError(f"--only: there is no '{only}'; allowed: {', '.join(SPEED_PARTS)}")
     if only and report:
         raise ConfigError("--only and --report exclude each other")
-    from engine.bench.speed import measure
-    from engine.bench.speed_report import write_report
-
-    measured = measure([only] if only else ())
+    measurements = doors.bench()
+    measured = measurements.speed.measure([only] if only else ())
     if report:
-        write_report(measured)
+        measurements.speed_report.write_report(measured)
     for line in measured.lines():
         typer.echo(line)
     typer.echo(json.dumps(asdict(measured.report), indent=None if as_json else 2))
@@ -83,25 +80,22 @@ def methods(
     ] = False,
 ) -> None:
     """Compare strategies over kinds, levels and seeds; goes on where it was interrupted."""
-    from engine.bench import methods as bench_methods
-    from engine.bench.grid import RunsFailed
-    from engine.bench.methods_report import as_dict, table, write_report
-
     chosen = {"strategies": strategies, "kinds": kinds, "levels": levels}
     if report and (set_ or any(chosen.values())):
         raise ConfigError("--report writes the whole comparison: it takes no option but --seeds")
     if report and seeds < 2:
         raise ConfigError("--report writes intervals: it needs --seeds 2 or more")
     lists = {key: text.split(",") for key, text in chosen.items() if text}
-    plan = bench_methods.Plan.of(lists, seeds, config_of(changes=set_))
+    measurements = doors.bench()
+    plan = measurements.methods.Plan.of(lists, seeds, config_of(changes=set_))
     try:
-        results = bench_methods.measure(plan)
-    except RunsFailed as failed:
+        results = measurements.methods.measure(plan)
+    except measurements.grid.RunsFailed as failed:
         typer.echo(f"error: {failed}", err=True)
         raise typer.Exit(1) from None
     if report:
-        write_report(results)
+        measurements.methods_report.write_report(results)
     if as_json:
-        typer.echo(json.dumps(as_dict(results)))
+        typer.echo(json.dumps(measurements.methods_report.as_dict(results)))
     else:
-        Console().print(table(results))
+        Console().print(measurements.methods_report.table(results))

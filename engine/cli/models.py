@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from db import reads
+from engine.cli import doors
 from engine.cli.options import Client, ConfigFile, Json, Preset, RunId, Set, config_of, say_queued
 from engine.config import ExperimentConfig
 from engine.data.pictures import BadPicture, read_picture
@@ -19,6 +20,7 @@ from engine.jobs import queue
 from engine.jobs.queue import NotPossible
 
 models = typer.Typer()
+VARIANTS = ("base", "global", "personal")
 
 
 @models.command()
@@ -33,13 +35,11 @@ def ask(
     if not image.is_file():
         raise BadPicture(f"image: there is no file {image}")
     picture = read_picture(image.read_bytes())
-    from engine.results import ask
-
-    found = ask.ask(run_id, client, picture, question)
+    answers = doors.results().ask.ask(run_id, client, picture, question)
     if as_json:
-        typer.echo(json.dumps({a.variant: asdict(a) for a in found}))
+        typer.echo(json.dumps({answer.variant: asdict(answer) for answer in answers}))
         return
-    for answer in found:
+    for answer in answers:
         typer.echo(f"{answer.variant:>9}: {answer.text} ({answer.confidence:.0%}; {answer.source})")
 
 
@@ -51,15 +51,13 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Answer a client's whole test set with one variant of a run's models."""
-    from engine.results import ask
-
-    if variant not in ask.VARIANTS:
-        raise NotPossible(f"variant: '{variant}' is none; allowed: {', '.join(ask.VARIANTS)}")
-    found = ask.predict(run_id, client, variant)
+    if variant not in VARIANTS:
+        raise NotPossible(f"variant: '{variant}' is none; allowed: {', '.join(VARIANTS)}")
+    predictions = doors.results().ask.predict(run_id, client, variant)
     if as_json:
-        typer.echo(json.dumps({"predictions": found}))
+        typer.echo(json.dumps({"predictions": predictions}))
         return
-    for row in found:
+    for row in predictions:
         mark = "right" if row["correct"] else "wrong"
         typer.echo(f"{mark}  {row['question']}  {row['answer']}  (reference: {row['reference']})")
 
@@ -67,9 +65,7 @@ def predict(
 @models.command()
 def matrix(run_id: RunId, as_json: Json = False) -> None:
     """Test every client's model on every other client's test set."""
-    from engine.results.analyze import cross_matrix
-
-    clients, rows = cross_matrix(run_id)
+    clients, rows = doors.results().analyze.cross_matrix(run_id)
     if as_json:
         typer.echo(json.dumps({"run": run_id, "clients": clients, "accuracy": rows}))
         return
@@ -95,16 +91,14 @@ def tradeoff(run_id: RunId, as_json: Json = False) -> None:
 @models.command()
 def newcomer(run_id: RunId, as_json: Json = False) -> None:
     """Let one more client join a finished run, and adapt with 4, 16 and 64 samples."""
-    from engine.results.analyze import newcomer as join
-
-    found = join(run_id)
+    joined = doors.results().analyze.newcomer(run_id)
     if as_json:
-        typer.echo(json.dumps({"run": run_id, **asdict(found)}))
+        typer.echo(json.dumps({"run": run_id, **asdict(joined)}))
         return
     table = Table("samples", "from the base", "from what the server shares")
-    table.add_row("0", f"{found.base:.0%}", f"{found.shared:.0%}")
-    for n in found.from_base:
-        table.add_row(str(n), f"{found.from_base[n]:.0%}", f"{found.from_shared[n]:.0%}")
+    table.add_row("0", f"{joined.base:.0%}", f"{joined.shared:.0%}")
+    for n in joined.from_base:
+        table.add_row(str(n), f"{joined.from_base[n]:.0%}", f"{joined.from_shared[n]:.0%}")
     Console().print(table)
 
 
@@ -128,7 +122,5 @@ def import_(
 @models.command()
 def export(run_id: RunId, folder: Annotated[Path, typer.Argument(help="A new folder.")]) -> None:
     """Write a run's models as PEFT adapters that work without the lab."""
-    from engine.results.export import export as write
-
-    write(run_id, folder)
+    doors.results().export.export(run_id, folder)
     typer.echo(f"run {run_id} is in {folder}")

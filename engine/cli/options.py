@@ -31,7 +31,7 @@ def config_of(
     changes: list[str] | None = None,
     runtime: str | None = None,
 ) -> ExperimentConfig:
-    """The config from a preset or a file and the changes to it; raises ConfigError."""
+    """Make the config from a preset or a file and the changes to it; raises ConfigError."""
     if preset_name and file:
         raise ConfigError("--preset and --config exclude each other")
     values = preset(preset_name) if preset_name else {}
@@ -53,7 +53,7 @@ def say_queued(experiment: int, runs: list[int], as_json: bool) -> None:
 
 
 def changed(values: dict[str, Any], changes: list[str] | None) -> ExperimentConfig:
-    """A config with ``key=value`` changes put in; raises ConfigError."""
+    """Make a config from values with ``key=value`` changes put in; raises ConfigError."""
     for change in changes or []:
         values = set_value(values, change)
     return ExperimentConfig.parse(values)

@@ -21,7 +21,6 @@ from engine.metrics import is_right, metric_of
 from engine.paths import run_folder
 from engine.strategies import STRATEGIES
 
-VARIANTS = ("base", "global", "personal")
 _one_at_a_time = threading.Lock()  # the model holds one set of factors
 
 

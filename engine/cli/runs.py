@@ -1,0 +1,145 @@
+"""Commands that start runs, list them and look after them."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from db import reads
+from engine.cli.options import (
+    ConfigFile,
+    Json,
+    Preset,
+    RunId,
+    Runtime,
+    Set,
+    changed,
+    config_of,
+    say_queued,
+)
+from engine.jobs import queue
+from engine.jobs.foreground import run_in_foreground
+from engine.jobs.worker import serve
+from engine.paths import home
+
+runs = typer.Typer()
+
+
+@runs.command()
+def run(
+    preset: Preset = None,
+    config: ConfigFile = None,
+    set_: Set = None,
+    runtime: Runtime = None,
+    as_json: Json = False,
+) -> None:
+    """Run an experiment here and now, with a progress bar on a terminal."""
+    experiment, ids = run_in_foreground(config_of(preset, config, set_, runtime))
+    summaries = reads.summaries([reads.run(run_id) for run_id in ids])
+    if as_json:
+        rows = [asdict(summary) for summary in summaries]
+        typer.echo(json.dumps({"experiment": experiment, "runs": rows}))
+    else:
+        _print_table(summaries)
+    if any(summary.status == "failed" for summary in summaries):
+        raise typer.Exit(1)
+
+
+@runs.command()
+def submit(
+    preset: Preset = None,
+    config: ConfigFile = None,
+    set_: Set = None,
+    runtime: Runtime = None,
+    as_json: Json = False,
+) -> None:
+    """Queue an experiment for the background worker and return."""
+    say_queued(*queue.submit(config_of(preset, config, set_, runtime)), as_json)
+
+
+@runs.command()
+def clone(run_id: RunId, set_: Set = None, as_json: Json = False) -> None:
+    """Queue a run once more as an experiment of its own, perhaps with changes."""
+    original = reads.run(run_id)
+    values = {**original.experiment.config, "strategies": [original.strategy]}
+    say_queued(*queue.submit(changed(values, set_)), as_json)
+
+
+@runs.command(name="runs")
+def list_runs(as_json: Json = False) -> None:
+    """List all runs, newest first."""
+    queue.tend()
+    summaries = reads.summaries(reads.runs())
+    if as_json:
+        typer.echo(json.dumps({"runs": [asdict(summary) for summary in summaries]}))
+    elif summaries:
+        _print_table(summaries)
+    else:
+        typer.echo("no runs yet; try: python -m engine run --preset quickstart")
+
+
+@runs.command()
+def show(run_id: RunId, as_json: Json = False) -> None:
+    """Show one run: its figures, every round × client row (with --json), its latest events."""
+    queue.tend()
+    summary = reads.summary(run_id)
+    if as_json:
+        rows = reads.round_client_rows(run_id)
+        typer.echo(json.dumps({**asdict(summary), "rows": rows}))
+        return
+    _print_table([summary])
+    for event in reversed(reads.events(run_id)):
+        typer.echo(f"{event.at:%Y-%m-%d %H:%M:%S}  {event.text}")
+
+
+@runs.command()
+def stop(run_id: RunId) -> None:
+    """Ask a run to stop after its current round."""
+    queue.stop(run_id)
+    typer.echo(f"run {run_id} will stop after its current round")
+
+
+@runs.command()
+def resume(run_id: RunId) -> None:
+    """Queue a stopped, failed or interrupted run again; it goes on after its last round."""
+    queue.resume(run_id)
+    typer.echo(f"run {run_id} is queued again")
+
+
+@runs.command()
+def worker(
+    idle: Annotated[float, typer.Option(help="Leave after so many seconds without a run.")] = 900,
+) -> None:
+    """Take queued runs one at a time; the lab starts this by itself."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    if not serve(idle):
+        typer.echo(f"another worker serves {home()}", err=True)
+
+
+def _print_table(summaries: Sequence[reads.Summary]) -> None:
+    table = Table(
+        "run", "strategy", "status", "rounds", "base", "global", "personal", "worst", "MB"
+    )
+    for summary in summaries:
+        accuracies = (
+            summary.base_accuracy,
+            summary.global_accuracy,
+            summary.personal_accuracy,
+            summary.worst_client_accuracy,
+        )
+        table.add_row(
+            str(summary.run),
+            summary.strategy,
+            summary.status,
+            str(summary.rounds),
+            *("–" if a is None else f"{a:.1%}" for a in accuracies),
+            f"{(summary.bytes_up + summary.bytes_down) / 1e6:.1f}",
+        )
+    Console().print(table)
