@@ -15,22 +15,22 @@ BAR = "#56B4E9"
 
 
 def commonest_answers(profiles: Sequence[ClientProfile], most: int = 18) -> list[str]:
-    """The answers that these clients meet most, in order of the alphabet."""
+    """Return the answers that these clients meet most, in order of the alphabet."""
     totals: dict[str, float] = defaultdict(float)
     for profile in profiles:
         for answer, count in profile.answers.items():
             totals[answer] += count / profile.train_samples
-    return sorted(sorted(totals, key=totals.get, reverse=True)[:most])
+    return sorted(sorted(totals, key=totals.__getitem__, reverse=True)[:most])
 
 
 def are_telling(answers: Sequence[str], profiles: Sequence[ClientProfile]) -> bool:
-    """Whether these answers are common enough to compare clients by: a tenth of all samples."""
+    """Tell if these answers are common enough to compare clients by: a tenth of all samples."""
     met = sum(profile.answers.get(answer, 0) for profile in profiles for answer in answers)
     return met > len(answers) and met * 10 >= sum(profile.train_samples for profile in profiles)
 
 
 def answer_counts(counts: Counter[str]) -> go.Figure:
-    """Bars of the commonest answers of a whole data set, the commonest on top."""
+    """Draw the commonest answers of a whole data set as bars, the commonest on top."""
     common = counts.most_common(MOST_ANSWERS)
     share = [count / counts.total() for _, count in common]
     figure = go.Figure()
@@ -59,7 +59,7 @@ def answer_counts(counts: Counter[str]) -> go.Figure:
 def answer_histogram(
     profile: ClientProfile, answers: Sequence[str], beside: Sequence[ClientProfile]
 ) -> go.Figure:
-    """Bars of one client: the share of each of these answers among its training samples.
+    """Draw one client's bars: the share of each of these answers among its training samples.
 
     All clients ``beside`` it get the same vertical axis.
     """

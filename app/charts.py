@@ -19,7 +19,7 @@ SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star", "cross", "
 
 
 class Line(NamedTuple):
-    """What one run's clients reach by round, drawn in the style of a variant."""
+    """A run's mean over clients by round, drawn in the style of a variant."""
 
     style: str
     strategy: str
@@ -30,7 +30,7 @@ class Line(NamedTuple):
 def variant_lines(
     runs: Iterable[tuple[Run, Sequence[Evaluation]]], value: str, scope: str = "own"
 ) -> list[Line]:
-    """Mean over clients of ``accuracy`` or ``loss`` by round: base, and what clients use."""
+    """Average ``accuracy`` or ``loss`` over clients by round: base, and what clients use."""
     lines: list[Line] = []
     runs = list(runs)
     alone = all(deployed_variant(run) != "global" for run, _ in runs)
@@ -53,7 +53,7 @@ def variant_lines(
 
 
 def over_rounds(lines: Sequence[Line], rounds: int, *, accuracy: bool) -> go.Figure:
-    """One line per variant over the rounds; where several runs share one, a symbol for each."""
+    """Draw a line per variant over the rounds; where several runs share one, a symbol for each."""
     figure = go.Figure()
     by_style = Counter(line.style for line in lines)
     drawn: Counter[str] = Counter()
@@ -79,7 +79,7 @@ def over_rounds(lines: Sequence[Line], rounds: int, *, accuracy: bool) -> go.Fig
 def small_lines(
     series: Mapping[str, Sequence[tuple[int, float | None]]], *, accuracy: bool = False
 ) -> go.Figure:
-    """A small figure of named lines over the rounds, told apart by their dashes."""
+    """Draw a small figure of named lines over the rounds, told apart by their dashes."""
     figure = go.Figure()
     for (name, points), dash in zip(series.items(), ("solid", "dot"), strict=False):
         known = [(x, y) for x, y in points if y is not None]
@@ -98,7 +98,7 @@ def small_lines(
 
 
 def cosines(rounds: Sequence[Round]) -> go.Figure:
-    """How far the clients' updates of A and of B point the same way, by round."""
+    """Draw how far the clients' updates of A and of B point the same way, by round."""
     figure = small_lines(
         {
             "A": [(row.round, row.cosine_a) for row in rounds],
@@ -109,27 +109,27 @@ def cosines(rounds: Sequence[Round]) -> go.Figure:
 
 
 def drifts(rows: Sequence[ClientRound]) -> go.Figure:
-    """How far A and B moved in a round, mean over clients."""
+    """Draw how far A and B moved in a round, mean over clients."""
     return small_lines(
         {name: list(_means(rows, f"drift_{name.lower()}").items()) for name in ("A", "B")}
     )
 
 
 def epsilons(rounds: Sequence[Round]) -> go.Figure:
-    """The privacy spent after each round."""
+    """Draw the privacy spent after each round."""
     figure = small_lines({"ε": [(row.round, row.epsilon) for row in rounds]})
     return figure.update_yaxes(tickformat="~s")
 
 
 def evenness(run: Run, rows: Sequence[Evaluation]) -> go.Figure:
-    """The worst client and the standard deviation over clients, own test sets, by round."""
+    """Draw the worst client and the standard deviation over clients, own test sets, by round."""
     shown = deployed_variant(run)
     used = [row for row in rows if (row.variant, row.scope) == (shown, "own")]
-    found = by_round(used, "accuracy")
+    accuracies = by_round(used, "accuracy")
     return small_lines(
         {
-            "worst client": [(n, min(values)) for n, values in found.items()],
-            "standard deviation": [(n, pstdev(values)) for n, values in found.items()],
+            "worst client": [(n, min(values)) for n, values in accuracies.items()],
+            "standard deviation": [(n, pstdev(values)) for n, values in accuracies.items()],
         },
         accuracy=True,
     )
@@ -138,7 +138,7 @@ def evenness(run: Run, rows: Sequence[Evaluation]) -> go.Figure:
 def own_over_pooled(
     points: Sequence[Tradeoff], names: Mapping[int, str] | None = None
 ) -> go.Figure:
-    """A point per client and run: right on the own test set, over right on the pooled one."""
+    """Draw a point per client and run: right on the own test set, over right on the pooled one."""
     figure = go.Figure()
     for place, run in enumerate(dict.fromkeys((p.run, p.strategy) for p in points)):
         mine = [p for p in points if (p.run, p.strategy) == run]
@@ -172,12 +172,12 @@ def own_over_pooled(
 
 
 def deployed_variant(run: Run) -> str:
-    """The variant that a client of this run would use."""
+    """Return the variant that a client of this run would use."""
     return STRATEGIES[run.strategy].deployed_variant()
 
 
 def style_of(strategy: str) -> str:
-    """The style in which the model that a client uses is drawn."""
+    """Return the style in which the model that a client uses is drawn."""
     return "local" if strategy == "local" else STRATEGIES[strategy].deployed_variant()
 
 
@@ -186,12 +186,12 @@ def _means(rows: Iterable[Evaluation | ClientRound], value: str) -> dict[int, fl
 
 
 def by_round(rows: Iterable[Evaluation | ClientRound], value: str) -> dict[int, list[float]]:
-    """The known values of all clients by round, in order."""
-    found: dict[int, list[float]] = defaultdict(list)
+    """Group the known values of all clients by round, in order."""
+    values: dict[int, list[float]] = defaultdict(list)
     for row in rows:
         if (known := getattr(row, value)) is not None:
-            found[row.round].append(known)
-    return dict(sorted(found.items()))
+            values[row.round].append(known)
+    return dict(sorted(values.items()))
 
 
 def _format(accuracy: bool) -> str:
@@ -199,7 +199,7 @@ def _format(accuracy: bool) -> str:
 
 
 def finish(figure: go.Figure, rounds: int, accuracy: bool, height: int) -> go.Figure:
-    """Height, legend and axes of a figure over rounds."""
+    """Set height, legend and axes of a figure over rounds."""
     figure.update_layout(
         height=height,
         margin={"l": 0, "r": 0, "t": 8, "b": 0},

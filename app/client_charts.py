@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from statistics import median
 
@@ -18,7 +18,7 @@ from engine.data.user.rows import shorten
 def per_client(
     run: Run, rows: Sequence[Evaluation], names: Mapping[int, str] | None = None
 ) -> go.Figure:
-    """One line per client: the accuracy of the model that it uses, on its own test set.
+    """Draw a line per client: the accuracy of the model that it uses, on its own test set.
 
     ``names`` are those that the data give to clients; a line ends in its client's name or number.
     Of more than MOST_LINES clients only the lowest, the median and the highest of each round.
@@ -56,7 +56,7 @@ def per_client(
 
 
 def _apart(values: Mapping[str, float], gap: float = 0.06) -> dict[str, float]:
-    """Heights for labels near their values, with so much between two that both can be read."""
+    """Place labels near their values, with so much between two that both can be read."""
     order = sorted(values, key=values.__getitem__)
     places: dict[str, float] = {}
     for rank, label in enumerate(order):
@@ -68,7 +68,11 @@ def _apart(values: Mapping[str, float], gap: float = 0.06) -> dict[str, float]:
 
 def _spread(rows: Sequence[Evaluation]) -> dict[str, dict[int, float]]:
     by_round = charts.by_round(rows, "accuracy")
-    measures = {"lowest": min, "median": median, "highest": max}
+    measures: dict[str, Callable[[list[float]], float]] = {
+        "lowest": min,
+        "median": median,
+        "highest": max,
+    }
     return {
         name: {round_: measure(values) for round_, values in by_round.items()}
         for name, measure in measures.items()

@@ -25,21 +25,21 @@ Card = tuple[ClientProfile, tuple[Example, ...]]
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def preview(config: ExperimentConfig, digest: str) -> tuple[list[Card], dict[str, float]]:
-    """Profiles and sample pictures of the first clients, and distances; nothing else is painted.
+    """Return profiles and samples of the first clients, and distances; nothing else is rendered.
 
     ``digest`` is that of people's own data. Raises ConfigError where they cannot be dealt out.
     """
     dataset = new_dataset(config)
     cards = []
     for k in range(min(config.clients, PREVIEWED)):
-        shown = dataset.examples(k, "train", SAMPLES)
-        small = tuple(replace(one, image=squared(one.image, 2 * _SIDE)) for one in shown)
+        examples = dataset.examples(k, "train", SAMPLES)
+        small = tuple(replace(e, image=squared(e.image, 2 * _SIDE)) for e in examples)
         cards.append((dataset.profile(k), small))
     return cards, distances_without_pictures(dataset)
 
 
 def show_clients(config: ExperimentConfig, digest: str = "") -> None:
-    """Sample pictures, words and answers of the first clients. Raises ConfigError."""
+    """Show samples, words and answers of the first clients. Raises ConfigError."""
     shown, apart = preview(config.without_training(), digest)
     if config.clients > 1:
         parts = " · ".join(f"{part} {value:.2f}" for part, value in apart.items())
@@ -66,7 +66,7 @@ def show_clients(config: ExperimentConfig, digest: str = "") -> None:
 
 
 def show_card(profile: ClientProfile, examples: tuple[Example, ...], embedded: bool) -> None:
-    """One client's name, amounts, pictures and words."""
+    """Show one client's name, amounts, images and words."""
     parts = [f"**{plain(client_name(profile.client, profile.name))}**"]
     if profile.camera != "day":
         parts.append(f"{profile.camera} camera")
@@ -75,19 +75,19 @@ def show_card(profile: ClientProfile, examples: tuple[Example, ...], embedded: b
     with st.container(horizontal=True, gap="xxsmall"):
         for example in examples:
             st.image(example.image, width=_SIDE, alt=example.question)
-    if words := (words_of_site(profile) if embedded else words_of(profile)):
+    if words := (own_words_in_world(profile) if embedded else own_words(profile)):
         st.caption(words)
 
 
-def words_of_site(profile: ClientProfile) -> str:
-    """The words in which a site of the world differs, some of every circle, in one line."""
-    moved = [[n for n in circle if n in profile.words][:2] for circle in CIRCLES.values()]
-    pairs = [f"{neutral} → *{profile.words[neutral]}*" for some in moved for neutral in some]
+def own_words_in_world(profile: ClientProfile) -> str:
+    """Say in one line which words are a world's client's own, two of every circle."""
+    own = [[n for n in circle if n in profile.words][:2] for circle in CIRCLES.values()]
+    pairs = [f"{neutral} → *{profile.words[neutral]}*" for words in own for neutral in words]
     return "says " + ", ".join(pairs) + " …" if pairs else "says what all sites say"
 
 
-def words_of(profile: ClientProfile) -> str:
-    """What a client of people's own data says instead; nothing where it says what is written."""
-    pairs = [f"{plain(one)} → *{plain(other)}*" for one, other in profile.words.items()]
+def own_words(profile: ClientProfile) -> str:
+    """Say what a client of people's own data says instead; "" where it says what is written."""
+    pairs = [f"{plain(text)} → *{plain(own)}*" for text, own in profile.words.items()]
     more = " …" if len(pairs) > _WORDS else ""
     return f"says {', '.join(pairs[:_WORDS])}{more}" if pairs else ""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app.fields import DEFAULTS, number
+from app.form import Form
 from app.uploads import TYPES, put_in_place
-from engine.config import WORLD, ConfigError, Data
+from engine.config import WORLD, ConfigError, Data, ExperimentConfig
 from engine.data.user import hub, known
 from engine.data.user.collection import Collection, collect
 from engine.data.user.columns import guess
@@ -35,28 +36,30 @@ LAYOUT = (
 LARGEST_UPLOAD = 200  # MB
 _OTHER = "another one"
 _KEPT = "data.uploaded"  # not a widget's key: what was uploaded outlives the widget
-_SESSION = {"persist_state": "session"}  # kept when people go to another page and come back
+_SESSION: dict[str, Any] = {
+    "persist_state": "session"
+}  # kept when people go to another page and come back
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """What the form says about data; ``collection`` is people's own, once it could be read."""
+    """The form's word on data; ``collection`` is people's own, once it could be read."""
 
     dataset: str = WORLD
     title: str = ""
-    data: dict[str, Any] = field(default_factory=lambda: DEFAULTS["data"])
+    data: dict[str, Any] = field(default_factory=lambda: Data().model_dump())
     collection: Collection | None = None
 
     @property
     def usable(self) -> bool:
-        """Whether there is anything to deal out."""
+        """Tell if there is anything to deal out."""
         return self.dataset == WORLD or self.collection is not None
 
 
 def choose_data(more: DeltaGenerator) -> Chosen:
     """Draw the section; what is rarely needed goes into ``more``."""
     source = st.selectbox(
-        "Data", list(SOURCES), format_func=SOURCES.get, key="data.source", **_SESSION
+        "Data", list(SOURCES), format_func=SOURCES.__getitem__, key="data.source", **_SESSION
     )
     if source == WORLD:
         return Chosen()
@@ -93,7 +96,7 @@ def _folder() -> tuple[str, str]:
 
 
 def _upload() -> tuple[str, str]:
-    """The folder of what is uploaded now, or was before."""
+    """Return folder and title of what is uploaded now, or was before; ("", "") for neither."""
     files = st.file_uploader(
         "A zip of pictures and their table, or all of these files at once",
         TYPES,
@@ -136,29 +139,33 @@ def _hub() -> tuple[str, str]:
 
 
 def _columns(dataset: str) -> dict[str, str]:
-    """Which column holds what: guessed, shown, and changed where somebody says so."""
+    """Guess which column holds what, show it, and let people change it."""
     kind, _, name = dataset.partition(":")
     if kind == "hub":
         return _columns_by_name(name)
-    columns = _columns_in(name, [file_state(found.path) for found in find_tables(Path(name))])
+    columns = _columns_in(name, [file_state(table.path) for table in find_tables(Path(name))])
     guessed = guess(columns)
-    chosen = {}
+    chosen: dict[str, str] = {}
     for place, (role, title) in zip(_grid(), ROLES.items(), strict=True):
         likely = guessed.get(role, "")
         nothing = "none" if role == "client" else "please choose"
         chosen[role] = place.selectbox(
             title,
             ["", *(column for column in columns if column != likely)],
-            format_func=lambda c, first=f"{likely} (guessed)" if likely else nothing: c or first,
+            format_func=partial(_column_name, f"{likely} (guessed)" if likely else nothing),
             key=f"data.{role}:{dataset}",
         )
     return chosen
 
 
+def _column_name(nothing: str, column: str) -> str:
+    return column or nothing
+
+
 def _columns_by_name(name: str) -> dict[str, str]:
-    """Columns of a data set of the hub, which nobody has looked into yet."""
+    """Ask for the columns of a data set of the hub, which nobody has looked into yet."""
     preset = known.KNOWN.get(name)
-    chosen = {}
+    chosen: dict[str, str] = {}
     for place, (role, title) in zip(_grid(), ROLES.items(), strict=True):
         chosen[role] = place.text_input(
             title,
@@ -169,19 +176,19 @@ def _columns_by_name(name: str) -> dict[str, str]:
 
 
 def _grid() -> list[DeltaGenerator]:
-    """Four places, two by two, below a line that says what they are for."""
+    """Make four places, two by two, below a line that says what they are for."""
     st.caption("Which column holds the …")
     return [*st.columns(2), *st.columns(2)]
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
 def _columns_in(folder: str, states: list[tuple[int, int] | None]) -> list[str]:
-    """The columns of a folder's tables; other ``states`` of the files, another answer."""
+    """Read the columns of a folder's tables; other ``states`` of the files, another answer."""
     return columns_of(Path(folder))
 
 
 def _read(dataset: str, data: Data) -> Collection | None:
-    """The collection; None where nobody has asked yet for what would be downloaded."""
+    """Read the data; None where nobody has asked yet for what would be downloaded."""
     kind, _, name = dataset.partition(":")
     if kind == "hub" and not hub.is_fetched(name, data):
         looked = st.button("Look at this data set", key="data.look")
@@ -193,23 +200,24 @@ def _read(dataset: str, data: Data) -> Collection | None:
 
 
 def _settings() -> dict[str, Any]:
-    """How to read data and judge answers."""
+    """Ask how to read data and score answers."""
     st.markdown("**Data**")
-    one, two = st.columns(2, vertical_alignment="bottom")
-    with one:
-        rows = number("data.rows", DEFAULTS, step=100, **_SESSION)
-    with two:
-        tests = number("data.test_samples", DEFAULTS, **_SESSION)
-    one, two = st.columns(2, vertical_alignment="bottom")
-    with one:
-        metric = st.selectbox(
-            "How answers are judged",
+    form = Form(ExperimentConfig().model_dump())
+    left, right = st.columns(2, vertical_alignment="bottom")
+    with left:
+        form.number("data.rows", step=100, **_SESSION)
+    with right:
+        form.number("data.test_samples", **_SESSION)
+    left, right = st.columns(2, vertical_alignment="bottom")
+    with left:
+        form.choose(
+            "data.metric",
             ["auto", *METRICS],
-            format_func=lambda key: METRICS[key].title if key in METRICS else "as suits them",
+            lambda key: METRICS[key].title if key in METRICS else "as suits the answers",
             help=" ".join(f"**{m.title}.** {m.explanation}" for m in METRICS.values()),
-            key="data.metric",
             **_SESSION,
         )
-    with two:
-        tokens = number("data.answer_tokens", DEFAULTS, **_SESSION)
-    return {"rows": rows, "test_samples": tests, "metric": metric, "answer_tokens": tokens}
+    with right:
+        form.number("data.answer_tokens", **_SESSION)
+    values: dict[str, Any] = form["data"]
+    return {key: values[key] for key in ("rows", "test_samples", "metric", "answer_tokens")}

@@ -16,17 +16,17 @@ from engine.data.user.collection import Collection
 from engine.data.user.rows import Row
 from engine.metrics import METRICS
 
-_PICTURES = 5
+_IMAGES = 5
 _SIDE = 240  # pixels
 
 
 def show_collection(collection: Collection) -> None:
-    """Figures, problems, answers and some pictures."""
+    """Show figures, problems, answers and a few images."""
     _show_figures(collection)
     _show_problems(collection)
     counts = Counter(row.answers[0] for row in collection.rows)
     _show_answers(counts)
-    _show_pictures(collection)
+    _show_images(collection)
 
 
 def _show_figures(collection: Collection) -> None:
@@ -59,8 +59,8 @@ def _show_problems(collection: Collection) -> None:
         st.markdown("✓ No problems found.")
         return
     count = sum(problem.count for problem in collection.problems)
-    found = "1 problem" if count == 1 else f"{count:,} problems"
-    st.markdown(f"**⚠ {found}.** Rows that cannot be used are left out.")
+    total = "1 problem" if count == 1 else f"{count:,} problems"
+    st.markdown(f"**⚠ {total}.** Rows that cannot be used are left out.")
     st.table(
         [
             {"what is wrong": p.kind, "how many": f"{p.count:,}", "the first": plain(p.first, 300)}
@@ -80,30 +80,30 @@ def _show_answers(counts: Counter[str]) -> None:
         st.caption(f"… and {len(counts) - answer_charts.MOST_ANSWERS:,} more answers.")
 
 
-def _show_pictures(collection: Collection) -> None:
+def _show_images(collection: Collection) -> None:
     chosen = _spread(collection.rows)
-    pictures = _pictures(collection.digest, [str(row.picture) for row in chosen])
-    for column, row, picture in zip(st.columns(_PICTURES), chosen, pictures, strict=False):
+    images = _images(collection.digest, [str(row.picture) for row in chosen])
+    for column, row, image in zip(st.columns(_IMAGES), chosen, images, strict=False):
         with column:
-            st.image(picture, width="stretch", alt=row.question)
+            st.image(image, width="stretch", alt=row.question)
             whose = f"  \n{plain(row.client, 40)}" if row.client else ""
             st.caption(f"{plain(row.question, 60)}  \n**{plain(row.answers[0], 50)}**{whose}")
 
 
 def _spread(rows: tuple[Row, ...]) -> list[Row]:
-    """Rows from front to back, each with another picture."""
-    steps = np.linspace(0, len(rows) - 1, _PICTURES).round().astype(int)
+    """Pick rows from front to back, each with another image."""
+    steps = np.linspace(0, len(rows) - 1, _IMAGES).round().astype(int)
     return list({rows[step].picture: rows[step] for step in steps}.values())
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def _pictures(digest: str, paths: list[str]) -> list[np.ndarray]:
-    """Pictures in small, in frames of one size."""
-    return alike([_picture(Path(path)) for path in paths])
+def _images(digest: str, paths: list[str]) -> list[np.ndarray]:
+    """Read images in small, in frames of one size."""
+    return alike([_image(Path(path)) for path in paths])
 
 
-def _picture(path: Path) -> np.ndarray:
-    """A small picture; a grey one where it has gone since it was looked at."""
+def _image(path: Path) -> np.ndarray:
+    """Read an image in small; a grey one where it has gone since it was looked at."""
     try:
         return shrunk(read_picture(path.read_bytes()), _SIDE)
     except (OSError, BadPicture):

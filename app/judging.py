@@ -7,13 +7,13 @@ from engine.metrics import Metric, is_right, metric_of
 
 
 def measured(config: ExperimentConfig) -> str:
-    """What is on the vertical axis of a chart of how well clients do."""
+    """Name the vertical axis of a chart of how well clients do."""
     metric = metric_of(config)
     return "Right answers" if metric.key == "exact" else metric.title
 
 
 def verdict(answer: str, references: tuple[str, ...], metric: Metric) -> list[str]:
-    """Right or wrong, and how many points a metric gives that knows something in between."""
+    """Say if an answer is right, and what a metric gives that knows something in between."""
     lines = ["✓ right" if is_right(answer, references) else "✗ wrong"]
     if metric.key != "exact":
         lines.append(f"{metric.title} {metric.score(answer, references):.0%}")

@@ -1,4 +1,4 @@
-"""What can differ between clients, in words that fit the data at hand."""
+"""The kinds of difference between clients, in words that fit the data at hand."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _OWN: Meanings = {kind: (MEANINGS[kind][0], told) for kind, told in _TOLD.items(
 
 
 def meanings_for(dataset: str, collection: Collection | None) -> Meanings:
-    """The kinds that the data support; people's own may not have been read yet."""
+    """Return the kinds that the data support; people's own may not have been read yet."""
     if dataset == WORLD:
         return MEANINGS
     if collection is None or not collection.clients:

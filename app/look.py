@@ -12,7 +12,7 @@ _MARKS = re.compile(r"([\\`*_\[\]$~<>#:|])")  # what Markdown would take for its
 
 @dataclass(frozen=True)
 class Style:
-    """How a variant is drawn and what it is called."""
+    """A variant's name and the line in which it is drawn."""
 
     label: str
     colour: str
@@ -37,17 +37,17 @@ STATUS_WORDS = {
 
 
 def percent(value: float | None) -> str:
-    """An accuracy as people read it."""
+    """Write an accuracy as people read it."""
     return "–" if value is None else f"{value:.0%}"
 
 
 def certainty(probability: float) -> str:
-    """How sure a model is; of a long answer seldom more than a little."""
+    """Say how sure a model is; of a long answer seldom more than a little."""
     return f"{percent(probability)} sure" if probability >= 0.01 else "less than 1% sure"
 
 
 def duration(seconds: float) -> str:
-    """A time span in one or two units."""
+    """Write a time span in one or two units."""
     seconds = round(seconds)
     if seconds < 60:
         return f"{seconds} s"
@@ -58,17 +58,17 @@ def duration(seconds: float) -> str:
 
 
 def size(bytes_: float) -> str:
-    """Bytes in kB, MB or GB."""
+    """Write bytes in kB, MB or GB."""
     if bytes_ >= 1e9:
         return f"{bytes_ / 1e9:.1f} GB"
     return f"{bytes_ / 1e6:.1f} MB" if bytes_ >= 1e6 else f"{bytes_ / 1e3:.0f} kB"
 
 
 def plain(text: str, longest: int = 120) -> str:
-    """Text from people's data on one line, so that Markdown shows it as it is."""
+    """Escape text from people's data, on one line, so that Markdown shows it as it is."""
     return _MARKS.sub(r"\\\1", shorten(text, longest))
 
 
 def client_name(number: int, name: str = "") -> str:
-    """A client as people read it: by its number and, where the data have one, its name."""
+    """Name a client as people read it: its number and, where the data have one, its name."""
     return f"Client {number} · {shorten(name, 40)}" if name else f"Client {number}"

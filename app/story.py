@@ -1,4 +1,4 @@
-"""The picture on the Start page: B travels, A stays."""
+"""The diagram on the Start page: B travels, A stays."""
 
 from engine.data.synthetic.cameras import CAMERAS
 
@@ -21,7 +21,7 @@ ALT = "A server averages B from four clients; each client keeps its own A."
 
 
 def diagram(ink: str) -> str:
-    """The picture as SVG, lines and letters in the colour ``ink``."""
+    """Draw the diagram as SVG, lines and letters in the colour ``ink``."""
     return f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 600 306" width="900"
   color="{ink}">
   <style>

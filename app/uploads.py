@@ -15,16 +15,16 @@ TYPES = ["zip", *(suffix.removeprefix(".") for suffix in (*TABLES, *PICTURES))]
 
 
 class File(Protocol):
-    """What is needed of an uploaded file."""
+    """An uploaded file, as much as is needed of it."""
 
     name: str
 
     def getvalue(self) -> bytes:
-        """Its content."""
+        """Return its content."""
 
 
 def put_in_place(files: Sequence[File]) -> Path:
-    """The folder that the files become. Raises ConfigError where they make no data set."""
+    """Make one folder of the files. Raises ConfigError where they are no data set."""
     zips = [file for file in files if _suffix(file) == ".zip"]
     tables = [file for file in files if _suffix(file) in TABLES]
     if len(zips) == 1 and len(files) == 1:

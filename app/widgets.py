@@ -18,51 +18,51 @@ SETUP = "../pages/setup.py"
 
 
 def run_name(run: Run) -> str:
-    """A run as pages call it."""
+    """Name a run as pages call it."""
     example = ", example" if run.experiment.bundled else ""
     return f"Run {run.id} · {run.strategy} · {run.experiment.name}{example}"
 
 
 def choose_run(label: str = "Run", *, trained_only: bool = False) -> Run | None:
-    """A select box over all runs, kept in the URL as ``?run=``; None, with a hint, without runs."""
+    """Ask for a run, kept in the URL as ``?run=``; None, with a hint, where there is none."""
     queue.tend()
-    found = [run for run in reads.runs() if not trained_only or run.rounds_done or not run.rounds]
-    if not found:
+    runs = [run for run in reads.runs() if not trained_only or run.rounds_done or not run.rounds]
+    if not runs:
         st.info("There is no run yet. Set one up, or press Run on the Start page.")
         st.page_link(SETUP, label="Set up an experiment")
         return None
-    numbers = [run.id for run in found]
-    wanted = _number_in_url("run")
-    if wanted is not None and wanted not in numbers:
-        st.warning(f"There is no run {wanted} to show here; this is another one.")
-    names = {run.id: run_name(run) for run in found}
-    latest = [run.id for run in found if run.experiment_id == found[0].experiment_id]
+    numbers = [run.id for run in runs]
+    linked = _number_in_url("run")
+    if linked is not None and linked not in numbers:
+        st.warning(f"There is no run {linked} to show here; this is another one.")
+    names = {run.id: run_name(run) for run in runs}
+    latest = [run.id for run in runs if run.experiment_id == runs[0].experiment_id]
     usual = next(
-        (run.id for run in found if run.strategy == "plora" and run.id in latest), latest[0]
+        (run.id for run in runs if run.strategy == "plora" and run.id in latest), latest[0]
     )
     chosen = st.selectbox(
         label,
         numbers,
-        index=numbers.index(wanted if wanted in numbers else usual),
+        index=numbers.index(linked if linked in numbers else usual),
         format_func=names.__getitem__,
         key="choose_run",
     )
     st.query_params["run"] = str(chosen)
-    return found[numbers.index(chosen)]
+    return runs[numbers.index(chosen)]
 
 
 def client_names(run: Run) -> dict[int, str]:
-    """The names that the data give to clients, by number; none before a run has started."""
+    """Return the names that the data give to clients, by number; none before a run has started."""
     return {client.client: client.name for client in reads.clients(run.experiment_id)}
 
 
 def choose_client(clients: int, names: Mapping[int, str]) -> int:
-    """A select box over the clients of a run, kept in the URL as ``?client=``."""
-    wanted = _number_in_url("client")
+    """Ask for a client of a run, kept in the URL as ``?client=``."""
+    linked = _number_in_url("client")
     chosen = st.selectbox(
         "Client",
         range(clients),
-        index=wanted if wanted is not None and wanted < clients else 0,
+        index=linked if linked is not None and linked < clients else 0,
         format_func=lambda k: client_name(k, names.get(k, "")),
         key="choose_client",
     )
@@ -71,12 +71,12 @@ def choose_client(clients: int, names: Mapping[int, str]) -> int:
 
 
 def choose_item(label: str, names: list[str]) -> int:
-    """A select box over test items, kept in the URL as ``?item=``."""
-    wanted = _number_in_url("item")
+    """Ask for a test item, kept in the URL as ``?item=``."""
+    linked = _number_in_url("item")
     chosen = st.selectbox(
         label,
         range(len(names)),
-        index=wanted if wanted is not None and wanted < len(names) else 0,
+        index=linked if linked is not None and linked < len(names) else 0,
         format_func=names.__getitem__,
         key="choose_item",
     )
@@ -91,7 +91,7 @@ def start_experiment(config: ExperimentConfig) -> None:
 
 
 def status_line(run: Run) -> None:
-    """The state of a run in one sentence, with the reason where it failed."""
+    """Say a run's state in one sentence, with the reason where it failed."""
     words = f"Run {run.id} ({run.strategy}) is **{STATUS_WORDS[run.status]}**"
     if run.status == "failed":
         st.error(f"{words}. Reason: {run.error}")

@@ -1,4 +1,4 @@
-"""What the quickstart shows, over seeds: ``python benchmarks/quickstart.py [--seeds 5]``.
+"""The quickstart over seeds: ``python benchmarks/quickstart.py [--seeds 5]``.
 
 Runs the preset as a user would, at its own level of heterogeneity and at level 0, each run in a
 fresh process and a fresh FEDVLM_HOME, and writes the figures to ``benchmarks/QUICKSTART.md``.
@@ -10,11 +10,12 @@ import argparse
 import json
 import os
 import platform
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import mean
 
@@ -27,7 +28,7 @@ HEADER = (
 
 
 def measure(seed: int, level: float | None) -> dict[str, float]:
-    """One quickstart from the command line; accuracies in percent, times in seconds."""
+    """Run a quickstart from the command line; accuracies in percent, times in seconds."""
     with tempfile.TemporaryDirectory() as home:
         environment = {**os.environ, "FEDVLM_HOME": home}
         command = [sys.executable, "-m", "engine", "run", "--preset", "quickstart", "--json"]
@@ -52,10 +53,7 @@ def measure(seed: int, level: float | None) -> dict[str, float]:
 
 
 def first_round(home: str, run_id: int) -> datetime:
-    """When the first round of a run was committed."""
-    import sqlite3
-    from datetime import UTC
-
+    """Return the time at which the first round of a run was committed."""
     query = "SELECT finished_at FROM rounds WHERE run_id = ? AND round = 1"
     with sqlite3.connect(f"{home}/fedvlm.db") as database:
         [text] = database.execute(query, (run_id,)).fetchone()
@@ -63,7 +61,7 @@ def first_round(home: str, run_id: int) -> datetime:
 
 
 def table(rows: list[dict[str, float]]) -> list[str]:
-    """The rows and their mean as a Markdown table."""
+    """Write the rows and their mean as a Markdown table."""
     average = {key: mean(row[key] for row in rows) for key in rows[0]} | {"seed": "mean"}
     return [
         HEADER,

@@ -1,4 +1,4 @@
-"""The federation as Flower's own examples write it: what ``python -m engine bench speed`` beats.
+"""The federation as Flower's own examples write it, which ``bench speed`` is compared with.
 
 Flower's Ray runtime and a plain ClientApp: the model is loaded for every message, pictures go
 through the vision tower at every step, clients work one after another. It needs nothing of the
@@ -46,7 +46,7 @@ class Questions(Dataset):
 
 
 def load_model() -> torch.nn.Module:
-    """The base with a fresh LoRA adapter."""
+    """Load the base with a fresh LoRA adapter."""
     model = AutoModelForImageTextToText.from_pretrained(SETTING["model"])
     lora = LoraConfig(
         r=SETTING["rank"], lora_alpha=SETTING["alpha"], target_modules=SETTING["targets"]
@@ -55,7 +55,7 @@ def load_model() -> torch.nn.Module:
 
 
 def factors_of(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
-    """The LoRA factors by the names that the folder uses."""
+    """Return the LoRA factors by the names that the folder uses."""
     named = model.named_parameters()
     prefix, suffix = "base_model.model.", ".default.weight"
     return {
@@ -75,7 +75,7 @@ def set_factors(model: torch.nn.Module, *sources: dict[str, torch.Tensor]) -> No
 
 
 def collate(processor: object, rows: list[tuple[np.ndarray, str, str]]) -> dict[str, torch.Tensor]:
-    """A batch for the model."""
+    """Make a batch for the model."""
     images, questions, answers = map(list, zip(*rows, strict=True))
     batch = processor(text=questions, images=images, padding=True, return_tensors="pt")
     labels = processor.tokenizer(answers, padding=True, return_tensors="pt")
@@ -154,13 +154,13 @@ class Noting(FedAvg):
     def aggregate_train(self, server_round: int, replies: list[Message]) -> tuple:
         """Note, then average as FedAvg does."""
         replies = list(replies)
-        found = [reply.content["metrics"] for reply in replies]
-        self.losses.append({int(own["client"]): own["loss"] for own in found})
+        metrics = [reply.content["metrics"] for reply in replies]
+        self.losses.append({int(row["client"]): row["loss"] for row in metrics})
         return super().aggregate_train(server_round, replies)
 
 
 def run(strategy: str) -> list[dict[int, float]]:
-    """One strategy; returns each client's losses by round."""
+    """Run one strategy; returns each client's losses by round."""
     shared = {"fedit": "lora_", "plora": "lora_B"}[strategy]
     losses: list[dict[int, float]] = []
     server_app = ServerApp()
@@ -179,6 +179,6 @@ def run(strategy: str) -> list[dict[int, float]]:
 
 if __name__ == "__main__":
     began = time.perf_counter()
-    found = {strategy: run(strategy) for strategy in SETTING["strategies"]}
+    losses = {strategy: run(strategy) for strategy in SETTING["strategies"]}
     seconds = time.perf_counter() - began
-    sys.stdout.write(json.dumps({"seconds": seconds, "losses": found}) + "\n")
+    sys.stdout.write(json.dumps({"seconds": seconds, "losses": losses}) + "\n")

@@ -1,4 +1,4 @@
-"""Time of a training step by torch threads, alone and beside a second process.
+"""The time of a training step by torch threads, alone and beside a second process.
 
 ``python benchmarks/threads.py`` prints milliseconds per step at the quickstart's batch size.
 """
@@ -15,15 +15,15 @@ STEP = """
 import sys, time, numpy, torch
 from engine.config import ExperimentConfig
 from engine.fl.training import Job, train
-from engine.fl.context import workbench
+from engine.fl.context import context_of
 config = ExperimentConfig()
-bench = workbench(config)
+context = context_of(config)
 torch.set_num_threads(int(sys.argv[1]))
-samples = bench.sets.get(0, "train")
+samples = context.sets.get(0, "train")
 def steps(n):
     start = time.perf_counter()
-    job = Job(bench.initial, samples, n, numpy.random.default_rng(0))
-    train(bench.vlm, job, list(bench.vlm.factors), batch_size=config.batch_size,
+    job = Job(context.initial, samples, n, numpy.random.default_rng(0))
+    train(context.vlm, job, list(context.vlm.factors), batch_size=config.batch_size,
           learning_rate=config.learning_rate)
     return (time.perf_counter() - start) / n * 1000
 steps(5)
@@ -32,7 +32,7 @@ sys.stdout.write(f"{steps(40):.0f}")
 
 
 def milliseconds(threads: int, processes: int) -> list[str]:
-    """Milliseconds per step in each of some processes that run at the same time."""
+    """Measure milliseconds per step in each of so many processes at the same time."""
     command = [sys.executable, "-c", STEP, str(threads)]
     running = [
         subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=os.environ)
@@ -45,8 +45,8 @@ def main() -> None:
     """Print one line per number of threads and processes."""
     for processes in (1, 2):
         for threads in (1, os.cpu_count() or 2):
-            found = ", ".join(milliseconds(threads, processes))
-            sys.stdout.write(f"{processes} process(es), {threads} thread(s): {found} ms per step\n")
+            times = ", ".join(milliseconds(threads, processes))
+            sys.stdout.write(f"{processes} process(es), {threads} thread(s): {times} ms per step\n")
 
 
 if __name__ == "__main__":

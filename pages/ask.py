@@ -1,4 +1,4 @@
-"""Ask: what base, global and personalised models answer about one picture."""
+"""Ask: the answers of base, global and personalised models about one image."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from engine.metrics import Metric, metric_of
 if TYPE_CHECKING:
     from engine.results.ask import VariantAnswer
 
-SIDE = 320  # pixels of the picture's longer side on the page
+SIDE = 320  # pixels of the image's longer side on the page
 LONG_QUESTION = 60  # letters that fit into one line
 LONG_ANSWER = 40
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def dataset_of(config: str) -> FederatedDataset:
-    """The clients' data of an experiment (config as JSON)."""
+    """Keep the clients' data of an experiment (config as JSON)."""
     return new_dataset(ExperimentConfig.model_validate_json(config))
 
 
@@ -40,7 +40,7 @@ def dataset_of(config: str) -> FederatedDataset:
 def answers_of(
     run_id: int, rounds: tuple[int, ...], client: int, image: np.ndarray, question: str
 ) -> list[VariantAnswer]:
-    """All variants' answers; ``rounds`` of the experiment's runs renew them as rounds finish."""
+    """Ask all variants; ``rounds`` of the experiment's runs renew the answers as rounds finish."""
     from engine.results.ask import ask  # here: it imports torch
 
     return ask(run_id, client, image, question)
@@ -48,20 +48,20 @@ def answers_of(
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def example_of(config: str, client: int, number: int) -> Example:
-    """One test item of a client with its picture. Raises ConfigError where that has gone."""
+    """Read a test item of a client with its image. Raises ConfigError where that has gone."""
     return dataset_of(config).example(client, "test", number)
 
 
-def choose_picture(
+def choose_image(
     config: ExperimentConfig, client: int
 ) -> tuple[np.ndarray, str, tuple[str, ...] | None]:
-    """A test item of the client or an upload: picture, question, and right answers if known."""
+    """Ask for a test item or an upload: image, question, and right answers if known."""
     source = st.segmented_control(
         "Picture", ["One of its test pictures", "My own picture"], required=True,
         default="One of its test pictures", key="source",
     )  # fmt: skip
     if source == "My own picture":
-        return *own_picture(config), None
+        return *own_image(config), None
     values = config.model_dump_json()
     items = dataset_of(values).items(client, "test")
     names = [f"{number + 1}. {shorten(item.question)}" for number, item in enumerate(items)]
@@ -71,8 +71,8 @@ def choose_picture(
     return example.image, question, example.accepted if question == example.question else None
 
 
-def own_picture(config: ExperimentConfig) -> tuple[np.ndarray, str]:
-    """An upload, and a question about it."""
+def own_image(config: ExperimentConfig) -> tuple[np.ndarray, str]:
+    """Ask for an upload, and a question about it."""
     upload = st.file_uploader(
         f"PNG, JPEG or WebP, up to {MAX_BYTES // 2**20} MB", key="upload", max_upload_size=10
     )
@@ -92,7 +92,7 @@ def own_picture(config: ExperimentConfig) -> tuple[np.ndarray, str]:
 
 
 def show_answer(answer: VariantAnswer, references: tuple[str, ...] | None, metric: Metric) -> None:
-    """One variant's answer with its confidence, marked right or wrong where that is known."""
+    """Show a variant's answer with its confidence, marked right or wrong where that is known."""
     style = STYLES[answer.variant]
     css_dash = {"dot": "dotted", "dash": "dashed"}.get(style.dash, "solid")
     text = answer.text or "(no answer)"
@@ -110,18 +110,18 @@ def show_answer(answer: VariantAnswer, references: tuple[str, ...] | None, metri
 
 
 def show_page(run: Run, client: int, config: ExperimentConfig) -> None:
-    """The picture and the question on the left, the answers on the right."""
+    """Show image and question on the left, the answers on the right."""
     left, right = st.columns([4, 6], gap="large")
     with left:
-        image, question, references = choose_picture(config, client)
+        image, question, references = choose_image(config, client)
         height, width = image.shape[:2]
         st.image(shrunk(image, 2 * SIDE), width=max(1, SIDE * width // max(height, width)))
     with right:
         rounds = tuple(r.rounds_done for r in reads.runs_of(run.experiment_id))
-        found = answers_of(run.id, rounds, client, image, question)
+        answers = answers_of(run.id, rounds, client, image, question)
         if references:
             show_references(references)
-        for column, answer in zip(st.columns(len(found)), found, strict=True):
+        for column, answer in zip(st.columns(len(answers)), answers, strict=True):
             with column:
                 show_answer(answer, references, metric_of(config))
         profile = dataset_of(config.model_dump_json()).profile(client)
@@ -129,19 +129,19 @@ def show_page(run: Run, client: int, config: ExperimentConfig) -> None:
 
 
 def show_references(references: tuple[str, ...]) -> None:
-    """The right answer, and what also counts as right."""
-    first, *others = dict.fromkeys(references)
+    """Show the right answer, and what also counts as right."""
+    first, *rest = dict.fromkeys(references)
     st.markdown(f"The right answer at this site: **{plain(first, 1000)}**")
-    if others:
-        st.caption(f"Also right: {', '.join(plain(other) for other in others)}")
+    if rest:
+        st.caption(f"Also right: {', '.join(map(plain, rest))}")
 
 
 def show_words(camera: str, words: dict[str, str]) -> None:
-    """What sets this client apart."""
+    """Show what sets this client apart."""
     if camera != "day":
         st.caption(f"This client looks through the {camera} camera.")
     if words:
-        pairs = ", ".join(f"{plain(one)} → *{plain(other)}*" for one, other in words.items())
+        pairs = ", ".join(f"{plain(text)} → *{plain(own)}*" for text, own in words.items())
         st.caption(f"Its own words: {pairs}")
 
 
@@ -151,11 +151,11 @@ which_run, which_client = st.columns([3, 1])
 with which_run:
     selected = choose_run(trained_only=True)
 if selected is not None:
-    setting = ExperimentConfig.model_validate(selected.experiment.config)
+    config = ExperimentConfig.model_validate(selected.experiment.config)
     with which_client:
-        chosen = choose_client(setting.clients, client_names(selected))
+        chosen = choose_client(config.clients, client_names(selected))
     try:
-        show_page(selected, chosen, setting)
+        show_page(selected, chosen, config)
     except (NotPossible, reads.NoSuchRun) as mistake:
         st.warning(str(mistake))
     except ConfigError as mistake:  # the data or the model are no longer where they were

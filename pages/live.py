@@ -22,7 +22,7 @@ Pairs = list[tuple[Run, list[Evaluation]]]  # the experiment's runs with their e
 
 
 def times(run: Run) -> tuple[str, str]:
-    """Time so far and time left, in words."""
+    """Say time so far and time left."""
     rounds = reads.rounds(run.id)
     in_rounds = sum(row.seconds for row in rounds)
     if run.status == "queued":
@@ -37,7 +37,7 @@ def times(run: Run) -> tuple[str, str]:
 
 
 def expected_traffic(run: Run) -> Traffic | None:
-    """What the run's clients send, by the formula; None, after a warning, without its model."""
+    """Return a client's traffic by the formula; None, after a warning, without its model."""
     config = ExperimentConfig.model_validate(run.experiment.config)
     try:
         return traffic_of(run.strategy, config, resolve_model(config))
@@ -47,8 +47,8 @@ def expected_traffic(run: Run) -> Traffic | None:
 
 
 def show_figures(run: Run, traffic: Traffic | None) -> None:
-    """Round x of N, times, accuracies, traffic."""
-    found = reads.summary(run.id)
+    """Show round x of N, times, accuracies, traffic."""
+    summary = reads.summary(run.id)
     elapsed, left = times(run)
     cells = st.columns(6)
     cells[0].metric("Round", f"{run.rounds_done} of {run.rounds}")
@@ -57,17 +57,17 @@ def show_figures(run: Run, traffic: Traffic | None) -> None:
     config = ExperimentConfig.model_validate(run.experiment.config)
     metric = metric_of(config)
     judged = f"Mean over clients. {metric.title}: {metric.explanation}"
-    cells[3].metric("Own test set", percent(found.personal_accuracy), help=judged)
-    cells[4].metric("Worst client", percent(found.worst_client_accuracy))
+    cells[3].metric("Own test set", percent(summary.personal_accuracy), help=judged)
+    cells[4].metric("Worst client", percent(summary.worst_client_accuracy))
     counted = "Counted in the messages."
     if traffic:
         counted += f" By the formula a client sends {size(traffic.bytes_up)} per round."
-    cells[5].metric("Sent by clients", size(found.bytes_up), help=counted)
+    cells[5].metric("Sent by clients", size(summary.bytes_up), help=counted)
     st.progress(run.rounds_done / run.rounds if run.rounds else float(run.status == "done"))
 
 
 def show_buttons(run: Run, usable: bool) -> None:
-    """Stop or resume, whatever fits the run's state; then where to go, and the sibling runs."""
+    """Offer what fits the run's state: stop, resume, ask, export; then its sibling runs."""
     with st.container(horizontal=True, vertical_alignment="center"):
         if run.status in ACTIVE and not run.stop_requested:
             if st.button("Stop after this round", key="stop"):
@@ -90,16 +90,16 @@ def show_buttons(run: Run, usable: bool) -> None:
                 help="Every client's model as a PEFT adapter, with config and metrics.",
                 key="export",
             )
-        others = [other for other in reads.runs_of(run.experiment_id) if other.id != run.id]
-        if others:
+        siblings = [r for r in reads.runs_of(run.experiment_id) if r.id != run.id]
+        if siblings:
             st.markdown("Same clients, same data:", width="content")
-        for other in others:
-            label = f"Run {other.id} · {other.strategy} · {other.status}"
-            st.page_link(LIVE, label=label, query_params={"run": str(other.id)})
+        for sibling in siblings:
+            label = f"Run {sibling.id} · {sibling.strategy} · {sibling.status}"
+            st.page_link(LIVE, label=label, query_params={"run": str(sibling.id)})
 
 
 def show_charts(run: Run, pairs: Pairs, own: list[Evaluation]) -> None:
-    """Accuracy and loss by variant, over all runs of the experiment; one line per client."""
+    """Show accuracy and loss by variant over the experiment's runs, and a line per client."""
     config = ExperimentConfig.model_validate(run.experiment.config)
     measure = measured(config)
     left, right = st.columns(2, gap="large")
@@ -132,12 +132,12 @@ def show_charts(run: Run, pairs: Pairs, own: list[Evaluation]) -> None:
 
 
 def show_averaging(run: Run, rounds: list[Round]) -> None:
-    """What averaging gets wrong, how far the clients agree, and how far they move."""
+    """Show what averaging gets wrong, how far the clients agree, and how far they move."""
     if not any(row.cosine_a is not None or row.cosine_b is not None for row in rounds):
         return
     with st.expander("What averaging does to the factors"):
-        one, two, three = st.columns(3, gap="medium")
-        with one:
+        error, cosine, drift = st.columns(3, gap="medium")
+        with error:
             st.markdown(
                 "**Aggregation error: the server's model against the mean of the clients'**"
             )
@@ -147,18 +147,18 @@ def show_averaging(run: Run, rounds: list[Round]) -> None:
                 st.caption("0 is exact. FedIT averages A and B apart: B̄Ā is not the mean of B·A.")
             else:
                 st.caption("The server does not know the clients' models: a factor stays at home.")
-        with two:
+        with cosine:
             st.markdown("**Do clients pull the same way? Cosine of their updates, mean of pairs**")
             st.plotly_chart(charts.cosines(rounds), key="averaging_cosine")
             st.caption("1: all the same way. 0: nothing in common. Below 0: against each other.")
-        with three:
+        with drift:
             st.markdown("**How far a client's factors move in a round (drift), mean over clients**")
             st.plotly_chart(charts.drifts(reads.client_rounds(run.id)), key="averaging_drift")
             st.caption("The length of the change. Clients that differ much pull far.")
 
 
 def show_fairness(run: Run, own: list[Evaluation]) -> None:
-    """How even the clients are, and what a personal model gives up elsewhere."""
+    """Show how even the clients are, and what a personal model gives up elsewhere."""
     points = reads.tradeoffs(run.id)
     if not points:
         return
@@ -176,7 +176,7 @@ def show_fairness(run: Run, own: list[Evaluation]) -> None:
 
 
 def show_privacy(run: Run, rounds: list[Round]) -> None:
-    """What has been spent of the clients' privacy."""
+    """Show what has been spent of the clients' privacy."""
     if not rounds or rounds[-1].epsilon is None:
         return
     privacy = ExperimentConfig.model_validate(run.experiment.config).privacy
@@ -190,7 +190,7 @@ def show_privacy(run: Run, rounds: list[Round]) -> None:
 
 
 def show_events(run: Run) -> None:
-    """What happened, newest first."""
+    """Show what happened, newest first."""
     st.markdown("**What happened**")
     for event in reads.events(run.id, limit=12):
         st.caption(f"{event.at:%H:%M:%S} UTC · {event.text}")
@@ -205,15 +205,15 @@ experiment_alive = any(r.status in ACTIVE for r in reads.runs_of(selected.experi
 
 @st.fragment(run_every=1.0 if experiment_alive else None)
 def follow(run_id: int) -> None:
-    """Redrawn every second while the experiment is alive."""
+    """Draw the run, every second anew while the experiment is alive."""
     queue.tend()
     run = reads.run(run_id)
     status_line(run)
     traffic = expected_traffic(run)
     show_figures(run, traffic)
     show_buttons(run, usable=traffic is not None)
-    pairs = [(other, reads.evaluations(other.id)) for other in reads.runs_of(run.experiment_id)]
-    own = next(rows for other, rows in pairs if other.id == run.id)
+    pairs = [(r, reads.evaluations(r.id)) for r in reads.runs_of(run.experiment_id)]
+    own = next(rows for r, rows in pairs if r.id == run.id)
     rounds = reads.rounds(run.id)
     show_charts(run, pairs, own)
     show_fairness(run, own)

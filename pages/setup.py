@@ -7,7 +7,7 @@ import streamlit as st
 from app.client_preview import show_clients
 from app.data_form import Chosen, choose_data
 from app.data_preview import show_collection
-from app.fields import number
+from app.form import Form
 from app.kinds import meanings_for
 from app.look import size
 from app.method_form import client_ranks, strategy_options
@@ -22,6 +22,7 @@ from engine.presets import PRESETS, preset
 from engine.strategies import STRATEGIES
 from engine.vlm.resolved import resolve_model
 
+RANKS = (1, 2, 4, 8, 16, 32, 64)
 PRIVACY = (
     "Differential privacy of the factors that a client sends: their change is clipped to this "
     "norm, and noise is added. The Live page shows the ε that is spent. Figures such as losses and "
@@ -35,115 +36,80 @@ def read_form() -> tuple[dict[str, Any], Chosen]:
     start_from = st.selectbox(
         "Start from", of_the_world, format_func=lambda key: PRESETS[key]["name"], key="preset"
     )
-    base = ExperimentConfig.parse(preset(start_from)).model_dump()
+    form = Form(ExperimentConfig.parse(preset(start_from)).model_dump(), start_from)
     # Drawn in another order than they stand in: the data decide what can be asked for.
     of_data, main, more = st.container(), st.container(), st.expander("More settings")
     with of_data:
         chosen = choose_data(more)
-        model = choose_model()
+        form.values |= {"dataset": chosen.dataset, "data": chosen.data, "model": choose_model()}
     with main:
-        values = what_and_who(base, chosen, start_from)
-        values |= how_to_train(base, start_from)
+        what_and_who(form, chosen)
+        how_to_train(form)
     with more:
         st.markdown("**Training**")
-        values |= rarer(base, start_from)
-        values |= strategy_options(values["strategies"], base, start_from)
-        ranks = client_ranks(values["strategies"], base, start_from)
-        of_model = model_settings(base)
-    lora = {"rank": values.pop("rank"), "alpha": values.pop("alpha"), "client_ranks": ranks}
-    of_model["lora"] = {**base["lora"], **lora, **of_model["lora"]}
-    about = {"dataset": chosen.dataset, "data": chosen.data, "model": model}
-    return {**base, **values, **of_model, **about}, chosen
+        rarer(form)
+        options = form["strategies"], form.values, start_from
+        form.values |= strategy_options(*options)
+        form["lora.client_ranks"] = client_ranks(*options)
+        model_settings(form)
+    return form.values, chosen
 
 
-def what_and_who(base: dict[str, Any], chosen: Chosen, start_from: str) -> dict[str, Any]:
-    """Name, amounts, and how clients differ."""
+def what_and_who(form: Form, chosen: Chosen) -> None:
+    """Ask for name, amounts, and how clients differ."""
     meanings = meanings_for(chosen.dataset, chosen.collection)
     natural = chosen.dataset != WORLD and "natural" in meanings
     # What a field starts with is part of its key, so that another start brings its own values.
-    mark = start_from if chosen.dataset == WORLD else f"{start_from}:{chosen.dataset}"
-    title = base["name"] if chosen.dataset == WORLD else chosen.title or "My data"
-    name = st.text_input("Name", title[:80], max_chars=80, key=f"name:{mark}")
-    mark += ":natural" * natural
+    of_data = form if chosen.dataset == WORLD else form.at(f"{form.mark}:{chosen.dataset}")
+    if chosen.dataset != WORLD:
+        form["name"] = (chosen.title or "My data")[:80]
+    of_data.text("name", max_chars=80)
+    of_kind = of_data.at(of_data.mark + ":natural" * natural)
+    if natural:
+        form["heterogeneity"] = {"kind": "natural", "level": 1.0}
     amounts = st.container()  # above, but its start depends on what is below
-    kind = st.segmented_control(
-        "What differs between clients",
-        list(meanings),
-        default="natural" if natural else base["heterogeneity"]["kind"],
-        required=True,
-        format_func=lambda key: meanings[key][0],
-        key=f"heterogeneity.kind:{mark}",
-    )
+    of_kind.pick("heterogeneity.kind", list(meanings), lambda key: meanings[key][0])
+    kind = form["heterogeneity.kind"]
     st.caption(meanings[kind][1])
-    level = st.slider(
-        "How much they differ",
-        0.0,
-        1.0,
-        1.0 if natural else base["heterogeneity"]["level"],
-        0.05,
-        key=f"heterogeneity.level:{mark}",
-        help="0: all alike (iid). 1: nothing in common.",
-    )
-    start, of_clients = base["clients"], mark.removesuffix(":natural")
-    if natural and kind == "natural":
-        start, of_clients = min(len(chosen.collection.clients), MOST_CLIENTS), mark
+    of_kind.slide("heterogeneity.level", 0.05, help="0: all alike (iid). 1: nothing in common.")
+    if kind == "natural" and chosen.collection is not None:
+        form["clients"] = min(len(chosen.collection.clients), MOST_CLIENTS)
+        of_data = of_kind
     with amounts:
-        one, two = st.columns(2)
-        with one:
-            clients = number("clients", base, of_clients, value=start)
-        with two:
-            rounds = number("rounds", base, start_from)
-    difference = {"kind": kind, "level": level}
-    return {"name": name, "clients": clients, "rounds": rounds, "heterogeneity": difference}
+        left, right = st.columns(2)
+        with left:
+            of_data.number("clients")
+        with right:
+            form.number("rounds")
 
 
-def how_to_train(base: dict[str, Any], start_from: str) -> dict[str, Any]:
-    """The adapter's rank, and the strategies."""
-    rank = st.select_slider(
-        "LoRA rank", [1, 2, 4, 8, 16, 32, 64], base["lora"]["rank"], key=f"lora.rank:{start_from}"
-    )
-    strategies = st.pills(
-        "Strategies, one run each",
-        list(STRATEGIES),
-        selection_mode="multi",
-        default=base["strategies"],
-        key=f"strategies:{start_from}",
-    )
-    for key in strategies:
+def how_to_train(form: Form) -> None:
+    """Ask for the adapter's rank, and the strategies."""
+    form.slide_over("lora.rank", RANKS)
+    form.pick_many("strategies", list(STRATEGIES))
+    for key in form["strategies"]:
         st.caption(f"**{STRATEGIES[key].title}.** {STRATEGIES[key].idea}")
-    return {"rank": rank, "strategies": strategies}
 
 
-def rarer(base: dict[str, Any], start_from: str) -> dict[str, Any]:
-    """What most people leave as it is."""
-    one, two = st.columns(2)
-    with one:
-        samples = number("samples_per_client", base, start_from, step=8)
-        steps = number("local_steps", base, start_from)
-        participation = number("participation", base, start_from, step=0.1)
-        dropout = number("dropout", base, start_from, step=0.1)
-        seed = number("seed", base, start_from)
-    with two:
-        batch = number("batch_size", base, start_from)
-        rate = number("learning_rate", base, start_from, step=0.0005, format="%.4f")
-        alpha = number("lora.alpha", base, start_from, step=1.0)
-        clip = number("privacy.clip", base, start_from, step=0.1, help=PRIVACY)
-        noise = number("privacy.noise", base, start_from, step=0.1)
-    return {
-        "samples_per_client": samples,
-        "local_steps": steps,
-        "participation": participation,
-        "dropout": dropout,
-        "seed": seed,
-        "batch_size": batch,
-        "learning_rate": rate,
-        "alpha": alpha,
-        "privacy": {**base["privacy"], "clip": clip, "noise": noise},
-    }
+def rarer(form: Form) -> None:
+    """Ask for what most people leave as it is."""
+    left, right = st.columns(2)
+    with left:
+        form.number("samples_per_client", step=8)
+        form.number("local_steps")
+        form.number("participation", step=0.1)
+        form.number("dropout", step=0.1)
+        form.number("seed")
+    with right:
+        form.number("batch_size")
+        form.number("learning_rate", step=0.0005, format="%.4f")
+        form.number("lora.alpha", step=1.0)
+        form.number("privacy.clip", step=0.1, help=PRIVACY)
+        form.number("privacy.noise", step=0.1)
 
 
 def show_costs(config: ExperimentConfig) -> None:
-    """Trainable parameters and traffic of each chosen strategy."""
+    """Show trainable parameters and traffic of each chosen strategy."""
     model = resolve_model(config)
     traffic = {key: traffic_of(key, config, model) for key in config.strategies}
     st.dataframe(
@@ -161,7 +127,7 @@ def show_costs(config: ExperimentConfig) -> None:
 
 
 def show_result(values: dict[str, Any], chosen: Chosen) -> ExperimentConfig | None:
-    """What the form amounts to; None, after a sentence, where it cannot be run."""
+    """Show the form's experiment; returns None, after a sentence, where it cannot be run."""
     if not chosen.usable:
         st.info("A preview comes here as soon as there are data to look at.")
         return None

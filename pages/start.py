@@ -17,27 +17,27 @@ from engine.presets import preset
 
 @st.cache_data(max_entries=4, show_spinner=False)
 def disagreements(fedit: int, plora: int) -> list[tuple[np.ndarray, str, str]]:
-    """Per client the first test item on which the stored answers differ: picture, question, text.
+    """Find each client's first test item whose stored answers differ: image, question, text.
 
-    Kept: it paints the clients' pictures anew, and a finished example does not change.
+    Kept: it renders the clients' images anew, and a finished example does not change.
     """
     config = ExperimentConfig.model_validate(reads.run(plora).experiment.config)
     dataset = new_dataset(config)
-    found = []
+    items = []
     for client in range(config.clients):
         ours = {p.item: p for p in reads.predictions(plora, client) if p.variant == "personal"}
         theirs = {p.item: p for p in reads.predictions(fedit, client) if p.variant == "global"}
         for example in dataset.examples(client, "test"):
-            one, other = theirs[example.item], ours[example.item]
-            if one.answer != other.answer:
-                text = f"global: {marked(one)}  \npersonal: {marked(other)}"
-                found.append((example.image, example.question, text))
+            shared, own = theirs[example.item], ours[example.item]
+            if shared.answer != own.answer:
+                text = f"global: {marked(shared)}  \npersonal: {marked(own)}"
+                items.append((example.image, example.question, text))
                 break
-    return found
+    return items
 
 
 def marked(prediction: Prediction) -> str:
-    """An answer with the sign that says right or wrong."""
+    """Write an answer with the sign that says right or wrong."""
     return f"{'✓' if prediction.correct else '✗'} {prediction.answer}"
 
 
@@ -73,7 +73,7 @@ if bundled is not None:
         f"{bundled.experiment.name}: a real run of the quickstart, one seed. It came with the lab."
     )
     siblings = reads.runs_of(bundled.experiment_id)
-    found = {run.strategy: reads.summary(run.id) for run in siblings}
+    summaries = {run.strategy: reads.summary(run.id) for run in siblings}
     chart, figures = st.columns([5, 4], gap="large")
     with chart:
         st.markdown("**Right answers on each client's own test pictures, mean over clients**")
@@ -86,12 +86,12 @@ if bundled is not None:
         st.caption("Look for the gap between the blue and the red line: what personalising gains.")
     with figures:
         a, b, c = st.columns(3)
-        a.metric("Base", percent(found["plora"].base_accuracy))
-        b.metric("Global (FedIT)", percent(found["fedit"].global_accuracy))
-        c.metric("Personalised (pLoRA)", percent(found["plora"].personal_accuracy))
-        url = {"run": str(found["plora"].run)}
+        a.metric("Base", percent(summaries["plora"].base_accuracy))
+        b.metric("Global (FedIT)", percent(summaries["fedit"].global_accuracy))
+        c.metric("Personalised (pLoRA)", percent(summaries["plora"].personal_accuracy))
+        url = {"run": str(summaries["plora"].run)}
         st.markdown("**Where the two disagree**, the first such question of each site:")
-        shown = disagreements(found["fedit"].run, found["plora"].run)
+        shown = disagreements(summaries["fedit"].run, summaries["plora"].run)
         for column, (image, question, text) in zip(st.columns(4), shown, strict=False):
             with column:
                 st.image(image, width="stretch", alt=question)

@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import json
+from typing import cast
 
 import numpy as np
 from PIL import Image
 
-from engine.bench.world import LEVELS, QUESTIONS, SITE_SAMPLES, SITE_STEPS, SITES, WorldReport
+from engine.bench.world import CLIENT_SAMPLES, CLIENTS, LEVELS, LOCAL_STEPS, QUESTIONS, WorldReport
+from engine.config import HeterogeneityKind
 from engine.data.synthetic.cameras import CAMERAS, look_through
 from engine.data.synthetic.heterogeneity import MEANINGS
 from engine.data.synthetic.questions import FAMILIES, ask
@@ -28,7 +30,7 @@ from engine.paths import ASSETS, BUNDLED_MODEL
 from engine.system.seeding import rng
 
 _PER_CAMERA = 7
-_GAP = 4  # pixels between pictures
+_GAP = 4  # pixels between images
 
 
 def write_cards(report: WorldReport, seed: int) -> None:
@@ -40,14 +42,14 @@ def write_cards(report: WorldReport, seed: int) -> None:
 
 
 def contact_sheet(seed: int) -> Image.Image:
-    """The same bins through every camera, a camera a row, at full strength."""
-    pictures = render(sample_scenes(_PER_CAMERA, rng(seed, "contact sheet")))
+    """Draw the same bins through every camera, a camera a row, at full strength."""
+    images = render(sample_scenes(_PER_CAMERA, rng(seed, "contact sheet")))
     step = SIZE + _GAP
     sheet = np.full((len(CAMERAS) * step - _GAP, _PER_CAMERA * step - _GAP, 3), 255, np.uint8)
     for row, camera in enumerate(CAMERAS):
-        shown = look_through(camera, pictures, 1.0, rng(seed, "contact sheet", camera))
-        for column, picture in enumerate(shown):
-            sheet[row * step :, column * step :][:SIZE, :SIZE] = picture
+        seen = look_through(camera, images, 1.0, rng(seed, "contact sheet", camera))
+        for column, image in enumerate(seen):
+            sheet[row * step :, column * step :][:SIZE, :SIZE] = image
     return Image.fromarray(sheet)
 
 
@@ -78,9 +80,9 @@ def _model_card(report: WorldReport, command: str) -> list[str]:
         f"| **overall** | **{_percent(report.overall)}** |",
         f"| overall, with a grey picture | {_percent(report.blind)} |",
         "",
-        f"At {SITES} sites that differ as much as they can (`mixed`, level 1) it answers "
+        f"At {CLIENTS} sites that differ as much as they can (`mixed`, level 1) it answers "
         f"{_percent(report.shifted_base)} rightly; with a LoRA of rank 8, trained on each site's "
-        f"own {SITE_SAMPLES:,} samples for {SITE_STEPS} steps, {_percent(report.shifted_local)} "
+        f"own {CLIENT_SAMPLES:,} samples for {LOCAL_STEPS} steps, {_percent(report.shifted_local)} "
         "(same command).",
         "",
         "## How it was trained",
@@ -103,14 +105,16 @@ def _model_card(report: WorldReport, command: str) -> list[str]:
 
 
 def _data_card(report: WorldReport, seed: int, command: str) -> list[str]:
-    sites = [client_words(seed, site, 1.0) for site in range(SITES)]
+    sites = [client_words(seed, site, 1.0) for site in range(CLIENTS)]
     vocabulary = [
         f"| {neutral} | " + " | ".join(say(neutral, words) for words in sites) + " |"
         for circle in CIRCLES.values()
         for neutral in circle
     ]
     distances = [
-        f"| `{kind}` | {MEANINGS[kind][1]} | " + " | ".join(f"{v:.3f}" for v in values) + " |"
+        f"| `{kind}` | {MEANINGS[cast(HeterogeneityKind, kind)][1]} | "
+        + " | ".join(f"{v:.3f}" for v in values)
+        + " |"
         for kind, values in report.distance.items()
     ]
     return [
@@ -148,8 +152,8 @@ def _data_card(report: WorldReport, seed: int, command: str) -> list[str]:
         "*box*; *3*, not *three*; *dull*, not *matt*). At full concept shift the sites moreover "
         f"disagree; seed {seed}:",
         "",
-        "| neutral | " + " | ".join(f"site {site}" for site in range(SITES)) + " |",
-        "|---" * (SITES + 1) + "|",
+        "| neutral | " + " | ".join(f"site {site}" for site in range(CLIENTS)) + " |",
+        "|---" * (CLIENTS + 1) + "|",
         *vocabulary,
         "",
         "## The dial",
@@ -166,8 +170,8 @@ def _data_card(report: WorldReport, seed: int, command: str) -> list[str]:
 def _sample_questions(seed: int, words: dict[str, str]) -> list[str]:
     generator = rng(seed, "sample questions")
     scenes = sample_scenes(len(FAMILIES) * 8, generator)
-    wanted = np.arange(len(scenes)) % len(FAMILIES)
-    first = {q.family: q for q in reversed(ask(scenes, generator, wanted))}
+    families = np.arange(len(scenes)) % len(FAMILIES)
+    first = {q.family: q for q in reversed(ask(scenes, generator, families))}
     return [
         f"| {family} | {first[family].text} | {first[family].answer} "
         f"| {say(first[family].answer, words)} |"

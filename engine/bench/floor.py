@@ -1,4 +1,4 @@
-"""What the machine can do: the quickstart as a bare PyTorch loop over cached features.
+"""The machine's floor: the quickstart as a bare PyTorch loop over cached features.
 
 The same batches, steps, tests and answers as the lab's, clients one after another, with PEFT's own
 layers and AdamW, but no federation: no messages, no database, no checkpoints. FedIT's and pLoRA's
@@ -20,7 +20,7 @@ from engine.vlm.multi_lora.stacked import Factors
 
 
 def run(config: ExperimentConfig, context: ExperimentContext, shared: str) -> Losses:
-    """One strategy; ``shared`` is in the names of the factors that are averaged."""
+    """Run one strategy; ``shared`` is in the names of the factors that are averaged."""
     clients = range(config.clients)
     data = [context.sets.get(k, "train") for k in clients]
     pooled = context.sets.pooled()
@@ -29,7 +29,7 @@ def run(config: ExperimentConfig, context: ExperimentContext, shared: str) -> Lo
     everyone = {name: value for name, value in start.items() if shared in name}
     own: list[Factors] = [start for _ in clients]
     personal = len(everyone) < len(start)
-    weights = torch.tensor([float(len(one)) for one in data])
+    weights = torch.tensor([float(len(samples)) for samples in data])
     losses: Losses = []
     for k in clients:
         _test(context, start, tests[k])

@@ -51,7 +51,7 @@ VISION = {"projection_dim": 768}
 
 @dataclass(frozen=True)
 class FullSize:
-    """What was measured; memory is the GPU's peak, or what the process holds where there is none.
+    """The figures; memory is the GPU's peak, or what the process holds where there is none.
 
     ``with_tower`` is training with the pictures through the tower at every step, ``shares`` where
     the time of the lab's run goes, by category.
@@ -79,7 +79,7 @@ def measure(repeats: int) -> FullSize:
             start = time.perf_counter()
             losses = floor.run(config, context, "lora_B")
             between = time.perf_counter()
-            with shares() as found:
+            with shares() as parts:
                 run = run_here(config, context, together=True)["plora"]
             lowest.append(between - start)
             ours.append(time.perf_counter() - between)
@@ -92,7 +92,7 @@ def measure(repeats: int) -> FullSize:
             samples_per_s=_samples(config) / sum(r.seconds for r in reads.client_rounds(run)),
             with_tower_samples_per_s=with_tower,
             ours_over_floor=median(ours) / median(lowest) if agree else None,
-            shares={name: share for name, share in found.items() if name != "seconds"},
+            shares={name: share for name, share in parts.items() if name != "seconds"},
             memory_bytes=_memory(context.vlm.device),
         )
     forget()
@@ -108,7 +108,7 @@ def save_model(folder: Path) -> Path:
 
 
 def _with_tower(config: ExperimentConfig, context: ExperimentContext) -> float:
-    """Samples trained per second where each step reads its pictures anew, as is done by hand."""
+    """Measure samples per second where each step reads its images anew, as is done by hand."""
     examples = context.dataset.examples(0, "train")
     one_step = config.model_copy(update={"local_steps": 1})
     start = time.perf_counter()

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from contextlib import suppress
 from multiprocessing.queues import SimpleQueue
+from typing import cast
 
 from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from db import reads
-from engine.config import ExperimentConfig
+from engine.config import ExperimentConfig, StrategyKey
 from engine.jobs.foreground import run_in_foreground
 from engine.system.machine import cores, pin
 
@@ -22,13 +23,13 @@ class RunsFailed(RuntimeError):
     """Some runs of a grid have failed."""
 
 
-def run_grid(title: str, wanted: Sequence[ExperimentConfig]) -> dict[ExperimentConfig, int]:
-    """The run of every config (of one strategy each); runs what no stored run answers.
+def run_grid(title: str, configs: Sequence[ExperimentConfig]) -> dict[ExperimentConfig, int]:
+    """Return the run of every config (of one strategy each); run those that are not stored.
 
     Raises RunsFailed. After an interruption the next call goes on where this one ended.
     """
     stored = _stored()
-    missing = [config for config in dict.fromkeys(wanted) if _key(config) not in stored]
+    missing = [config for config in dict.fromkeys(configs) if _key(config) not in stored]
     experiments: dict[ExperimentConfig, list[str]] = {}
     for config in {_key(config): config for config in missing}.values():
         alike = config.model_copy(update={"strategies": ()})
@@ -38,10 +39,10 @@ def run_grid(title: str, wanted: Sequence[ExperimentConfig]) -> dict[ExperimentC
     absent = [config for config in missing if _key(config) not in stored]
     if absent:
         raise RunsFailed(
-            f"{len(absent)} of {len(wanted)} runs have not ended well, the first: "
+            f"{len(absent)} of {len(configs)} runs have not ended well, the first: "
             f"{absent[0].strategies[0]} on '{absent[0].name}'; `python -m engine runs` lists them"
         )
-    return {config: stored[_key(config)] for config in wanted}
+    return {config: stored[_key(config)] for config in configs}
 
 
 def _key(config: ExperimentConfig) -> ExperimentConfig:
@@ -49,13 +50,13 @@ def _key(config: ExperimentConfig) -> ExperimentConfig:
 
 
 def _stored() -> dict[ExperimentConfig, int]:
-    """Finished runs by what decides their numbers; configs of an older version are left out."""
-    found: dict[ExperimentConfig, int] = {}
+    """Key finished runs by what decides their numbers, but those of an older version's config."""
+    runs: dict[ExperimentConfig, int] = {}
     for run in reads.done_runs():
         with suppress(ValidationError):
             config = ExperimentConfig.model_validate(run.experiment.config)
-            found[config.for_one(run.strategy)] = run.id
-    return found
+            runs[config.for_one(cast(StrategyKey, run.strategy))] = run.id
+    return runs
 
 
 def _execute(title: str, experiments: Sequence[ExperimentConfig]) -> None:
@@ -67,8 +68,8 @@ def _execute(title: str, experiments: Sequence[ExperimentConfig]) -> None:
     for core in range(cores()):
         free.put(core)
     before, total = len(reads.done_runs()), sum(len(e.strategies) for e in experiments)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    columns += (TimeRemainingColumn(),)
+    left = TimeRemainingColumn()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), left)
     with (
         Progress(*columns, console=Console(stderr=True)) as bar,
         ProcessPoolExecutor(cores(), context, _take_core, (free,)) as pool,

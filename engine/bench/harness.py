@@ -1,4 +1,4 @@
-"""What benchmarks need around a measurement: a fresh home, child processes, a worker that ends."""
+"""The surroundings of a measurement: a fresh home, child processes, a worker that ends."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from engine.system.processes import is_alive
 
 
 def output(command: list[str]) -> dict:
-    """The JSON on the last line of a command's output, and the time it took as ``wall``."""
+    """Run a command; returns the JSON on its last line with its time as ``wall``."""
     begun = time.perf_counter()
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     return {**json.loads(done.stdout.splitlines()[-1]), "wall": time.perf_counter() - begun}
@@ -33,7 +33,7 @@ def output(command: list[str]) -> dict:
 
 @contextmanager
 def temporary_home() -> Iterator[Path]:
-    """A fresh FEDVLM_HOME for this process and its children."""
+    """Give this process and its children a fresh FEDVLM_HOME."""
     before = os.environ.get("FEDVLM_HOME")
     with tempfile.TemporaryDirectory() as folder:
         os.environ["FEDVLM_HOME"] = folder
@@ -48,7 +48,7 @@ def temporary_home() -> Iterator[Path]:
 
 @contextmanager
 def worker_ended() -> Iterator[None]:
-    """Ends the worker that the block has started."""
+    """End the worker that the block has started."""
     try:
         yield
     finally:
@@ -58,7 +58,7 @@ def worker_ended() -> Iterator[None]:
 
 
 def wait(condition: Callable[[], object], seconds: float = 120) -> None:
-    """Until the condition holds; raises TimeoutError."""
+    """Wait until the condition holds; raises TimeoutError."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
@@ -67,14 +67,14 @@ def wait(condition: Callable[[], object], seconds: float = 120) -> None:
 
 
 def all_sets(config: ExperimentConfig) -> list[tuple[int, str]]:
-    """Every client's two sets, for ``EncodedSets.make_ready``."""
+    """List every client's two sets, for ``EncodedSets.make_ready``."""
     return [(k, split) for k in range(config.clients) for split in ("train", "test")]
 
 
 def run_here(
     config: ExperimentConfig, context: ExperimentContext, *, together: bool
 ) -> dict[str, int]:
-    """All strategies in this process, without the worker; run ids by strategy."""
+    """Run all strategies in this process, without the worker; returns run ids by strategy."""
     context.base_marks.clear()
     context.base_answers.clear()
     _, runs = queue.create(config, worker_id=0)

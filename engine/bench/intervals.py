@@ -20,20 +20,27 @@ class Interval:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Interval:
-        """Student's t interval of independent values, one for each seed."""
+        """Make Student's t interval of independent values, one for each seed."""
         centre = mean(values)
         if len(values) < 2:
             return cls(centre, None, None)
         half = float(t.ppf(0.975, len(values) - 1)) * stdev(values) / sqrt(len(values))
         return cls(centre, centre - half, centre + half)
 
+    @property
+    def sign(self) -> int:
+        """1 or -1 where the whole interval is above or below 0, else 0."""
+        if self.low is None or self.high is None:
+            return 0
+        return (self.low > 0) - (self.high < 0)
+
     def short(self) -> str:
-        """As percent, with half the interval's width: ``81.3 ±2.3``."""
+        """Write it as percent, with half the interval's width: ``81.3 ±2.3``."""
         half = "" if self.high is None else f" ±{100 * (self.high - self.mean):.1f}"
         return f"{100 * self.mean:.1f}{half}"
 
     def points(self, *, sign: bool = False) -> str:
-        """As percent or percentage points: ``81.3 [79.0, 83.6]``."""
+        """Write it as percent or percentage points: ``81.3 [79.0, 83.6]``."""
         form = "+.1f" if sign else ".1f"
         text = f"{100 * self.mean:{form}}"
         if self.low is None or self.high is None:

@@ -1,4 +1,4 @@
-"""``bench methods``: which strategy is best under which difference between clients, and how surely.
+"""``bench methods``: strategies compared under each kind of difference between clients.
 
 Every strategy takes the same number of training steps, at a learning rate that was chosen for it on
 validation sets. Runs that are stored with the same config are not run again.
@@ -22,13 +22,13 @@ LEVELS = (0.0, 0.5, 1.0)
 COMPARED = ("fedit", "plora", "fedsa", "ffa", "local", "feddpa")
 AVERAGING = tuple(
     key
-    for key, rule in STRATEGIES.items()
-    if rule.shared_factors and rule.phases(ExperimentConfig())
+    for key, strategy in STRATEGIES.items()
+    if strategy.shared_factors and strategy.phases(ExperimentConfig())
 )
 SEEDS = 5
 LEARNING_RATES = (1e-3, 3e-3, 1e-2)
 _CHOSEN_AT = 0.5  # level, with seed 0, on validation sets
-HEADLINE = {"clients": 8, "heterogeneity": {"kind": "mixed", "level": 0.8}}
+HEADLINE_KIND, HEADLINE_LEVEL, HEADLINE_CLIENTS = "mixed", 0.8, 8
 PAPER = 0.245  # what the paper claims, on other data (arXiv 2507.17088)
 
 
@@ -49,7 +49,7 @@ class Plan:
 
     @classmethod
     def of(cls, lists: dict[str, list[str]], seeds: int, base: ExperimentConfig) -> Plan:
-        """A plan with some lists of its own, as words; raises ConfigError for an unknown one."""
+        """Make a plan with lists of its own, as words; raises ConfigError for an unknown word."""
         lists = {key: list(dict.fromkeys(words)) for key, words in lists.items()}
         base = ExperimentConfig.parse(
             base.model_dump() | {"strategies": lists.get("strategies", COMPARED)}
@@ -59,15 +59,15 @@ class Plan:
             for kind in lists.get("kinds", KINDS)
             for level in lists.get("levels", LEVELS)
         ]
-        kinds = tuple(dict.fromkeys(found.kind for found in differences))
-        levels = tuple(dict.fromkeys(found.level for found in differences))
+        kinds = tuple(dict.fromkeys(difference.kind for difference in differences))
+        levels = tuple(dict.fromkeys(difference.level for difference in differences))
         tied = () if "strategies" in lists or 0 not in levels else AVERAGING
         return cls(base.strategies, kinds, levels, seeds, base, tied)
 
     def config(self, strategy: str, rate: float, seed: int, **values: Any) -> ExperimentConfig:
-        """One run's config. Who trains two adapters takes half the steps for each."""
-        rule = STRATEGIES[strategy]
-        steps = max(1, self.base.local_steps // max(1, len(rule.phases(self.base))))
+        """Make one run's config. Who trains two adapters takes half the steps for each."""
+        phases = STRATEGIES[strategy].phases(self.base)
+        steps = max(1, self.base.local_steps // max(1, len(phases)))
         given = {"strategies": [strategy], "learning_rate": rate, "seed": seed}
         given |= {"local_steps": steps, **values}
         named = ExperimentConfig.parse(self.base.model_dump() | given)
@@ -77,7 +77,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one strategy reaches at one kind and level, a value per seed each.
+    """One strategy's figures at one kind and level, a value per seed each.
 
     own: accuracy on the own test set, mean over clients; pooled: on the pooled test set; worst: of
     the client that fares worst; spread: standard deviation over clients; clients: the own accuracy
@@ -127,7 +127,7 @@ class Headline:
 
 @dataclass(frozen=True)
 class Results:
-    """All that ``bench methods`` has found."""
+    """All that ``bench methods`` has measured."""
 
     plan: Plan
     rates: dict[str, dict[float, float]]  # strategy -> learning rate -> validation accuracy
@@ -136,26 +136,26 @@ class Results:
     alike: list[Outcome]  # of the plan's ``tied``, at level 0
 
     def rate(self, strategy: str) -> float:
-        """The learning rate that was best on the validation sets."""
+        """Return the learning rate that was best on the validation sets."""
         return _best(self.rates[strategy])
 
     def outcome(self, strategy: str, kind: str, level: float) -> Outcome:
-        """One cell of the grid."""
+        """Return one cell of the grid."""
         same = (strategy, kind, level)
         return next(o for o in self.outcomes if (o.strategy, o.kind, o.level) == same)
 
     def against_fedit(self, outcome: Outcome) -> Interval:
-        """Difference in own accuracy to FedIT's on the same clients and seeds."""
-        other = self.outcome("fedit", outcome.kind, outcome.level)
-        return paired(outcome.own, other.own)
+        """Compare own accuracy with FedIT's on the same clients and seeds."""
+        fedit = self.outcome("fedit", outcome.kind, outcome.level)
+        return paired(outcome.own, fedit.own)
 
     @property
     def headline(self) -> Headline | None:
-        """None where the plan lacks one of the two strategies."""
-        found = {outcome.strategy: outcome for outcome in self.at_headline}
-        if not {"plora", "fedit"} <= found.keys():
+        """Compare pLoRA with FedIT; None where the plan lacks one of them."""
+        outcomes = {outcome.strategy: outcome for outcome in self.at_headline}
+        if not {"plora", "fedit"} <= outcomes.keys():
             return None
-        ours, theirs = found["plora"], found["fedit"]
+        ours, theirs = outcomes["plora"], outcomes["fedit"]
         gains = [a / b - 1 for a, b in zip(ours.own, theirs.own, strict=True)]
         pairs = [
             pair
@@ -175,7 +175,7 @@ class Results:
 
 
 def paired(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
-    """The mean difference, seed by seed."""
+    """Average the differences, seed by seed."""
     return Interval.of([a - b for a, b in zip(ours, theirs, strict=True)])
 
 
@@ -187,8 +187,9 @@ def measure(plan: Plan) -> Results:
         rate = _best(rates.get(strategy) or rates["fedit"])
         return [plan.config(strategy, rate, seed, **values) for seed in range(plan.seeds)]
 
-    kind, level = HEADLINE["heterogeneity"].values()
-    headline = {(s, kind, level): over_seeds(s, **HEADLINE) for s in plan.strategies}
+    kind, level = HEADLINE_KIND, HEADLINE_LEVEL
+    differences = {"clients": HEADLINE_CLIENTS, "heterogeneity": _differ(kind, level)}
+    headline = {(s, kind, level): over_seeds(s, **differences) for s in plan.strategies}
     grid = {
         (s, kind, level): over_seeds(s, heterogeneity=_differ(kind, level))
         for kind in plan.kinds
@@ -202,16 +203,16 @@ def measure(plan: Plan) -> Results:
 
 
 def _outcomes(
-    title: str, wanted: dict[tuple[str, str, float], list[ExperimentConfig]]
+    title: str, cells: dict[tuple[str, str, float], list[ExperimentConfig]]
 ) -> list[Outcome]:
-    """Run what is missing; the outcomes by strategy, kind and level."""
-    runs = run_grid(title, [config for configs in wanted.values() for config in configs])
-    return [Outcome.of(*cell, [runs[c] for c in configs]) for cell, configs in wanted.items()]
+    """Run what is missing; returns the outcomes by strategy, kind and level."""
+    runs = run_grid(title, [config for configs in cells.values() for config in configs])
+    return [Outcome.of(*cell, [runs[c] for c in configs]) for cell, configs in cells.items()]
 
 
 def _rates(plan: Plan) -> dict[str, dict[float, float]]:
-    """Own accuracy on validation sets, mean over kinds, by strategy and learning rate."""
-    wanted = {
+    """Measure own accuracy on validation sets, mean over kinds, by strategy and rate."""
+    configs = {
         (strategy, rate, kind): plan.config(
             strategy, rate, 0, heterogeneity=_differ(kind, _CHOSEN_AT), tested_on="validation"
         )
@@ -219,8 +220,8 @@ def _rates(plan: Plan) -> dict[str, dict[float, float]]:
         for strategy in plan.strategies
         for rate in LEARNING_RATES
     }
-    runs = run_grid("learning rates", list(wanted.values()))
-    own = {key: reads.deployed_accuracies(runs[config], "own") for key, config in wanted.items()}
+    runs = run_grid("learning rates", list(configs.values()))
+    own = {key: reads.deployed_accuracies(runs[config], "own") for key, config in configs.items()}
     return {
         strategy: {
             rate: mean(mean(own[strategy, rate, kind].values()) for kind in plan.kinds)

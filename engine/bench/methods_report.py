@@ -12,7 +12,15 @@ from typing import Any
 from rich.table import Table
 
 from engine.bench.intervals import Interval
-from engine.bench.methods import HEADLINE, LEARNING_RATES, PAPER, Results, paired
+from engine.bench.methods import (
+    HEADLINE_CLIENTS,
+    HEADLINE_KIND,
+    HEADLINE_LEVEL,
+    LEARNING_RATES,
+    PAPER,
+    Results,
+    paired,
+)
 from engine.paths import ROOT
 from engine.strategies import STRATEGIES
 
@@ -33,7 +41,7 @@ def write_report(results: Results, folder: Path = OUT) -> None:
 
 
 def as_dict(results: Results) -> dict[str, Any]:
-    """Everything as plain values; accuracies and gains are fractions."""
+    """Turn everything into plain values; accuracies and gains are fractions."""
     plan = results.plan
     cells = []
     for outcome in results.outcomes:
@@ -56,13 +64,13 @@ def as_dict(results: Results) -> dict[str, Any]:
 
 
 def table(results: Results) -> Table:
-    """Own accuracies for a terminal."""
+    """Draw own accuracies for a terminal."""
     title = "Own accuracy, % ± half the 95 % interval over seeds"
-    found = Table("kind", "level", *results.plan.strategies, title=title)
+    rows = Table("kind", "level", *results.plan.strategies, title=title)
     for kind, level in _cells(results):
         own = (results.outcome(s, kind, level).own for s in results.plan.strategies)
-        found.add_row(kind, f"{level:g}", *(Interval.of(values).short() for values in own))
-    return found
+        rows.add_row(kind, f"{level:g}", *(Interval.of(values).short() for values in own))
+    return rows
 
 
 def _cells(results: Results) -> Iterator[tuple[str, float]]:
@@ -100,22 +108,24 @@ def _page(results: Results) -> list[str]:
 
 
 def _headline(results: Results) -> list[str]:
-    found = results.headline
-    where = HEADLINE["heterogeneity"]
-    gain = Interval(found.mean, found.low, found.high)
+    headline = results.headline
+    if headline is None:
+        return []
+    gain = Interval(headline.mean, headline.low, headline.high)
     rows = [
         f"| {STRATEGIES[o.strategy].title} | {Interval.of(o.own).points()} | "
         f"{Interval.of(o.worst).points()} | {Interval.of(o.pooled).points()} |"
         for o in results.at_headline
     ]
     return [
-        f"## `{where['kind']}` {where['level']}, {HEADLINE['clients']} clients",
+        f"## `{HEADLINE_KIND}` {HEADLINE_LEVEL}, {HEADLINE_CLIENTS} clients",
         "",
         f"In own-client accuracy `plora` gains **{gain.points(sign=True)} %** over `fedit` "
-        f"(relative, {found.seeds} seeds). The paper claims {100 * PAPER:+.1f} %, on other data "
+        f"(relative, {headline.seeds} seeds). The paper claims {100 * PAPER:+.1f} %, on other data "
         "and another model: the two figures stand side by side, they are not the same measurement. "
-        f"{found.clients_improved} of {found.clients} clients are better with `plora`; the worst "
-        f"client is better in {found.seeds_whose_worst_client_improved} of {found.seeds} seeds.",
+        f"{headline.clients_improved} of {headline.clients} clients are better with `plora`; the "
+        f"worst client is better in {headline.seeds_whose_worst_client_improved} of "
+        f"{headline.seeds} seeds.",
         "",
         "| | own | worst client | pooled |",
         "|---|---|---|---|",
@@ -125,7 +135,7 @@ def _headline(results: Results) -> list[str]:
 
 
 def share_differences(results: Results) -> dict[str, Interval]:
-    """``fedsa`` (A shared) minus ``plora`` (B shared) by kind, mean over the levels above 0."""
+    """Compare ``fedsa`` (A shared) with ``plora`` (B) by kind, mean over the levels above 0."""
     levels = [level for level in results.plan.levels if level > 0]
 
     def own(strategy: str, kind: str) -> list[float]:
@@ -136,18 +146,17 @@ def share_differences(results: Results) -> dict[str, Interval]:
 
 
 def _share(results: Results) -> list[str]:
-    found = share_differences(results)
-    sides = {
-        "Sharing A (`fedsa`) is better under": [k for k, i in found.items() if i.low > 0],
-        "Sharing B (`plora`) is better under": [k for k, i in found.items() if i.high < 0],
-        "Neither is surely better (the interval holds 0) under": [
-            k for k, i in found.items() if i.low <= 0 <= i.high
-        ],
-    }
+    differences = share_differences(results)
+    sides = {1: "Sharing A (`fedsa`) is better under", -1: "Sharing B (`plora`) is better under"}
+    sides[0] = "Neither is surely better (the interval holds 0) under"
     sentences = []
-    for words, kinds in sides.items():
-        shown = [f"`{kind}` ({found[kind].points(sign=True)})" for kind in kinds]
-        sentences.append(f"{words} {', '.join(shown) or 'no kind'}.")
+    for sign, words in sides.items():
+        kinds = [
+            f"`{kind}` ({interval.points(sign=True)})"
+            for kind, interval in differences.items()
+            if interval.sign == sign
+        ]
+        sentences.append(f"{words} {', '.join(kinds) or 'no kind'}.")
     return [
         "## Share A or share B?",
         "",
@@ -159,13 +168,13 @@ def _share(results: Results) -> list[str]:
 
 
 def _tie(results: Results) -> list[str]:
-    """Methods that average, where there is nothing to personalise."""
+    """Compare the methods that average, where there is nothing to personalise."""
     if not results.alike:
         return []
     own = {o.strategy: mean(o.own) for o in results.alike}
-    best, worst = max(own, key=own.get), min(own, key=own.get)
+    best, worst = max(own, key=own.__getitem__), min(own, key=own.__getitem__)
     rows = [f"| `{o.strategy}` | {Interval.of(o.own).points()} |" for o in results.alike]
-    with_two = " and ".join(f"`{s}`" for s in own if STRATEGIES[s].with_two)
+    with_two = " and ".join(f"`{s}`" for s in own if STRATEGIES[s].two_adapters)
     return [
         "## Everyone alike (level 0)",
         "",

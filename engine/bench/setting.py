@@ -33,7 +33,7 @@ def write_setting(config: ExperimentConfig, folder: Path) -> None:
             generator = rng(config.seed, "batches", round_, k)
             drawn = batches(n, config.local_steps, config.batch_size, generator)
             order[f"{round_}-{k}"] = np.stack([rows.numpy() for rows in drawn])
-    np.savez(folder / "order.npz", **order)
+    np.savez(folder / "order.npz", allow_pickle=True, **order)
     checkpoints.write(folder / "initial.safetensors", context_of(config).initial)
     setting = {
         "model": str(BUNDLED_MODEL),

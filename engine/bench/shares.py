@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-# Part of a path, function or "" for any, category. The first rule that some frame of the stack fits
+# Part of a path, function or "" for any, category. The first rule that a frame of the stack fits
 # decides, so what evaluation asks of the model counts as evaluation.
 _RULES = (
     ("importlib", "", "imports"),
@@ -37,8 +37,8 @@ _EVERY = 0.004  # seconds
 
 @contextmanager
 def shares() -> Iterator[dict[str, float]]:
-    """The dict that is yielded holds each category's share of the block's time after it."""
-    found: dict[str, float] = {}
+    """Yield a dict that holds each category's share of the block's time once it has ended."""
+    parts: dict[str, float] = {}
     counts: Counter[str] = Counter()
     ended = threading.Event()
     watched = threading.get_ident()
@@ -51,13 +51,13 @@ def shares() -> Iterator[dict[str, float]]:
     watcher.start()
     start = time.perf_counter()
     try:
-        yield found
+        yield parts
     finally:
         ended.set()
         watcher.join()
         total = max(sum(counts.values()), 1)
-        found |= {name: count / total for name, count in counts.most_common()}
-        found["seconds"] = time.perf_counter() - start
+        parts |= {name: count / total for name, count in counts.most_common()}
+        parts["seconds"] = time.perf_counter() - start
 
 
 def _category(frame: FrameType | None) -> str:

@@ -11,7 +11,9 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from statistics import median
+from typing import Any
 
 import torch
 
@@ -62,20 +64,20 @@ class Measured:
     full_size: FullSize | None = None
 
     def time(self, name: str) -> float:
-        """The median of what was noted under a name."""
+        """Return the median of what was noted under a name."""
         return median(self.seconds[name])
 
     def lines(self) -> list[str]:
-        """All figures, for people."""
-        found = [f"{name}: {self.time(name):.2f} s" for name in self.seconds]
+        """List all figures, for people."""
+        lines = [f"{name}: {self.time(name):.2f} s" for name in self.seconds]
         for clients, row in self.many.items():
             figures = ", ".join(f"{name} {value:.1f}" for name, value in row.items())
-            found.append(f"{clients} clients: {figures}")
+            lines.append(f"{clients} clients: {figures}")
         for name, parts in (("before", self.before), ("after", self.after)):
-            found += [f"{name}: {part} {value:.3g}" for part, value in parts.items()]
+            lines += [f"{name}: {part} {value:.3g}" for part, value in parts.items()]
         if self.full_size:
-            found += [f"full size: {name} {value}" for name, value in vars(self.full_size).items()]
-        return found
+            lines += [f"full size: {name} {value}" for name, value in vars(self.full_size).items()]
+        return lines
 
     def note(self, name: str, seconds: float) -> None:
         """Add one measurement."""
@@ -87,7 +89,7 @@ class Measured:
 
 
 def measure(parts: Sequence[str] = (), repeats: int = REPEATS) -> Measured:
-    """Run some of PARTS, or all of them, the model of full size only where there is a GPU."""
+    """Run these of PARTS, or all of them, the model of full size only where there is a GPU."""
     measured = Measured()
     has_gpu = torch.cuda.is_available()
     for part in parts or [part for part in PARTS if has_gpu or part != "full-size"]:
@@ -96,9 +98,9 @@ def measure(parts: Sequence[str] = (), repeats: int = REPEATS) -> Measured:
 
 
 def quickstart(measured: Measured, repeats: int) -> None:
-    """The whole quickstart, each in a cold process: reference against ours."""
+    """Compare the reference with the whole quickstart, each in a cold process."""
     config = ExperimentConfig.parse(preset("quickstart"))
-    found = []
+    pairs = []
     with temporary_home() as home:
         setting = home / "setting"
         setting.mkdir()
@@ -113,17 +115,17 @@ def quickstart(measured: Measured, repeats: int) -> None:
                 done = output([*command, "--json"])
                 measured.note("quickstart", done["wall"])
                 ours = {run["strategy"]: losses_of(run["run"]) for run in done["runs"]}
-            found.append((reference["losses"], ours))
+            pairs.append((reference["losses"], ours))
     report = measured.report
     report.quickstart_s = measured.time("quickstart")
-    agree = all(close(theirs[key], ours[key]) for theirs, ours in found for key in ours)
+    agree = all(close(theirs[key], ours[key]) for theirs, ours in pairs for key in ours)
     measured.compare(agree)
     if agree:
         report.reference_over_ours = measured.time("reference") / report.quickstart_s
 
 
 def bare(measured: Measured, repeats: int) -> None:
-    """The lab with its clients one after another against a bare loop, both warm."""
+    """Compare the lab with its clients one after another with a bare loop, both warm."""
     config = ExperimentConfig.parse(preset("quickstart"))
     agree = True
     with temporary_home():
@@ -147,15 +149,17 @@ def bare(measured: Measured, repeats: int) -> None:
 
 
 def fused(measured: Measured, repeats: int) -> None:
-    """Training a cohort in one pass per step against one client after another."""
+    """Compare training a cohort in one pass per step with one client after another."""
     ratios = {}
     for clients in FUSED_CLIENTS:
         config = ExperimentConfig.parse({**_FUSED, "clients": clients})
         with temporary_home():
             context = context_of(config)
-            wanted = [(k, "train") for k in range(clients)]
-            list(context.sets.make_ready(wanted))
-            how = {"batch_size": config.batch_size, "learning_rate": config.learning_rate}
+            list(context.sets.make_ready([(k, "train") for k in range(clients)]))
+            how: dict[str, Any] = {
+                "batch_size": config.batch_size,
+                "learning_rate": config.learning_rate,
+            }
             names = list(context.vlm.factors)
             for repeat in range(repeats + 1):  # the first warms up
                 start = time.perf_counter()
@@ -163,7 +167,9 @@ def fused(measured: Measured, repeats: int) -> None:
                 between = time.perf_counter()
                 together = train_together(context.vlm, _jobs(context), names, **how)
                 end = time.perf_counter()
-                if not close([dict(enumerate(apart))], [dict(enumerate(x[1] for x in together))]):
+                if not close(
+                    [dict(enumerate(apart))], [dict(enumerate(loss for _, loss in together))]
+                ):
                     measured.compare(False)
                     return
                 if repeat:
@@ -175,7 +181,7 @@ def fused(measured: Measured, repeats: int) -> None:
 
 
 def start(measured: Measured, repeats: int) -> None:
-    """From the press of Run to the first point after round 0 in the database, cold and warm."""
+    """Time the way from Run to the first point after round 0 in the database, cold and warm."""
     config = ExperimentConfig.parse(preset("quickstart"))
     for kind in ("cold", "warm"):
         for _ in range(repeats):
@@ -186,21 +192,21 @@ def start(measured: Measured, repeats: int) -> None:
                 reads.runs()  # who presses Run has the page open, so the database is there
                 pressed = time.perf_counter()
                 _, [run, _] = queue.submit(config)
-                wait(lambda run=run: any(row.round for row in reads.evaluations(run)))
+                wait(partial(_has_a_round, run))
                 measured.note(kind, time.perf_counter() - pressed)
     measured.report.first_round_cold_s = measured.time("cold")
     measured.report.first_round_warm_s = measured.time("warm")
 
 
 def many(measured: Measured, _: int) -> None:
-    """Twenty clients a round out of a hundred and out of a thousand, met first and met again."""
+    """Time twenty clients a round of a hundred and of a thousand, met first and met again."""
     for clients in MANY_CLIENTS:
         with temporary_home():
-            settings = {"clients": clients, "participation": 20 / clients, "rounds": 4}
-            settings |= {"samples_per_client": 64, "strategies": "fedit,plora"}
+            settings = [f"clients={clients}", f"participation={20 / clients}", "rounds=4"]
+            settings += ["samples_per_client=64", "strategies=fedit,plora"]
             command = [sys.executable, "-m", "engine", "run", "--json"]
-            for key, value in settings.items():
-                command += ["--set", f"{key}={value}"]
+            for setting in settings:
+                command += ["--set", setting]
             runs = output(command)["runs"]
             first, again = (median(row.seconds for row in reads.rounds(run["run"])) for run in runs)
             peak = max(run["peak_rss_mb"] for run in runs)
@@ -208,18 +214,18 @@ def many(measured: Measured, _: int) -> None:
 
 
 def profile(measured: Measured, _: int) -> None:
-    """Where the time of a quickstart goes: with clients one after another, and together."""
+    """Profile a quickstart: with clients one after another, and together."""
     config = ExperimentConfig.parse(preset("quickstart"))
     for together in (False, True):
         with temporary_home():
             forget()
-            with shares() as found:
+            with shares() as parts:
                 run_here(config, context_of(config), together=together)
-        (measured.after if together else measured.before).update(found)
+        (measured.after if together else measured.before).update(parts)
 
 
 def large(measured: Measured, repeats: int) -> None:
-    """The lab against the bare loop with a model of Florence-2-base's real size."""
+    """Compare the lab with the bare loop on a model of Florence-2-base's real size."""
     measured.full_size = full_size.measure(repeats)
     measured.compare(measured.full_size.ours_over_floor is not None)
 
@@ -233,6 +239,10 @@ PARTS: dict[str, Callable[[Measured, int], None]] = {
     "profile": profile,
     "full-size": large,
 }
+
+
+def _has_a_round(run: int) -> bool:
+    return any(row.round for row in reads.evaluations(run))
 
 
 def _jobs(context: ExperimentContext) -> list[Job]:

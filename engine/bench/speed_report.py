@@ -72,9 +72,8 @@ def _lines(measured: Measured) -> list[str]:
         "| clients | seconds a round, FedIT first | then pLoRA | peak memory |",
         "|---|---|---|---|",
         *(
-            f"| {n:,} | {found['first']:.1f} | {found['again']:.1f} | "
-            f"{found['peak_rss_mb']:.0f} MB |"
-            for n, found in measured.many.items()
+            f"| {n:,} | {row['first']:.1f} | {row['again']:.1f} | {row['peak_rss_mb']:.0f} MB |"
+            for n, row in measured.many.items()
         ),
         "",
         "The first run draws and encodes the pictures of every client that it meets for the first "
@@ -98,24 +97,25 @@ def _gpu() -> str:
     return torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
 
 
-def _full_size(found: FullSize | None) -> list[str]:
-    if found is None:
+def _full_size(measured: FullSize | None) -> list[str]:
+    if measured is None:
         return [
             "Not measured: no GPU was at hand. `python -m engine bench speed --only full-size`."
         ]
     parts = ", ".join(
-        f"{name} {share:.0%}" for name, share in found.shares.items() if share > 0.005
+        f"{name} {share:.0%}" for name, share in measured.shares.items() if share > 0.005
     )
     return [
-        f"{found.parameters / 1e6:.0f} million parameters, {found.dtype}, on {found.device}.",
+        f"{measured.parameters / 1e6:.0f} million parameters, {measured.dtype}, on "
+        f"{measured.device}.",
         "",
         "| | |",
         "|---|---|",
-        f"| samples trained per second | {found.samples_per_s:.1f} |",
-        f"| with every picture through the tower at every step | "
-        f"{found.with_tower_samples_per_s:.1f} |",
-        f"| the lab, with tests and answers | {_ratio(found.ours_over_floor)} of the floor |",
-        f"| memory | {found.memory_bytes / 1e9:.1f} GB |",
+        f"| samples trained per second | {measured.samples_per_s:.1f} |",
+        "| with every picture through the tower at every step | "
+        f"{measured.with_tower_samples_per_s:.1f} |",
+        f"| the lab, with tests and answers | {_ratio(measured.ours_over_floor)} of the floor |",
+        f"| memory | {measured.memory_bytes / 1e9:.1f} GB |",
         f"| where the time goes | {parts} |",
     ]
 

@@ -1,4 +1,4 @@
-"""How good the embedded world and its model are: ``python -m engine bench world --seed N --json``.
+"""The measurement of world and model: ``python -m engine bench world --seed N --json``.
 
 All on pictures drawn from the seed: what the model knows of the neutral world, with and without
 seeing; what it loses at fully shifted sites and what a LoRA regains there; and whether the dial of
@@ -31,16 +31,16 @@ from engine.vlm.resolved import resolve_model
 
 QUESTIONS = 2700  # neutral ones, about as many of each family
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
-SITES = 8  # one for each camera and vocabulary
-SITE_SAMPLES = 1024
-SITE_STEPS = 400
-_SITE_BATCH = 32
+CLIENTS = 8  # one for each camera and vocabulary
+CLIENT_SAMPLES = 1024
+LOCAL_STEPS = 400
+_BATCH = 32
 _BLANK = 190  # grey, about as bright as an empty bin
 
 
 @dataclass(frozen=True)
 class WorldReport:
-    """What the bench finds; accuracies are shares of exact matches of generated answers."""
+    """The figures; accuracies are shares of exact matches of generated answers."""
 
     overall: float
     families: dict[str, float]
@@ -76,17 +76,17 @@ def accuracy_of(folder: str, seed: int) -> dict[str, float]:
 def neutral_accuracy(
     vlm: Vlm, seed: int, *, blind: bool = False, n: int = QUESTIONS
 ) -> dict[str, float]:
-    """Exact match on neutral held-out scenes, ``overall`` and by family; blind: grey pictures."""
+    """Measure exact match on neutral held-out scenes, overall and by family; blind: grey images."""
     scenes, questions = _held_out(seed, n)
-    pictures = np.full((n, SIZE, SIZE, 3), _BLANK, np.uint8) if blind else render(scenes)
+    images = np.full((n, SIZE, SIZE, 3), _BLANK, np.uint8) if blind else render(scenes)
     right: dict[str, list[bool]] = {family: [] for family in FAMILIES}
     factors = vlm.read_factors(list(vlm.factors))
     for rows in np.array_split(np.arange(n), max(1, n // 300)):
-        some = [questions[row] for row in rows]
-        encoded = vlm.encode(pictures[rows], [q.text for q in some], [q.answer for q in some])
+        asked = [questions[row] for row in rows]
+        encoded = vlm.encode(list(images[rows]), [q.text for q in asked], [q.answer for q in asked])
         [answers] = generate(vlm, [Task(factors, encoded)])
-        for question, found in zip(some, answers, strict=True):
-            right[question.family].append(found.text == question.answer)
+        for question, answer in zip(asked, answers, strict=True):
+            right[question.family].append(answer.text == question.answer)
     overall = mean(hit for hits in right.values() for hit in hits)
     return {"overall": overall, **{family: mean(hits) for family, hits in right.items() if hits}}
 
@@ -99,10 +99,10 @@ def _held_out(seed: int, n: int) -> tuple[Scenes, list[Question]]:
 
 @torch.inference_mode()
 def milliseconds_per_question(vlm: Vlm, seed: int, repeats: int = 30) -> float:
-    """Median time of one forward pass, picture through the tower included, on one CPU core."""
+    """Time one forward pass, image through the tower included, on one CPU core; the median."""
     scenes, [question] = _held_out(seed, 1)
-    [picture] = render(scenes)
-    inputs = vlm.processor(text=[question.text], images=[picture], return_tensors="pt")
+    [image] = render(scenes)
+    inputs = vlm.processor(text=[question.text], images=[image], return_tensors="pt")
     labels = vlm.processor.tokenizer([question.answer], return_tensors="pt")["input_ids"]
     threads, seconds = torch.get_num_threads(), []
     torch.set_num_threads(1)
@@ -116,44 +116,44 @@ def milliseconds_per_question(vlm: Vlm, seed: int, repeats: int = 30) -> float:
     return 1000 * median(seconds)
 
 
-def shifted_accuracy(seed: int, sites: int = SITES, steps: int = SITE_STEPS) -> dict[str, float]:
-    """At fully shifted sites: the base, and after training a LoRA of rank 8 on the site alone."""
+def shifted_accuracy(
+    seed: int, clients: int = CLIENTS, steps: int = LOCAL_STEPS
+) -> dict[str, float]:
+    """Measure at fully shifted clients: the base, and a LoRA of rank 8 trained on each alone."""
     config = ExperimentConfig.parse(
         {
-            "clients": sites,
-            "samples_per_client": SITE_SAMPLES,
+            "clients": clients,
+            "samples_per_client": CLIENT_SAMPLES,
             "heterogeneity": {"kind": "mixed", "level": 1.0},
             "lora": {"rank": 8},
             "seed": seed,
         }
     )
     context = context_of(config)
-    tests = [context.sets.get(site, "test") for site in range(sites)]
+    tests = [context.sets.get(k, "test") for k in range(clients)]
     start = context.initial
     jobs = [
-        Job(start, context.sets.get(site, "train"), steps, rng(seed, "shifted", site))
-        for site in range(sites)
+        Job(start, context.sets.get(k, "train"), steps, rng(seed, "shifted", k))
+        for k in range(clients)
     ]
     rate = config.learning_rate
-    trained = train_together(
-        context.vlm, jobs, list(start), batch_size=_SITE_BATCH, learning_rate=rate
-    )
+    trained = train_together(context.vlm, jobs, list(start), batch_size=_BATCH, learning_rate=rate)
 
     def accuracy(adapters: list[Factors]) -> float:
-        marks = score_teacher_forced(
+        scores = score_teacher_forced(
             context.vlm, [Task(*pair) for pair in zip(adapters, tests, strict=True)]
         )
-        return mean(found.score().accuracy for found in marks)
+        return mean(items.score().accuracy for items in scores)
 
     return {
-        "shifted_base": accuracy([start] * sites),
+        "shifted_base": accuracy([start] * clients),
         "shifted_local": accuracy([factors for factors, _ in trained]),
     }
 
 
 def distances(seed: int, kind: HeterogeneityKind) -> list[float]:
-    """The distance between eight clients at each of LEVELS."""
-    values = {"clients": SITES, "samples_per_client": SITE_SAMPLES, "seed": seed}
+    """Measure the distance between eight clients at each of LEVELS."""
+    values = {"clients": CLIENTS, "samples_per_client": CLIENT_SAMPLES, "seed": seed}
     configs = (
         ExperimentConfig.parse({**values, "heterogeneity": {"kind": kind, "level": level}})
         for level in LEVELS

@@ -1,7 +1,7 @@
 """The language stage: on frozen image features the language model learns to answer.
 
-Features are computed once. A few pictures are seen through cameras, and a few answers are in the
-company's house words, so that adapting to a site is worth it but starts from something.
+Features are computed once. A few images are seen through cameras, and a few answers are in the
+company's base vocabulary, so that adapting to a site is worth it but starts from something.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def train_language(
     recipe: Recipe,
 ) -> None:
     """Train the language model of ``model`` in place."""
-    features = _image_features(model, material.pictures)
+    features = _image_features(model, material.images)
     share, seen = recipe.language_camera_share, material.camera
     odds = np.where(seen, share / seen.sum(), (1 - share) / (~seen).sum())
     weights = np.array([_WEIGHT.get(family, 1.0) for family in FAMILIES])
@@ -42,8 +42,8 @@ def train_language(
     model.train()
     for step, optimiser in training_steps(parameters, recipe.language_steps, 1.5e-3):
         rows = np.sort(generator.choice(len(odds), _BATCH, p=odds))
-        wanted = generator.choice(len(FAMILIES), _BATCH, p=weights / weights.sum())
-        questions = ask(material.scenes.select(rows), generator, wanted)
+        families = generator.choice(len(FAMILIES), _BATCH, p=weights / weights.sum())
+        questions = ask(material.scenes.select(rows), generator, families)
         loss = _loss(model, processor, questions, features[rows], recipe, generator)
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -53,10 +53,10 @@ def train_language(
 
 
 @torch.no_grad()
-def _image_features(model: Florence2ForConditionalGeneration, pictures: np.ndarray) -> torch.Tensor:
-    """Image features (n, tokens, width) of shrunk pictures, in chunks."""
+def _image_features(model: Florence2ForConditionalGeneration, images: np.ndarray) -> torch.Tensor:
+    """Compute image features (n, tokens, width) of shrunk images, in chunks."""
     model.eval()
-    chunks = (pictures[i : i + 256] for i in range(0, len(pictures), 256))
+    chunks = (images[i : i + 256] for i in range(0, len(images), 256))
     features = model.model.get_image_features
     return torch.cat([features(pixel_values(chunk)).pooler_output for chunk in chunks])
 
@@ -69,7 +69,7 @@ def _loss(
     recipe: Recipe,
     generator: np.random.Generator,
 ) -> torch.Tensor:
-    """The loss on a batch, a few of its answers in house words."""
+    """Return the loss on a batch, a few of its answers in the base vocabulary."""
     house = generator.random(len(questions)) < recipe.house_share
     answers = [
         say(question.answer, BASE_VOCABULARY) if in_house else question.answer
@@ -77,7 +77,7 @@ def _loss(
     ]
     inputs = _tokens(processor, [question.text for question in questions])
     labels = processor.tokenizer(answers, padding=True, return_tensors="pt")["input_ids"]
-    labels[labels == model.config.text_config.pad_token_id] = -100
+    labels[labels == processor.tokenizer.pad_token_id] = -100
     return model(
         inputs_embeds=_merge(model, inputs["input_ids"], features),
         attention_mask=inputs["attention_mask"],
@@ -86,7 +86,7 @@ def _loss(
 
 
 def _tokens(processor: Florence2Processor, questions: list[str]) -> dict[str, torch.Tensor]:
-    """Input ids and mask as the processor makes them, image placeholders included."""
+    """Make input ids and mask as the processor does, image placeholders included."""
     tokenizer = processor.tokenizer
     image = tokenizer.image_token * processor.num_image_tokens
     texts = [f"{image}{tokenizer.bos_token}{q}{tokenizer.eos_token}" for q in questions]
@@ -96,7 +96,7 @@ def _tokens(processor: Florence2Processor, questions: list[str]) -> dict[str, to
 def _merge(
     model: Florence2ForConditionalGeneration, input_ids: torch.Tensor, features: torch.Tensor
 ) -> torch.Tensor:
-    """Text embeddings with the image features in the places of the image tokens."""
+    """Put the image features in the places of the image tokens."""
     embeds = model.get_input_embeddings()(input_ids)
     mask = (input_ids == model.config.image_token_id).unsqueeze(-1)
     return embeds.masked_scatter(mask, features)

@@ -20,7 +20,7 @@ from engine.data.synthetic.questions import SIDES, TEMPLATES, plural, topics
 from engine.data.synthetic.scenes import KINDS, SIZES
 from engine.data.synthetic.words import BASE_VOCABULARY
 
-PIXELS = 96  # what the model sees; people see scenes.SIZE
+PIXELS = 96  # that the model sees; people see scenes.SIZE
 GRID = 3  # image tokens per side: one for each place of the bin, so that none holds two objects
 IMAGE_TOKENS = GRID * GRID + 1  # and one for their mean
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>", "<image>")
@@ -57,7 +57,7 @@ VISION = {
 
 
 def vocabulary() -> list[str]:
-    """Special tokens first, then every word of the embedded world, sorted."""
+    """List the special tokens, then every word of the embedded world, sorted."""
     splitter = pre_tokenizers.Whitespace()
     templates = [re.sub(r"{\w+}", "", text) for texts in TEMPLATES.values() for text in texts]
     spoken = [
@@ -74,7 +74,7 @@ def vocabulary() -> list[str]:
 
 
 def build_processor(pixels: int = PIXELS, image_tokens: int = IMAGE_TOKENS) -> Florence2Processor:
-    """Tokenizer and image processor, ready for ``save_pretrained``."""
+    """Build tokenizer and image processor, ready for ``save_pretrained``."""
     ids = {word: number for number, word in enumerate(vocabulary())}
     tokenizer = Tokenizer(models.WordLevel(ids, unk_token="<unk>"))
     tokenizer.normalizer = normalizers.Lowercase()
@@ -91,17 +91,17 @@ def build_processor(pixels: int = PIXELS, image_tokens: int = IMAGE_TOKENS) -> F
         extra_special_tokens={"image_token": "<image>"},
         model_max_length=image_tokens + _WORDS,
     )
-    pictures = CLIPImageProcessorPil(
+    images = CLIPImageProcessorPil(
         size={"height": pixels, "width": pixels}, do_center_crop=False, do_convert_rgb=True
     )
-    pictures.image_seq_length = image_tokens
-    return Florence2Processor(image_processor=pictures, tokenizer=fast)
+    images.image_seq_length = image_tokens  # type: ignore[attr-defined]  # Florence2Processor reads it
+    return Florence2Processor(image_processor=images, tokenizer=fast)
 
 
 def build_model(
     text: Mapping[str, Any] = TEXT, vision: Mapping[str, Any] = VISION
 ) -> Florence2ForConditionalGeneration:
-    """A Florence-2 of some size with random weights; the bundled one has about 2.1 million."""
+    """Build a Florence-2 with random weights; the bundled one has about 2.1 million."""
     language = BartConfig(
         **{"vocab_size": len(vocabulary()), **text},
         bos_token_id=SPECIAL.index("<s>"),

@@ -1,4 +1,4 @@
-"""How the bundled model is trained, and what both stages share."""
+"""The bundled model's recipe and material, shared by both stages."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ _MEAN, _STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27
 
 @dataclass(frozen=True)
 class Recipe:
-    """How long each stage takes and what it sees; the defaults take 45 minutes on 2 CPU cores.
+    """The stages' lengths and shares; the defaults take 45 minutes on 2 CPU cores.
 
-    The shares say how much of the sites' cameras and of the house words the stages see. The tower
-    must be able to read every camera, for it stays frozen; the language model only hears of them.
+    The shares say how much of the clients' cameras and of the base vocabulary the stages see. The
+    tower must be able to read every camera, for it stays frozen; the language model only hears of
+    them.
     """
 
     scenes: int = 30_000
@@ -40,44 +41,45 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Material:
-    """Scenes with their pictures as the model sees them, (n, PIXELS, PIXELS, 3) uint8.
+    """Scenes with their images as the model sees them, (n, PIXELS, PIXELS, 3) uint8.
 
-    ``camera``: (n,) whether a picture was taken through another camera than day.
+    ``camera``: (n,) True where an image was taken through another camera than day.
     """
 
     scenes: Scenes
-    pictures: np.ndarray
+    images: np.ndarray
     camera: np.ndarray
 
 
 def make_material(recipe: Recipe) -> Material:
-    """Draw and paint the pretraining scenes, a share of them through the sites' cameras."""
+    """Draw and render the pretraining scenes, a share of them through the sites' cameras."""
     scenes = sample_scenes(recipe.scenes, rng(recipe.seed, "pretrain", "scenes"))
     generator = rng(recipe.seed, "pretrain", "cameras")
     cameras = [name for name in CAMERAS if name != "day"]
     chosen = generator.integers(0, len(cameras), recipe.scenes)
     chosen[generator.random(recipe.scenes) >= recipe.vision_camera_share] = -1
-    pictures = np.empty((recipe.scenes, PIXELS, PIXELS, 3), np.uint8)
+    images = np.empty((recipe.scenes, PIXELS, PIXELS, 3), np.uint8)
     for rows in np.array_split(np.arange(recipe.scenes), max(1, recipe.scenes // 500)):
         rendered = render(scenes.select(rows))
         for number, camera in enumerate(cameras):
             for half in np.array_split(np.flatnonzero(chosen[rows] == number), 4):
                 strength = generator.uniform(0.2, 1.0)
                 rendered[half] = look_through(camera, rendered[half], strength, generator)
-        pictures[rows] = shrink(rendered)
-    return Material(scenes, pictures, chosen >= 0)
+        images[rows] = shrink(rendered)
+    return Material(scenes, images, chosen >= 0)
 
 
-def shrink(pictures: np.ndarray) -> np.ndarray:
-    """Pictures (n, h, w, 3) uint8 at the size that the model sees, as the image processor does."""
+def shrink(images: np.ndarray) -> np.ndarray:
+    """Shrink images (n, h, w, 3) uint8 to the size that the model sees, as its processor does."""
     size = (PIXELS, PIXELS)
-    return np.stack([Image.fromarray(p).resize(size, Image.Resampling.BICUBIC) for p in pictures])
+    small = (Image.fromarray(image).resize(size, Image.Resampling.BICUBIC) for image in images)
+    return np.stack([np.asarray(image) for image in small])
 
 
-def pixel_values(pictures: np.ndarray) -> torch.Tensor:
-    """Normalised pictures: (n, PIXELS, PIXELS, 3) uint8 -> (n, 3, PIXELS, PIXELS)."""
-    images = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
-    return (images - torch.tensor(_MEAN).view(1, 3, 1, 1)) / torch.tensor(_STD).view(1, 3, 1, 1)
+def pixel_values(images: np.ndarray) -> torch.Tensor:
+    """Normalise images: (n, PIXELS, PIXELS, 3) uint8 -> (n, 3, PIXELS, PIXELS)."""
+    values = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+    return (values - torch.tensor(_MEAN).view(1, 3, 1, 1)) / torch.tensor(_STD).view(1, 3, 1, 1)
 
 
 def training_steps(

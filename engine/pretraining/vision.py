@@ -1,7 +1,7 @@
 """The vision stage: tower and projector learn to say what stands where.
 
 A linear head on every image token names kind, colour, material, size and place of the object in its
-part of the picture; one on the mean token counts kinds and colours. Half of the pictures are seen
+part of the image; one on the mean token counts kinds and colours. Half of the images are seen
 through the sites' cameras.
 """
 
@@ -16,12 +16,12 @@ from torch.nn import functional as F
 from transformers import Florence2ForConditionalGeneration
 
 from engine.data.synthetic.scenes import COLOUR_NAMES, KINDS, MATERIALS, MAX_OBJECTS, SIZES, Scenes
-from engine.pretraining.miniature import GRID
+from engine.pretraining.miniature import GRID, VISION
 from engine.pretraining.recipe import Material, Recipe, pixel_values, training_steps
 from engine.system.seeding import rng
 
 log = logging.getLogger(__name__)
-_SHIFT = 2  # pixels by which training pictures move about
+_SHIFT = 2  # pixels by which training images move about
 _BATCH = 64
 _CLASSES = {
     "kind": len(KINDS),
@@ -36,7 +36,7 @@ def train_vision(
     model: Florence2ForConditionalGeneration, material: Material, recipe: Recipe
 ) -> None:
     """Train vision tower and projector of ``model`` in place."""
-    width = model.config.vision_config.projection_dim
+    width = VISION["projection_dim"]
     heads = nn.ModuleDict({name: nn.Linear(width, n + 1) for name, n in _CLASSES.items()})
     counter = nn.Linear(width, len(KINDS) + len(COLOUR_NAMES))
     parameters = [
@@ -52,7 +52,7 @@ def train_vision(
     for step, optimiser in training_steps(parameters, recipe.vision_steps, 2e-3):
         rows = np.sort(generator.choice(len(material.scenes), _BATCH, replace=False))
         shift = generator.integers(-_SHIFT, _SHIFT + 1, 2)
-        pixels = pixel_values(np.roll(material.pictures[rows], shift, axis=(1, 2)))
+        pixels = pixel_values(np.roll(material.images[rows], shift, axis=(1, 2)))
         with torch.autocast("cpu", torch.bfloat16):  # twice as fast where the CPU knows bfloat16
             features = model.model.get_image_features(pixels).pooler_output
         features = features.float()
@@ -61,7 +61,7 @@ def train_vision(
             for name, head in heads.items()
         }
         losses["count"] = F.mse_loss(counter(features[:, 0]), counts[rows])
-        sum(losses.values()).backward()
+        torch.stack(list(losses.values())).sum().backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimiser.step()
         if step % 100 == 0:
@@ -70,7 +70,7 @@ def train_vision(
 
 
 def token_labels(scenes: Scenes) -> dict[str, np.ndarray]:
-    """What each image token's part of the picture holds, 0 for nothing; each (n, GRID²)."""
+    """Label what each image token's part of the image holds, 0 for nothing; each (n, GRID²)."""
     labels = {name: np.zeros((len(scenes), GRID * GRID), np.int64) for name in _CLASSES}
     for slot in range(MAX_OBJECTS):
         rows = np.flatnonzero(scenes.count > slot)
@@ -80,7 +80,7 @@ def token_labels(scenes: Scenes) -> dict[str, np.ndarray]:
 
 
 def bin_counts(scenes: Scenes) -> np.ndarray:
-    """How many things there are of each kind, then of each colour: (n, 16) float32."""
+    """Count the things of each kind, then of each colour: (n, 16) float32."""
     there = np.arange(MAX_OBJECTS) < scenes.count[:, None]
     kinds = (scenes.kind[..., None] == np.arange(len(KINDS))) & there[..., None]
     colours = (scenes.colour[..., None] == np.arange(len(COLOUR_NAMES))) & there[..., None]
