@@ -28,7 +28,7 @@ AVERAGING = tuple(
 SEEDS = 5
 LEARNING_RATES = (1e-3, 3e-3, 1e-2)
 _CHOSEN_AT = 0.5  # level, with seed 0, on validation sets
-HEADLINE_KIND, HEADLINE_LEVEL, HEADLINE_CLIENTS = "mixed", 0.8, 8
+HEADLINE: dict[str, Any] = {"clients": 8, "heterogeneity": {"kind": "mixed", "level": 0.8}}
 PAPER = 0.245  # what the paper claims, on other data (arXiv 2507.17088)
 
 
@@ -187,9 +187,8 @@ def measure(plan: Plan) -> Results:
         rate = _best(rates.get(strategy) or rates["fedit"])
         return [plan.config(strategy, rate, seed, **values) for seed in range(plan.seeds)]
 
-    kind, level = HEADLINE_KIND, HEADLINE_LEVEL
-    differences = {"clients": HEADLINE_CLIENTS, "heterogeneity": _differ(kind, level)}
-    headline = {(s, kind, level): over_seeds(s, **differences) for s in plan.strategies}
+    kind, level = HEADLINE["heterogeneity"].values()
+    headline = {(s, kind, level): over_seeds(s, **HEADLINE) for s in plan.strategies}
     grid = {
         (s, kind, level): over_seeds(s, heterogeneity=_differ(kind, level))
         for kind in plan.kinds

@@ -12,15 +12,7 @@ from typing import Any
 from rich.table import Table
 
 from engine.bench.intervals import Interval
-from engine.bench.methods import (
-    HEADLINE_CLIENTS,
-    HEADLINE_KIND,
-    HEADLINE_LEVEL,
-    LEARNING_RATES,
-    PAPER,
-    Results,
-    paired,
-)
+from engine.bench.methods import HEADLINE, LEARNING_RATES, PAPER, Results, paired
 from engine.paths import ROOT
 from engine.strategies import STRATEGIES
 
@@ -111,6 +103,7 @@ def _headline(results: Results) -> list[str]:
     headline = results.headline
     if headline is None:
         return []
+    where = HEADLINE["heterogeneity"]
     gain = Interval(headline.mean, headline.low, headline.high)
     rows = [
         f"| {STRATEGIES[o.strategy].title} | {Interval.of(o.own).points()} | "
@@ -118,7 +111,7 @@ def _headline(results: Results) -> list[str]:
         for o in results.at_headline
     ]
     return [
-        f"## `{HEADLINE_KIND}` {HEADLINE_LEVEL}, {HEADLINE_CLIENTS} clients",
+        f"## `{where['kind']}` {where['level']}, {HEADLINE['clients']} clients",
         "",
         f"In own-client accuracy `plora` gains **{gain.points(sign=True)} %** over `fedit` "
         f"(relative, {headline.seeds} seeds). The paper claims {100 * PAPER:+.1f} %, on other data "
