@@ -40,7 +40,7 @@ def test_the_bundled_model_sees_and_does_not_guess(vlm):
 
 
 def test_a_site_is_strange_at_first_and_training_helps():
-    found = world.shifted_accuracy(seed=12, sites=2, steps=60)
+    found = world.shifted_accuracy(seed=12, clients=2, steps=60)
     assert found["shifted_base"] <= 0.6
     assert found["shifted_local"] >= found["shifted_base"] + 0.1
 
