@@ -123,7 +123,7 @@ def show_page(run: Run, client: int, config: ExperimentConfig) -> None:
             show_references(references)
         for column, answer in zip(st.columns(len(answers)), answers, strict=True):
             with column:
-                show_answer(answer, references, metric_of(config))
+                show_answer(answer, references, metric_of(config.data.metric))
         profile = dataset_of(config.model_dump_json()).profile(client)
         show_words(profile.camera, profile.words)
 

@@ -55,7 +55,7 @@ def show_figures(run: Run, traffic: Traffic | None) -> None:
     cells[1].metric("Time so far", elapsed)
     cells[2].metric("Time left", left)
     config = ExperimentConfig.model_validate(run.experiment.config)
-    metric = metric_of(config)
+    metric = metric_of(config.data.metric)
     judged = f"Mean over clients. {metric.title}: {metric.explanation}"
     cells[3].metric("Own test set", percent(summary.personal_accuracy), help=judged)
     cells[4].metric("Worst client", percent(summary.worst_client_accuracy))

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 A, B = "lora_A", "lora_B"
+ALL_LINEAR = "all-linear"  # of lora.targets: every linear layer of the language model
 DELTA = "offset"  # of a layer: what some strategies add to its frozen weight, (d_out, d_in)
 
 

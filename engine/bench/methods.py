@@ -23,7 +23,7 @@ COMPARED = ("fedit", "plora", "fedsa", "ffa", "local", "feddpa")
 AVERAGING = tuple(
     key
     for key, strategy in STRATEGIES.items()
-    if strategy.shared_factors and strategy.phases(ExperimentConfig())
+    if strategy.shared_factors and not strategy.server_trains
 )
 SEEDS = 5
 LEARNING_RATES = (1e-3, 3e-3, 1e-2)
@@ -66,7 +66,7 @@ class Plan:
 
     def config(self, strategy: str, rate: float, seed: int, **values: Any) -> ExperimentConfig:
         """Make one run's config. Who trains two adapters takes half the steps for each."""
-        phases = STRATEGIES[strategy].phases(self.base)
+        phases = self.base.rule(strategy).phases()
         steps = max(1, self.base.local_steps // max(1, len(phases)))
         given = {"strategies": [strategy], "learning_rate": rate, "seed": seed}
         given |= {"local_steps": steps, **values}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.adapters.factors import A, B, effective, factor_of
-from engine.strategies.base import Arrays, LoraStrategy
+from engine.strategies.base import Arrays, Strategy
 
 _MOST = 32  # clients that are compared in pairs
 
@@ -26,7 +26,7 @@ class Agreement:
 
 
 def agreement(
-    rule: type[LoraStrategy],
+    rule: Strategy,
     scale: float,
     received: Arrays,
     sent: Sequence[Arrays],
@@ -66,7 +66,9 @@ def _error(
 
 def _mean_cosine(updates: Sequence[Arrays], factor: str) -> float | None:
     rows = [
-        np.concatenate([v.ravel() for name, v in own.items() if factor_of(name) == factor] or [[]])
+        np.concatenate(
+            [np.empty(0, np.float32), *(v.ravel() for name, v in own.items() if factor_of(name) == factor)]
+        )
         for own in updates
     ]
     if len(rows) < 2 or not len(rows[0]):

@@ -42,7 +42,8 @@ class Client:
     @property
     def rank(self) -> int:
         """The rank of this client's adapter."""
-        return self.run.strategy.rank(self.run.config, self.number)
+        lora = self.run.config.lora
+        return self.run.strategy.rank(lora.rank, lora.rank_of(self.number))
 
     def _received(self, shared: Factors) -> Factors:
         """What the server shares, as far as this client's rank goes."""
@@ -51,7 +52,7 @@ class Client:
     @property
     def phases(self) -> tuple[Phase, ...]:
         """What this client trains in a round."""
-        return self.run.strategy.phases(self.run.config)
+        return self.run.strategy.phases()
 
     def job(self, phase: Phase, shared: Factors, beside: Factors, round_: int) -> Job:
         """What to train in a phase of a round; ``beside`` is ``as_deltas`` of what was sent."""

@@ -63,7 +63,7 @@ class ExperimentContext:
         rest = data.pooled_items() if pooled else []
         asked = [chain(*(tests[k] for k in some), rest) for some in clients]
         accepted = [[item.accepted for item in items] for items in asked]
-        return score_generated(self.vlm, tasks, accepted, metric_of(self.config))
+        return score_generated(self.vlm, tasks, accepted, metric_of(self.config.data.metric))
 
 
 @lru_cache(maxsize=2)

@@ -9,7 +9,7 @@ from pathlib import Path
 from flwr.app import Context, UserConfig
 
 from engine.config import ExperimentConfig
-from engine.strategies import STRATEGIES, LoraStrategy
+from engine.strategies import Strategy
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class RunConfig:
         """The experiment's config."""
         return ExperimentConfig.model_validate_json(self.experiment)
 
-    @property
-    def strategy(self) -> type[LoraStrategy]:
-        """The strategy's class."""
-        return STRATEGIES[self.strategy_key]
+    @cached_property
+    def strategy(self) -> Strategy:
+        """The strategy's rule, with the experiment's options."""
+        return self.config.rule(self.strategy_key)

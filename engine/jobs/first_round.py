@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from engine.config import ExperimentConfig
-from engine.strategies import STRATEGIES
+from engine.fl.participation import participants
 
 _MOST = 32  # clients: more would keep a worker that only makes ready busy for long
 
 
 def first_clients(config: ExperimentConfig) -> list[int]:
     """Return the clients of the first round, or the first of very many."""
-    strategy = STRATEGIES[config.strategies[0]](config, {k: k for k in range(config.clients)})
-    return strategy.participants(1)[:_MOST]
+    return participants(config, 1)[:_MOST]
 
 
 def first_sets(config: ExperimentConfig) -> list[tuple[int, str]]:

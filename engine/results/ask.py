@@ -65,7 +65,7 @@ def predict(run_id: int, client: int, variant: str) -> list[dict[str, object]]:
         )
     config = run_config(run)
     items = Client(config, client).context.dataset.examples(client, "test")
-    metric = metric_of(config.config)
+    metric = metric_of(config.config.data.metric)
     return [
         {
             "item": item.item,

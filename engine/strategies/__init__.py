@@ -1,26 +1,20 @@
-"""The federated strategies by key, in the order in which pages list them. One small file each."""
+"""The federated strategies by key, in the order in which pages list them. One small file each.
 
-from engine.strategies.base import ClientFailed, LoraStrategy, Phase
-from engine.strategies.centralized import Centralized
-from engine.strategies.ditto import Ditto
-from engine.strategies.feddpa import FedDpa
-from engine.strategies.fedex import FedEx
-from engine.strategies.fedit import FedIT
-from engine.strategies.fedprox import FedProx
-from engine.strategies.fedsa import FedSa
-from engine.strategies.ffa import Ffa
-from engine.strategies.flexlora import FlexLora
-from engine.strategies.flora import FLora
-from engine.strategies.hetlora import HetLora
-from engine.strategies.local import Local
-from engine.strategies.plora import PLora
-from engine.strategies.rolora import RoLora
-from engine.strategies.zero_shot import ZeroShot
+A file in this folder is imported because it is here; it registers its strategy itself.
+"""
 
-_ALL = (
-    *(ZeroShot, Local, Centralized, FedIT, FedProx, PLora, FedSa, Ffa, RoLora, FedEx),
-    *(FLora, HetLora, FlexLora, FedDpa, Ditto),
+from importlib import import_module
+from pkgutil import iter_modules
+
+from engine.strategies.base import GROUPS, STRATEGIES, Options, Phase, Strategy
+
+# Those that explain the others come first; what is not named here follows by name.
+_FIRST = (
+    *("zero_shot", "local", "centralized", "fedit", "fedprox", "plora", "fedsa", "ffa", "rolora"),
+    *("fedex", "flora", "hetlora", "flexlora", "feddpa", "ditto"),
 )
-STRATEGIES: dict[str, type[LoraStrategy]] = {strategy.key: strategy for strategy in _ALL}
+_files = (module.name for module in iter_modules(__path__) if module.name[0] != "_")
+for _name in dict.fromkeys((*_FIRST, *_files)):
+    import_module(f"{__name__}.{_name}")
 
-__all__ = ["STRATEGIES", "ClientFailed", "LoraStrategy", "Phase"]
+__all__ = ["GROUPS", "STRATEGIES", "Options", "Phase", "Strategy"]

@@ -3,10 +3,11 @@
 import numpy as np
 
 from engine.adapters.factors import DELTA, products
-from engine.strategies.base import BOTH, Arrays, LoraStrategy
+from engine.strategies.base import BOTH, STRATEGIES, Arrays, Strategy
 
 
-class FedEx(LoraStrategy):
+@STRATEGIES.register("fedex")
+class FedEx(Strategy):
     """Rule: Ā and B̄ as in FedIT, and W₀ ← W₀ + s·(Σ p_k B_k A_k − B̄Ā). The average is exact.
 
     Travels: A and B up; A, B and the sum of all corrections down, because a client may have missed
@@ -14,20 +15,21 @@ class FedEx(LoraStrategy):
     of Foundation Models", arXiv 2410.09432.
     """
 
-    key = "fedex"
     title = "FedEx-LoRA (exact)"
     paper = "2410.09432"
     idea = "FedIT, but what averaging A and B apart gets wrong is added to the frozen weights."
     shared_factors = BOTH
     variants = ("global",)
 
-    def merge(self, sent: list[Arrays], weights: np.ndarray) -> Arrays:
-        """The means, and the correction on top of the earlier ones."""
-        merged = super().merge(sent, weights)
+    def merge(
+        self, sent: list[Arrays], weights: np.ndarray, before: Arrays, scale: float, rank: int
+    ) -> Arrays:
+        """Return the means, and their correction on top of the earlier ones."""
+        merged = super().merge(sent, weights, before, scale, rank)
         mean = products(merged)
         exact = mean_products(sent, weights)
         errors = {layer: exact[layer] - mean[layer] for layer in exact}
-        return merged | added_deltas(merged, errors, self.config.lora.scale)
+        return merged | added_deltas(merged, errors, scale)
 
 
 def mean_products(sent: list[Arrays], weights: np.ndarray) -> Arrays:
@@ -40,7 +42,7 @@ def mean_products(sent: list[Arrays], weights: np.ndarray) -> Arrays:
 
 
 def added_deltas(before: Arrays, updates: Arrays, scale: float) -> Arrays:
-    """The offsets in ``before`` with s·update added, by ``<layer>.offset``, in float32."""
+    """Return the offsets in ``before`` with s·update added, by ``<layer>.offset``, in float32."""
     names = {layer: f"{layer}.{DELTA}" for layer in updates}
     return {
         name: (before.get(name, 0) + scale * updates[layer]).astype(np.float32)

@@ -1,9 +1,10 @@
 """FedIT: FedAvg on LoRA."""
 
-from engine.strategies.base import BOTH, LoraStrategy
+from engine.strategies.base import BOTH, STRATEGIES, Strategy
 
 
-class FedIT(LoraStrategy):
+@STRATEGIES.register("fedit")
+class FedIT(Strategy):
     """Rule: Ā = Σ p_k A_k and B̄ = Σ p_k B_k, averaged separately. Travels: A and B. Stays: nothing.
 
     Zhang et al., "Towards Building the Federated GPT: Federated Instruction Tuning",
@@ -11,7 +12,6 @@ class FedIT(LoraStrategy):
     means, so B̄Ā is not exactly the mean update.
     """
 
-    key = "fedit"
     title = "FedIT (FedAvg on LoRA)"
     paper = "2305.05644"
     idea = "One adapter for everyone: the server averages all that the clients learnt."

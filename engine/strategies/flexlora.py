@@ -3,10 +3,11 @@
 import numpy as np
 
 from engine.adapters.factors import A, B, factor_of
-from engine.strategies.base import BOTH, Arrays, LoraStrategy, to_numpy
+from engine.strategies.base import BOTH, STRATEGIES, Arrays, Strategy
 
 
-class FlexLora(LoraStrategy):
+@STRATEGIES.register("flexlora")
+class FlexLora(Strategy):
     """Rule: the singular value decomposition U·S·Vᵀ of Σ p_k B_k A_k; B = U·S and A = Vᵀ.
 
     Its first r directions are the best adapter of rank r. The server keeps ``lora.rank`` of them,
@@ -15,7 +16,6 @@ class FlexLora(LoraStrategy):
     Resources", arXiv 2402.11505.
     """
 
-    key = "flexlora"
     title = "FlexLoRA (own ranks, by singular values)"
     paper = "2402.11505"
     idea = "Each client has a rank of its own and gets the best part of the exact average."
@@ -23,9 +23,10 @@ class FlexLora(LoraStrategy):
     variants = ("global",)
     mixed_ranks = True
 
-    def merge(self, sent: list[Arrays], weights: np.ndarray) -> Arrays:
-        """The best adapter of the server's rank; directions that nobody trained keep their A."""
-        before, rank = to_numpy(self.sent), self.config.lora.rank
+    def merge(
+        self, sent: list[Arrays], weights: np.ndarray, before: Arrays, scale: float, rank: int
+    ) -> Arrays:
+        """Return the best adapter of this rank; directions that nobody trained keep their A."""
         merged: Arrays = {}
         for name in (name for name in sent[0] if factor_of(name) == A):
             partner = name.removesuffix(A) + B
@@ -34,10 +35,10 @@ class FlexLora(LoraStrategy):
                 np.vstack([own[name] for own in sent]),
                 rank,
             )
-            found = len(a)
-            merged[name] = np.vstack([a, before[name][found:]]).astype(np.float32)
-            nothing = np.zeros((len(b), rank - found))
-            merged[partner] = np.hstack([b, nothing]).astype(np.float32)
+            learned = len(a)
+            merged[name] = np.vstack([a, before[name][learned:]]).astype(np.float32)
+            zeros = np.zeros((len(b), rank - learned))
+            merged[partner] = np.hstack([b, zeros]).astype(np.float32)
         return merged
 
 

@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from engine.strategies.base import BOTH, Arrays, LoraStrategy, to_numpy
+from engine.strategies.base import BOTH, STRATEGIES, Arrays, Strategy
 from engine.strategies.fedex import added_deltas, mean_products
 
 
-class FLora(LoraStrategy):
+@STRATEGIES.register("flora")
+class FLora(Strategy):
     """Rule: W₀ ← W₀ + s·Σ p_k B_k A_k, then everyone restarts from A₀ and B = 0. Exact.
 
     The stack [B_1 … B_K]·[p_1 A_1; …; p_K A_K] is that sum: one factor carries the weight, not
@@ -16,7 +17,6 @@ class FLora(LoraStrategy):
     Adaptations", arXiv 2409.05976.
     """
 
-    key = "flora"
     title = "FLoRA (stacked, exact)"
     paper = "2409.05976"
     idea = "All adapters are added to the frozen weights, and everyone starts a new one."
@@ -24,7 +24,9 @@ class FLora(LoraStrategy):
     variants = ("global",)
     mixed_ranks = True
 
-    def merge(self, sent: list[Arrays], weights: np.ndarray) -> Arrays:
-        """The sum of all stacks so far; no factors, for they restart."""
+    def merge(
+        self, sent: list[Arrays], weights: np.ndarray, before: Arrays, scale: float, rank: int
+    ) -> Arrays:
+        """Return the sum of all stacks so far, and no factors, for they restart."""
         exact = mean_products(sent, weights)
-        return added_deltas(to_numpy(self.sent), exact, self.config.lora.scale)
+        return added_deltas(before, exact, scale)

@@ -3,10 +3,11 @@
 import numpy as np
 
 from engine.adapters.factors import A, B, padded, products
-from engine.strategies.base import BOTH, Arrays, LoraStrategy, weighted_mean
+from engine.strategies.base import BOTH, STRATEGIES, Arrays, Strategy, weighted_mean
 
 
-class HetLora(LoraStrategy):
+@STRATEGIES.register("hetlora")
+class HetLora(Strategy):
     """Rule: Ā and B̄ of zero-padded factors, client k weighted by ‖B_k A_k‖_F in every layer.
 
     Travels: A and B at the client's own rank r_k, up and down (the first r_k directions). Stays:
@@ -15,7 +16,6 @@ class HetLora(LoraStrategy):
     client makes of the server's adapter: its first r_k directions.
     """
 
-    key = "hetlora"
     title = "HetLoRA (own ranks, padded)"
     paper = "2401.06432"
     idea = "Each client has a rank of its own; factors are padded with zeros and averaged."
@@ -23,10 +23,12 @@ class HetLora(LoraStrategy):
     variants = ("global",)
     mixed_ranks = True
 
-    def merge(self, sent: list[Arrays], weights: np.ndarray) -> Arrays:
-        """The mean by the size of what each client has learned; by samples where none has."""
+    def merge(
+        self, sent: list[Arrays], weights: np.ndarray, before: Arrays, scale: float, rank: int
+    ) -> Arrays:
+        """Weigh by the size of what each client has learned; by samples where none has."""
         norms = [{n: np.linalg.norm(value) for n, value in products(own).items()} for own in sent]
-        whole = [padded(own, self.config.lora.rank) for own in sent]
+        whole = [padded(own, rank) for own in sent]
         merged: Arrays = {}
         for layer in norms[0]:
             sizes = np.array([own[layer] for own in norms])

@@ -1,14 +1,13 @@
 """Every client for itself."""
 
-from engine.strategies.base import BOTH, LoraStrategy
+from engine.strategies.base import BOTH, STRATEGIES, Strategy
 
 
-class Local(LoraStrategy):
+@STRATEGIES.register("local")
+class Local(Strategy):
     """Rule: none. Travels: nothing. Stays: A and B. What a client reaches without the others."""
 
-    key = "local"
     title = "Local only"
-    paper = ""
     idea = "Each client trains its own adapter and shares nothing."
     personal_factors = BOTH
     variants = ("personal",)

@@ -1,11 +1,23 @@
 """pLoRA: the personalised LoRA of FedVLM."""
 
+from typing import Literal
+
+from pydantic import Field
+
 from engine.adapters.factors import A, B
-from engine.config import ExperimentConfig
-from engine.strategies.base import LoraStrategy, Phase
+from engine.strategies.base import STRATEGIES, Options, Phase, Strategy
 
 
-class PLora(LoraStrategy):
+class PLoraOptions(Options):
+    """Options of ``plora``."""
+
+    start: Literal["persistent", "reset"] = Field(
+        "persistent", title="pLoRA: A from the round before, or reset"
+    )
+
+
+@STRATEGIES.register("plora")
+class PLora(Strategy):
     """Rule: B̄ = Σ p_k B_k, client k uses B̄·A_k. Travels: B. Stays: A_k, kept from round to round.
 
     FedVLM, arXiv 2507.17088. It is the mirror image of FedSA-LoRA (arXiv 2410.01463), which shares
@@ -14,15 +26,14 @@ class PLora(LoraStrategy):
     from A₀ in every round; the A_k that it leads to still answers.
     """
 
-    key = "plora"
     title = "FedVLM pLoRA (personalised)"
     paper = "2507.17088"
     idea = "B is shared and averaged; each client keeps an A of its own, which never leaves it."
+    options_model = PLoraOptions
     shared_factors = frozenset({B})
     personal_factors = frozenset({A})
     variants = ("global", "personal")
 
-    @classmethod
-    def phases(cls, config: ExperimentConfig) -> tuple[Phase, ...]:
+    def phases(self) -> tuple[Phase, ...]:
         """One, from the A of the round before or from A₀."""
-        return (Phase(start_from_personal=config.plora.start == "persistent"),)
+        return (Phase(start_from_personal=self.options.start == "persistent"),)

@@ -1,10 +1,11 @@
 """RoLoRA: the two factors take turns."""
 
 from engine.adapters.factors import A, B, factor_of
-from engine.strategies.base import BOTH, LoraStrategy
+from engine.strategies.base import BOTH, STRATEGIES, Strategy
 
 
-class RoLora(LoraStrategy):
+@STRATEGIES.register("rolora")
+class RoLora(Strategy):
     """Rule: odd rounds train and average B, even rounds A; the other is frozen and common to all.
 
     Travels: B or A up, both down (a client may have missed rounds). Stays: nothing. Chen et al.,
@@ -12,7 +13,6 @@ class RoLora(LoraStrategy):
     With one factor common the average is exact.
     """
 
-    key = "rolora"
     title = "RoLoRA (taking turns)"
     paper = "2502.01755"
     idea = "Odd rounds train B, even rounds A: each average is exact, and both factors learn."

@@ -1,13 +1,12 @@
 """The base model as it is."""
 
-from engine.strategies.base import LoraStrategy
+from engine.strategies.base import STRATEGIES, Strategy
 
 
-class ZeroShot(LoraStrategy):
+@STRATEGIES.register("zero-shot")
+class ZeroShot(Strategy):
     """No training and no traffic: what the model knows before anyone adapts it."""
 
-    key = "zero-shot"
     title = "Base model (zero-shot)"
-    paper = ""
     idea = "Nobody trains. The starting point of all the others."
     trained = False

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from engine.config import Data, Metric
+from engine.plugins import Registry
+
+if TYPE_CHECKING:  # plugins import this file before there is a config
+    from engine.config import Data, Metric
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,8 @@ class Known:
     choices: str = ""  # column with the choices that a numeric answer points into
 
 
-KNOWN: dict[str, Known] = {
+KNOWN: Registry[Known] = Registry("known data set")
+KNOWN |= {
     "openbmb/RLAIF-V-Dataset": Known(
         "RLAIF-V: photographs described at length, one client per source",
         "rouge_l",

@@ -10,9 +10,9 @@ from db import reads, writes
 from db.tables import ClientRound, Evaluation, Prediction, Round
 from engine.fl.context import context_of
 from engine.fl.flower.client_app import unpack_scores
+from engine.fl.flower.messages import payload_bytes
 from engine.fl.run_config import RunConfig
 from engine.metrics import is_right
-from engine.strategies.base import payload_bytes
 
 
 class Recorder:

@@ -19,10 +19,10 @@ from engine.fl import checkpoints
 from engine.fl.agreement import Agreement, agreement
 from engine.fl.context import context_of
 from engine.fl.flower.client_app import to_arrays, to_factors
+from engine.fl.flower.messages import ClientFailed, require_success, to_numpy, weights_of
 from engine.fl.flower.recorder import Recorder
+from engine.fl.flower.strategy import LoraStrategy
 from engine.fl.run_config import RunConfig
-from engine.strategies import ClientFailed, LoraStrategy
-from engine.strategies.base import require_success, to_numpy, weights_of
 
 app = ServerApp()
 
@@ -32,7 +32,7 @@ def main(grid: Grid, context: Context) -> None:
     """Train from the last committed round to the end, or to a request to stop; then get answers."""
     run = RunConfig.of(context)
     recorder = Recorder(run)
-    strategy = run.strategy(run.config, _meet_clients(grid))
+    strategy = LoraStrategy(run.strategy, run.config, _meet_clients(grid))
     row = reads.run(run.run)
     last, arrays = row.rounds_done, _arrays_after(run, row.rounds_done)
     for round_ in range(last + 1, row.rounds + 1):
@@ -62,7 +62,7 @@ def _one_round(
     checkpoints.write(checkpoints.server_path(recorder.run.folder, round_), to_factors(arrays))
     # After the last round all are tested, with answers; twice would be once too often.
     tested = [] if is_last else _tested(grid, strategy, round_, arrays)
-    if missed := len(strategy.sampled(round_)) - len(messages):
+    if missed := strategy.dropped_out(round_):
         writes.add_event(recorder.run.run, f"Round {round_}: {missed} dropped out.")
     row = Round(
         run_id=recorder.run.run,
@@ -91,7 +91,7 @@ def _agreement(
 ) -> Agreement:
     start = {name: value.numpy() for name, value in context_of(run.config).initial.items()}
     return agreement(
-        run.strategy,
+        strategy.rule,
         run.config.lora.scale,
         start | to_numpy(strategy.sent),
         [to_numpy(reply.content["arrays"]) for reply in replies],

@@ -1,0 +1,56 @@
+"""What an experiment is: one pydantic model for form, command line, YAML file and database.
+
+tables.py has its sub-tables, experiment.py the whole, keys.py what can be said of a single key.
+What strategies and metrics there are, and strategies' options, comes from their registries; so
+plugins are loaded here, before any model is built.
+"""
+
+from engine import plugins
+from engine.config.errors import ConfigError
+
+plugins.load()
+
+from engine.config.experiment import (  # noqa: E402 - after what plugins add is known
+    MOST_TESTED,
+    ExperimentConfig,
+    StrategyKey,
+)
+from engine.config.keys import (  # noqa: E402
+    FieldInfo,
+    field,
+    known_keys,
+    read_yaml,
+    set_value,
+)
+from engine.config.tables import (  # noqa: E402
+    ALL_LINEAR,
+    BUNDLED,
+    WORLD,
+    Data,
+    Heterogeneity,
+    HeterogeneityKind,
+    Lora,
+    Metric,
+    Privacy,
+)
+
+__all__ = [
+    "ALL_LINEAR",
+    "BUNDLED",
+    "MOST_TESTED",
+    "WORLD",
+    "ConfigError",
+    "Data",
+    "ExperimentConfig",
+    "FieldInfo",
+    "Heterogeneity",
+    "HeterogeneityKind",
+    "Lora",
+    "Metric",
+    "Privacy",
+    "StrategyKey",
+    "field",
+    "known_keys",
+    "read_yaml",
+    "set_value",
+]

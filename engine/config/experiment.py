@@ -1,0 +1,149 @@
+"""An experiment's config: one federation and the strategies to run on it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import Field, ValidationError, create_model, field_validator, model_validator
+
+from engine.config.errors import ConfigError
+from engine.config.sentences import sentence
+from engine.config.tables import BUNDLED, WORLD, Data, Heterogeneity, Lora, Privacy, Table
+from engine.plugins import PluginError
+from engine.strategies import STRATEGIES, Strategy
+
+MOST_TESTED = 64  # clients; to test a thousand would take longer than to train them
+
+if TYPE_CHECKING:
+    StrategyKey = str
+else:
+    StrategyKey = Literal[tuple(STRATEGIES)]
+
+_WITHOUT_TRAINING = (
+    *("model", "start", "device", "dtype", "dataset", "data", "clients", "samples_per_client"),
+    *("heterogeneity", "tested_on", "lora", "seed", "micro_batch", "checkpointing"),
+)
+
+
+class _Experiment(Table):
+    """One federation (clients, data, seed) and the strategies to run on it, one run each."""
+
+    name: Annotated[str, Field(min_length=1, max_length=80, title="Name")] = "My experiment"
+    model: str = Field(BUNDLED, min_length=1, max_length=500, title="Model")
+    start: str = Field("", max_length=500, title="Adapter to start from")
+    dataset: str = Field(WORLD, title="Data")
+    data: Data = Data()
+    clients: int = Field(4, ge=1, le=1000, title="Clients")
+    samples_per_client: int = Field(256, ge=8, le=4096, title="Training samples per client")
+    heterogeneity: Heterogeneity = Heterogeneity()
+    lora: Lora = Lora()
+    strategies: tuple[StrategyKey, ...] = Field(
+        ("fedit", "plora"), min_length=1, title="Strategies"
+    )
+    rounds: int = Field(8, ge=1, le=500, title="Rounds")
+    local_steps: int = Field(12, ge=1, le=1000, title="Local steps per round")
+    batch_size: int = Field(16, ge=1, le=256, title="Batch size")
+    learning_rate: float = Field(3e-3, gt=0, le=1, title="Learning rate")
+    participation: float = Field(1.0, gt=0, le=1, title="Share of clients per round")
+    dropout: float = Field(0.0, ge=0, lt=1, title="Chance to drop out of a round")
+    privacy: Privacy = Privacy()
+    tested_on: Literal["test", "validation"] = Field("test", title="Tested on")
+    seed: int = Field(0, ge=0, le=2**31 - 1, title="Seed")
+    runtime: Literal["local"] = Field("local", title="Runtime")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", title="Device")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", title="Number format")
+    micro_batch: int = Field(0, ge=0, le=256, title="Rows per pass (0: what fits)")
+    checkpointing: bool = Field(False, title="Gradient checkpointing: less memory, slower")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_nature(cls, values: Any) -> Any:
+        """Clients of data that people bring are those of its ``client`` column, if not said."""
+        if isinstance(values, dict) and values.get("dataset", WORLD) != WORLD:
+            given = values.get("heterogeneity", {})
+            if isinstance(given, dict):
+                return {**values, "heterogeneity": {"kind": "natural", **given}}
+        return values
+
+    @field_validator("dataset", mode="after")
+    @classmethod
+    def _says_where(cls, value: str) -> str:
+        kind, _, place = value.partition(":")
+        if value != WORLD and not (kind in ("folder", "hub") and place.strip()):
+            raise ValueError(f"allowed: {WORLD}, folder:PATH or hub:OWNER/NAME")
+        return value
+
+    @field_validator("strategies", "lora", mode="after")
+    @classmethod
+    def _no_repeats(cls, value: Any) -> Any:
+        items = value.targets if isinstance(value, Lora) else value
+        if len(set(items)) != len(items):
+            raise ValueError("must not name the same thing twice")
+        return value
+
+    @classmethod
+    def parse(cls, values: dict[str, Any]) -> Self:
+        """Validate nested values; raises ConfigError with one sentence for the first mistake."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise ConfigError(sentence(error, cls)) from None
+
+    def without_training(self) -> Self:
+        """Return the same model, data and seed with all else at its default, to compare by."""
+        return type(self)(**{key: getattr(self, key) for key in _WITHOUT_TRAINING})
+
+    def for_one(self, strategy: StrategyKey) -> Self:
+        """Return what decides the numbers of one strategy's run: with equal ones runs are the same.
+
+        Name and runtime do not count, nor other strategies' options, nor the kind at level 0.
+        """
+        same: dict[str, Any] = {
+            "name": "",
+            "strategies": (strategy,),
+            "runtime": "local",
+            "device": "auto",
+        }
+        others = {key: type(value)() for key, value in self if key in _OPTIONS and key != strategy}
+        if self.dataset == WORLD:  # its answers are judged in one way
+            same["data"] = self.data.model_copy(update={"metric": "auto"})
+        if self.heterogeneity.level == 0:
+            same["heterogeneity"] = Heterogeneity(level=0)
+        return self.model_copy(update=same | others)
+
+    def rule(self, strategy: StrategyKey) -> Strategy:
+        """Return the rule of a strategy, with the options that this config gives it."""
+        return STRATEGIES[strategy](getattr(self, strategy) if strategy in _OPTIONS else None)
+
+    @property
+    def clients_per_round(self) -> int:
+        """How many clients take part in a round; at least one."""
+        return max(1, round(self.participation * self.clients))
+
+    @property
+    def clients_tested(self) -> int:
+        """How many clients are tested after the last round: all, or MOST_TESTED of them."""
+        return min(self.clients, MOST_TESTED)
+
+    def to_yaml(self) -> str:
+        """Return the config as a YAML file that ``--config`` reads."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+# Options of the strategies that have some, by the strategy's key.
+_OPTIONS = {
+    key: rule.options_model for key, rule in STRATEGIES.items() if rule.options_model is not None
+}
+if taken := _OPTIONS.keys() & _Experiment.model_fields.keys():
+    raise PluginError(f"strategy {min(taken)!r} has options, but a config has that key already")
+if TYPE_CHECKING:
+    ExperimentConfig = _Experiment
+else:
+    ExperimentConfig = create_model(
+        "ExperimentConfig",
+        __base__=_Experiment,
+        __module__=__name__,
+        __doc__=_Experiment.__doc__,
+        **{key: (options, options()) for key, options in _OPTIONS.items()},
+    )

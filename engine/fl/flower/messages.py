@@ -1,0 +1,53 @@
+"""What is read from Flower's messages: arrays, their bytes, and the weights of clients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, Message
+
+from engine.strategies.base import Arrays
+
+
+class ClientFailed(RuntimeError):
+    """A client answered with an error, or not at all."""
+
+
+def require_success(replies: Iterable[Message]) -> list[Message]:
+    """Return the replies in order of client; raises ClientFailed with the reason of an error."""
+    replies = list(replies)
+    for reply in replies:
+        if reply.has_error():
+            raise ClientFailed(reply.error.reason or "a client failed without giving a reason")
+    if not replies:
+        raise ClientFailed("no client answered")
+    return sorted(replies, key=client_of)
+
+
+def client_of(reply: Message) -> int:
+    """Return the number of the client that a reply comes from."""
+    return int(reply.content.metric_records["metrics"]["partition-id"])  # type: ignore[arg-type]
+
+
+def weights_of(replies: list[Message]) -> np.ndarray:
+    """Return p_k = n_k / Σ n of the clients that replied."""
+    samples = np.array([reply.content["metrics"]["num-examples"] for reply in replies], float)
+    return samples / samples.sum()
+
+
+def to_numpy(record: ArrayRecord) -> Arrays:
+    """Return a record's arrays."""
+    return {name: array.numpy() for name, array in record.items()}
+
+
+def to_record(arrays: Mapping[str, np.ndarray]) -> ArrayRecord:
+    """Return arrays as Flower sends them."""
+    return ArrayRecord({name: Array(np.ascontiguousarray(v)) for name, v in arrays.items()})
+
+
+def payload_bytes(record: ArrayRecord) -> int:
+    """Return the bytes of the numbers in a record, without headers."""
+    return sum(
+        int(np.prod(array.shape)) * np.dtype(array.dtype).itemsize for array in record.values()
+    )

@@ -1,0 +1,126 @@
+"""A strategy as Flower runs it: the messages of a round, and the rule applied to the replies.
+
+Written over Flower's Message API. What is averaged how is the rule's (engine/strategies); who takes
+part is the experiment's (engine/fl/participation.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import Strategy as FlowerStrategy
+
+from engine.adapters.factors import DELTA, cut, factor_of
+from engine.config import ExperimentConfig
+from engine.fl import privacy
+from engine.fl.flower.messages import client_of, require_success, to_numpy, to_record, weights_of
+from engine.fl.participation import participants, sampled, tested
+from engine.fl.pooled_training import train_pooled
+from engine.strategies import Strategy
+
+
+class LoraStrategy(FlowerStrategy):
+    """The server's side of one run: a rule, its experiment, and the clients' nodes."""
+
+    def __init__(self, rule: Strategy, config: ExperimentConfig, nodes: dict[int, int]) -> None:
+        """``nodes`` maps the client number (partition) to Flower's node id."""
+        self.rule = rule
+        self.config = config
+        self.nodes = nodes
+        self.sent = ArrayRecord()
+        self._took_part: list[list[int]] = []  # clients by round
+
+    def dropped_out(self, server_round: int) -> int:
+        """Return how many of the clients that a round asks do not take part."""
+        asked = sampled(self.config, server_round)
+        return len(asked) - len(participants(self.config, server_round))
+
+    def epsilon(self, server_round: int) -> float | None:
+        """Return the privacy that is spent after a round, by the client that sent most often."""
+        rule = self.rule
+        if not self.config.privacy.noise or not rule.shared_factors or not rule.phases():
+            return None
+        drawn = range(len(self._took_part) + 1, server_round + 1)  # each round is drawn once
+        self._took_part += [participants(self.config, round_) for round_ in drawn]
+        times = privacy.most_messages(self._took_part[:server_round])
+        return privacy.epsilon(self.config.privacy, times)
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Return one train message to every participant, with the shared factors."""
+        self.sent = arrays
+        chosen = participants(self.config, server_round)
+        return self._messages("train", chosen, server_round, arrays, config)
+
+    def configure_evaluate(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Return one evaluate message to every client that is tested, with the shared factors.
+
+        Those are the clients that took part in the round, before the first one those that will;
+        where ``answers`` are wanted, after the last round, ``tested``.
+        """
+        round_ = max(server_round, 1)
+        chosen = tested(self.config) if config["answers"] else participants(self.config, round_)
+        return self._messages("evaluate", chosen, server_round, arrays, config)
+
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Return what the server sends next; figures are stored per client, not as one mean."""
+        valid = require_success(replies)
+        if self.rule.server_trains:
+            return self._train_here(server_round, valid), None
+        sent = [to_numpy(reply.content.array_records["arrays"]) for reply in valid]
+        before, lora = to_numpy(self.sent), self.config.lora
+        merged = self.rule.merge(sent, weights_of(valid), before, lora.scale, lora.rank)
+        return to_record(merged), None
+
+    def aggregate_evaluate(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> MetricRecord | None:
+        """Check the replies; figures are stored per client, not as one mean."""
+        require_success(replies)
+        return None
+
+    def summary(self) -> None:
+        """Log nothing: the run's row in the database says it all."""
+
+    def _train_here(self, server_round: int, replies: list[Message]) -> ArrayRecord:
+        """Train on what the clients hold; every reply gets the loss."""
+        clients = [client_of(reply) for reply in replies]
+        before = dict(self.sent.to_torch_state_dict())
+        factors, loss = train_pooled(self.config, clients, before, server_round)
+        for reply in replies:
+            reply.content.metric_records["metrics"]["loss"] = loss
+        return to_record({name: value.numpy() for name, value in factors.items()})
+
+    def _messages(
+        self,
+        message_type: str,
+        clients: list[int],
+        server_round: int,
+        arrays: ArrayRecord,
+        config: ConfigRecord,
+    ) -> list[Message]:
+        config = ConfigRecord({**config, "server-round": server_round})
+        # One record for all clients of a rank: they are told apart, and trained, by its identity.
+        lora = self.config.lora
+        ranks = {k: self.rule.rank(lora.rank, lora.rank_of(k)) for k in clients}
+        content = {
+            rank: RecordDict({"arrays": self._for_rank(arrays, rank), "config": config})
+            for rank in set(ranks.values())
+        }
+        return [
+            Message(content[ranks[k]], message_type=message_type, dst_node_id=self.nodes[k])
+            for k in clients
+        ]
+
+    def _for_rank(self, arrays: ArrayRecord, rank: int) -> ArrayRecord:
+        """Return what a client of this rank is sent."""
+        if rank == self.config.lora.rank or all(factor_of(name) == DELTA for name in arrays):
+            return arrays
+        return to_record(cut(to_numpy(arrays), rank))

@@ -1,0 +1,29 @@
+"""Who takes part in a round, and who is tested at the end: drawn from the experiment's seed."""
+
+from __future__ import annotations
+
+from engine.config import ExperimentConfig
+from engine.system.seeding import rng
+
+
+def sampled(config: ExperimentConfig, round_: int) -> list[int]:
+    """Return the clients that a round asks; at least one."""
+    drawn = rng(config.seed, "participation", round_)
+    chosen = drawn.choice(config.clients, config.clients_per_round, replace=False)
+    return sorted(chosen.tolist())
+
+
+def participants(config: ExperimentConfig, round_: int) -> list[int]:
+    """Return the sampled clients without those that drop out; at least one."""
+    asked = sampled(config, round_)
+    if not config.dropout:
+        return asked
+    luck = {k: rng(config.seed, "dropout", round_, k).random() for k in asked}
+    stay = [k for k in asked if luck[k] >= config.dropout]
+    return stay or [max(asked, key=luck.__getitem__)]
+
+
+def tested(config: ExperimentConfig) -> list[int]:
+    """Return the clients that are tested after the last round: all, or some of many."""
+    drawn = rng(config.seed, "tested")
+    return sorted(drawn.choice(config.clients, config.clients_tested, replace=False).tolist())

@@ -1,0 +1,34 @@
+"""The server's own training, where all data lie in one place: strategy ``centralized``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from engine.config import ExperimentConfig
+from engine.fl.context import context_of
+from engine.fl.training import Job, train
+from engine.system.seeding import rng
+from engine.vlm.encoded import concatenate
+from engine.vlm.limits import MOST_ROWS
+from engine.vlm.multi_lora.stacked import Factors
+
+
+def train_pooled(
+    config: ExperimentConfig, clients: Sequence[int], before: Factors, round_: int
+) -> tuple[Factors, float]:
+    """Train on what these clients hold; returns all factors and the mean loss over the steps.
+
+    As many samples as the clients would take together: their steps, with their batches put
+    together, up to MOST_ROWS in one. Raises ArithmeticError as ``train`` does.
+    """
+    context = context_of(config)
+    rows = config.batch_size * len(clients)
+    batch = max(config.batch_size, min(rows, MOST_ROWS))
+    job = Job(
+        context.initial | before,
+        concatenate([context.sets.get(client, "train") for client in clients]),
+        -(-config.local_steps * rows // batch),
+        rng(config.seed, "batches", round_, clients[0]),
+    )
+    names = list(context.vlm.factors)
+    return train(context.vlm, job, names, batch_size=batch, learning_rate=config.learning_rate)
