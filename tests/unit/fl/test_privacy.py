@@ -10,8 +10,8 @@ from dp_accounting.rdp import RdpAccountant
 from db import reads
 from engine.config import ConfigError, ExperimentConfig, Privacy
 from engine.fl.context import context_of
-from engine.fl.privacy import epsilon, most_messages, protected
 from engine.fl.flower.messages import to_numpy
+from engine.fl.privacy import epsilon, most_messages, protected
 from tests.helpers.runs import record_wire, run
 
 BEFORE = {"x.lora_A": torch.ones(4, 7), "x.lora_B": torch.zeros(5, 4)}
