@@ -77,7 +77,7 @@ def initial_factors(shapes: dict[str, torch.Size], seed: int) -> dict[str, torch
     """The common start of all clients: B = 0 and A₀ uniform in ±1/√d_in, drawn from the seed.
 
     Everyone can draw A₀ from the experiment's seed, so it need not be sent. With B fitted to
-    different A₀ an average of B would mean nothing (METHODS.md).
+    different A₀ an average of B would mean nothing.
     """
     start: dict[str, torch.Tensor] = {}
     for name, shape in shapes.items():

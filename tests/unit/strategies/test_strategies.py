@@ -1,4 +1,4 @@
-"""What METHODS.md promises of every strategy, exact where it says so, on real messages."""
+"""The promises of every strategy, exact where it says so, on real messages."""
 
 from __future__ import annotations
 
