@@ -103,12 +103,11 @@ def build_model(
 ) -> Florence2ForConditionalGeneration:
     """Build a Florence-2 with random weights; the bundled one has about 2.1 million."""
     language = BartConfig(
-        **{"vocab_size": len(vocabulary()), **text},
+        **{"vocab_size": len(vocabulary()), "forced_bos_token_id": SPECIAL.index("<s>"), **text},
         bos_token_id=SPECIAL.index("<s>"),
         pad_token_id=SPECIAL.index("<pad>"),
         eos_token_id=SPECIAL.index("</s>"),
         decoder_start_token_id=SPECIAL.index("</s>"),
-        forced_bos_token_id=SPECIAL.index("<s>"),
         forced_eos_token_id=None,
     )
     config = Florence2Config(
