@@ -7,6 +7,8 @@ averages are written out in place.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -88,15 +90,17 @@ def _test(context: ExperimentContext, factors: Factors, data: EncodedBatch) -> f
     data = data.to(context.vlm.device)
     with context.vlm.vision.showing(data):
         logits = context.vlm.model(**context.vlm.inputs(data), labels=data.labels).logits
-    return (
-        ((logits.argmax(-1) == data.labels) | (data.labels == IGNORE_INDEX)).all(-1).float().mean()
-    )
+    right = (logits.argmax(-1) == data.labels) | (data.labels == IGNORE_INDEX)
+    return float(right.all(-1).float().mean())
 
 
 @torch.inference_mode()
 def _answer(context: ExperimentContext, factors: Factors, data: EncodedBatch) -> torch.Tensor:
     context.vlm.load_factors(factors)
     data = data.to(context.vlm.device)
-    inputs = context.vlm.inputs(data)
+    model: Any = context.vlm.model
     with context.vlm.vision.showing(data):
-        return context.vlm.model.generate(**inputs, max_new_tokens=12, do_sample=False)
+        tokens: torch.Tensor = model.generate(
+            **context.vlm.inputs(data), max_new_tokens=12, do_sample=False
+        )
+    return tokens

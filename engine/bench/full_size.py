@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import psutil
 import torch
@@ -84,11 +85,12 @@ def measure(repeats: int) -> FullSize:
             lowest.append(between - start)
             ours.append(time.perf_counter() - between)
             agree &= close(losses, losses_of(run))
-        weight = next(context.vlm.model.parameters())
+        model: Any = context.vlm.model
+        weight = next(model.parameters())
         measured = FullSize(
             device=context.vlm.device,
             dtype=str(weight.dtype).removeprefix("torch."),
-            parameters=context.vlm.model.num_parameters(),
+            parameters=model.num_parameters(),
             samples_per_s=_samples(config) / sum(r.seconds for r in reads.client_rounds(run)),
             with_tower_samples_per_s=with_tower,
             ours_over_floor=median(ours) / median(lowest) if agree else None,
