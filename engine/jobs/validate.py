@@ -22,9 +22,10 @@ def validate(config: ExperimentConfig, given: set[str] | None = None) -> Experim
     given = config.model_fields_set if given is None else given
     config = resolve(_placed(config), given)
     new_dataset(config)
-    check_fits(config, resolve_model(config))
+    model = resolve_model(config)
+    check_fits(config, model)
     if config.start:
-        config = config.model_copy(update={"start": import_adapter(config.start, config.model)})
+        config = config.model_copy(update={"start": import_adapter(config, model)})
     return config
 
 

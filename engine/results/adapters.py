@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.vlm.imported_adapter import WEIGHTS, Start, peft_name, read_adapter
+from engine.vlm.imported_adapter import WEIGHTS, ImportedAdapter, peft_name, read_adapter
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +54,7 @@ def write_adapter(
     )
 
 
-def with_start(factors: Factors, scale: float, start: Start) -> Factors:
+def with_start(factors: Factors, scale: float, start: ImportedAdapter) -> Factors:
     """One adapter of scale 1 that does what factors and the one they started from do together."""
     import torch
 

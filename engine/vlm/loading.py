@@ -13,7 +13,7 @@ from transformers.utils import logging as transformers_logging
 from engine.config import BUNDLED, ConfigError, ExperimentConfig, Lora
 from engine.vlm.checkpoint_files.files import sentence
 from engine.vlm.checkpoint_files.sources import place_of
-from engine.vlm.imported_adapter import merge_adapter
+from engine.vlm.merging import merge_adapter
 from engine.vlm.model import Vlm
 from engine.vlm.processors import load_processor
 from engine.vlm.resolved import ResolvedModel, digest_of, resolve_device

@@ -55,7 +55,9 @@ def inspect_checkpoint(
         skeleton = build(place)
         check_features(model, skeleton)
         processor = checked_processor(model, place)
-        return _facts(model, skeleton, processor, Lora(rank=1, targets=targets, vision=vision), side)
+        return _facts(
+            model, skeleton, processor, Lora(rank=1, targets=targets, vision=vision), side
+        )
     except ConfigError:
         raise
     except Exception as error:  # building runs a family's own code, which raises of many kinds
@@ -65,10 +67,11 @@ def inspect_checkpoint(
 def _facts(
     model: str, skeleton: nn.Module, processor: ProcessorMixin, lora: Lora, side: int
 ) -> tuple[CheckpointFacts, LinearShapes]:
+    words = skeleton.get_input_embeddings().weight
     linear = {
         name: (layer.out_features, layer.in_features)
         for name, layer in skeleton.named_modules()
-        if isinstance(layer, nn.Linear)
+        if isinstance(layer, nn.Linear) and layer.weight is not words  # tied: it is no own weight
     }
     parameters = skeleton.num_parameters()
     config = skeleton.config
