@@ -92,7 +92,7 @@ def _dtype(config: ExperimentConfig, device: str) -> str:
 def _inspected(
     config: ExperimentConfig, digest: str
 ) -> tuple[CheckpointFacts, Mapping[str, tuple[int, ...]]]:
-    """Return facts and linear layers: a door to the module with torch, but for the bundled model."""
+    """Return facts and linear layers; a door to torch, which the bundled model does without."""
     of_world = config.dataset == WORLD
     if config.model == BUNDLED and not config.lora.vision:
         shapes = {name.removesuffix(".weight"): shape for name, shape in weight_shapes().items()}
