@@ -1,51 +1,38 @@
-"""Names of LoRA factors and of the layers that carry them, without importing torch."""
+"""Functions over factors by name, until all callers hold an ``Adapter``."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-A, B = "lora_A", "lora_B"
+from engine.adapters.adapter import DELTA, A, Adapter, B, factor_of, name_of
+
+__all__ = ["ALL_LINEAR", "DELTA", "A", "B", "cut", "effective", "factor_of", "padded", "products"]
 ALL_LINEAR = "all-linear"  # of lora.targets: every linear layer of the language model
-DELTA = "offset"  # of a layer: what some strategies add to its frozen weight, (d_out, d_in)
 
 
-def factor_of(name: str) -> str:
-    """``lora_A`` or ``lora_B``: which factor a name like ``….q_proj.lora_A`` stands for."""
-    return name.rpartition(".")[2]
+def cut(factors: Mapping[str, Any], rank: int) -> Adapter[Any]:
+    """Return the first ``rank`` directions of an adapter; offsets as they are."""
+    return Adapter(factors).cut(rank)
 
 
-def axis_of(name: str) -> int:
-    """The axis of a factor along which its rank counts: rows of A, columns of B."""
-    return 0 if factor_of(name) == A else 1
-
-
-def cut(factors: Mapping[str, Any], rank: int) -> dict[str, Any]:
-    """The first ``rank`` directions of an adapter, of arrays or tensors; offsets as they are."""
-    first = {A: (slice(rank),), B: (slice(None), slice(rank))}
-    return {name: value[first.get(factor_of(name), ...)] for name, value in factors.items()}
-
-
-def padded(arrays: Mapping[str, np.ndarray], rank: int) -> dict[str, np.ndarray]:
-    """An adapter with zero directions added up to ``rank``; does the same as before."""
-    found: dict[str, np.ndarray] = {}
-    for name, value in arrays.items():
-        after = [(0, 0), (0, 0)]
-        after[axis_of(name)] = (0, rank - value.shape[axis_of(name)])
-        found[name] = np.pad(value, after)
-    return found
+def padded(arrays: Mapping[str, np.ndarray], rank: int) -> Adapter[np.ndarray]:
+    """Return an adapter with zero directions added up to ``rank``; does the same as before."""
+    return Adapter(arrays).padded(rank)
 
 
 def products(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """B·A by layer, (d_out, d_in) in float64, of arrays that hold both factors of some layers."""
-    layers = [name.removesuffix(f".{A}") for name in arrays if factor_of(name) == A]
+    """Return B·A by layer, (d_out, d_in) in float64, of arrays that hold both factors."""
+    adapter = Adapter(arrays)
     return {
-        layer: arrays[f"{layer}.{B}"].astype(np.float64) @ arrays[f"{layer}.{A}"].astype(np.float64)
-        for layer in layers
+        layer: adapter.b(layer).astype(np.float64) @ adapter.a(layer).astype(np.float64)
+        for layer in adapter.layers()
     }
 
 
 def effective(arrays: Mapping[str, np.ndarray], scale: float) -> dict[str, np.ndarray]:
-    """What a model adds to its frozen weights, s·B·A and its offset, by layer in float64."""
-    found = {layer: scale * product for layer, product in products(arrays).items()}
-    return {layer: value + arrays.get(f"{layer}.{DELTA}", 0) for layer, value in found.items()}
+    """Return what a model adds to its frozen weights, s·B·A and its offset, by layer."""
+    return {
+        layer: scale * product + arrays.get(name_of(layer, DELTA), 0)
+        for layer, product in products(arrays).items()
+    }

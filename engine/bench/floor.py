@@ -18,7 +18,7 @@ from engine.fl.context import ExperimentContext
 from engine.fl.training import batches
 from engine.system.seeding import rng
 from engine.vlm.encoded import IGNORE_INDEX, EncodedBatch, concatenate
-from engine.vlm.multi_lora.stacked import Factors
+from engine.vlm.lora import Factors
 
 
 def run(config: ExperimentConfig, context: ExperimentContext, shared: str) -> Losses:

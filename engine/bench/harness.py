@@ -75,13 +75,13 @@ def run_here(
     config: ExperimentConfig, context: ExperimentContext, *, together: bool
 ) -> dict[str, int]:
     """Run all strategies in this process, without the worker; returns run ids by strategy."""
-    context.base_marks.clear()
+    context.base_scores.clear()
     context.base_answers.clear()
     _, runs = queue.create(config, worker_id=0)
     for key, run_id in zip(config.strategies, runs, strict=True):
         folder = run_folder(run_id)
         folder.mkdir(parents=True)
-        run = RunConfig(run_id, key, config.model_dump_json(), folder)
+        run = RunConfig(run_id, key, config, folder)
         alone = LocalGrid(client_app.app, config.clients, run.to_flower())
         execute(run, None if together else alone)
     return dict(zip(config.strategies, runs, strict=True))

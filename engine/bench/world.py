@@ -25,8 +25,8 @@ from engine.fl.training import Job, train_together
 from engine.paths import BUNDLED_MODEL
 from engine.system.seeding import rng
 from engine.vlm import loading
+from engine.vlm.lora import Factors
 from engine.vlm.model import Vlm
-from engine.vlm.multi_lora.stacked import Factors
 from engine.vlm.resolved import resolve_model
 
 QUESTIONS = 2700  # neutral ones, about as many of each family
@@ -143,7 +143,7 @@ def shifted_accuracy(
         scores = score_teacher_forced(
             context.vlm, [Task(*pair) for pair in zip(adapters, tests, strict=True)]
         )
-        return mean(items.score().accuracy for items in scores)
+        return mean(items.accuracy for items in scores)
 
     return {
         "shifted_base": accuracy([start] * clients),

@@ -11,49 +11,55 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.adapters.adapter import Adapter
 from engine.system.tensor_files import read_tensors, write_tensors
 
 if TYPE_CHECKING:
     import torch
 
+    Factors = Adapter[torch.Tensor]
+
 _KEPT = 2  # the last two rounds: a crash between checkpoint and commit goes back by one
 
 
-def write(path: Path, factors: dict[str, torch.Tensor]) -> int:
+def write(path: Path, factors: Factors) -> int:
     """Write factors; return the size of the file in bytes."""
     return write_tensors(path, factors)
 
 
-def read(path: Path) -> dict[str, torch.Tensor]:
+def read(path: Path) -> Factors:
     """Return the factors of one file. Raises FileNotFoundError when it is absent."""
-    return read_tensors(path)
+    return Adapter(read_tensors(path))
 
 
 def initial_path(folder: Path) -> Path:
-    """Where the common start of all clients is."""
+    """Return the path of the common start of all clients."""
     return folder / "initial.safetensors"
 
 
 def server_path(folder: Path, round_: int) -> Path:
-    """Where the shared factors after a round are."""
+    """Return the path of the shared factors after a round."""
     return folder / f"server-{round_:04d}.safetensors"
 
 
-def read_shared(folder: Path, round_: int) -> dict[str, torch.Tensor]:
-    """The shared factors after a round; {} before the first. Raises FileNotFoundError."""
-    return read(server_path(folder, round_)) if round_ else {}
+def read_shared(folder: Path, round_: int) -> Factors:
+    """Return the shared factors after a round; none before the first. Raises FileNotFoundError."""
+    return read(server_path(folder, round_)) if round_ else Adapter()
 
 
 def personal_path(folder: Path, client: int, round_: int) -> Path:
-    """Where client k's own factors after a round are."""
+    """Return the path of client k's own factors after a round."""
     return folder / "clients" / str(client) / f"personal-{round_:04d}.safetensors"
 
 
-def read_personal(folder: Path, client: int, up_to: int) -> dict[str, torch.Tensor]:
-    """Client k's own factors after the last round ≤ ``up_to`` in which it took part; {} if none."""
+def read_personal(folder: Path, client: int, up_to: int) -> Factors:
+    """Return client k's own factors after the last round ≤ ``up_to`` in which it took part.
+
+    There are none where it has not taken part.
+    """
     paths = _numbered(personal_path(folder, client, 0).parent, "personal")
     usable = [path for number, path in paths if number <= up_to]
-    return read(usable[-1]) if usable else {}
+    return read(usable[-1]) if usable else Adapter()
 
 
 def prune(folder: Path, stem: str, newest: int) -> None:
@@ -68,8 +74,8 @@ def prune(folder: Path, stem: str, newest: int) -> None:
 
 def _numbered(folder: Path, stem: str) -> list[tuple[int, Path]]:
     pattern = re.compile(rf"{stem}-(\d+)\.safetensors")
-    found = ((match, path) for path in _files(folder) if (match := pattern.fullmatch(path.name)))
-    return sorted((int(match.group(1)), path) for match, path in found)
+    matches = ((pattern.fullmatch(path.name), path) for path in _files(folder))
+    return sorted((int(match.group(1)), path) for match, path in matches if match)
 
 
 def _files(folder: Path) -> Iterable[Path]:

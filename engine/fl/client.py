@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.adapters.factors import cut
+from engine.adapters.adapter import Adapter
 from engine.fl import checkpoints
 from engine.fl.context import context_of
 from engine.fl.privacy import protected
@@ -10,8 +10,7 @@ from engine.fl.run_config import RunConfig
 from engine.fl.training import Job
 from engine.strategies import Phase
 from engine.system.seeding import rng
-from engine.vlm.lora import side_by_side, with_rank
-from engine.vlm.multi_lora.stacked import Factors
+from engine.vlm.lora import Factors, side_by_side
 
 
 class Client:
@@ -23,9 +22,9 @@ class Client:
         self.context = context_of(run.config)
 
     def factors(self, variant: str, shared: Factors, after_round: int) -> Factors:
-        """A variant's factors, given the server's shared factors after a round.
+        """Return a variant's factors, given the server's shared factors after a round.
 
-        They may hold offsets of the frozen weights, and be of twice the rank where a client has two
+        They may hold deltas of the frozen weights, and be of twice the rank where a client has two
         adapters that both act.
         """
         base = self.context.initial
@@ -46,16 +45,16 @@ class Client:
         return self.run.strategy.rank(lora.rank, lora.rank_of(self.number))
 
     def _received(self, shared: Factors) -> Factors:
-        """What the server shares, as far as this client's rank goes."""
-        return with_rank(shared, self.rank, self.run.config.lora.rank)
+        """Return what the server shares, as far as this client's rank goes."""
+        return shared.cut(self.rank).padded(self.run.config.lora.rank)
 
     @property
     def phases(self) -> tuple[Phase, ...]:
         """What this client trains in a round."""
         return self.run.strategy.phases()
 
-    def job(self, phase: Phase, shared: Factors, beside: Factors, round_: int) -> Job:
-        """What to train in a phase of a round; ``beside`` is ``as_deltas`` of what was sent."""
+    def job(self, phase: Phase, shared: Factors, beside: Factors, round_: int, group: int) -> Job:
+        """Return what to train in a phase of a round; ``beside``: what was sent, as deltas."""
         config, base = self.run.config, self.context.initial
         own = checkpoints.read_personal(self.run.folder, self.number, up_to=round_ - 1)
         shared = self._received(shared)
@@ -64,7 +63,7 @@ class Client:
             | (beside if phase.mix_weight else shared)
             | (own if phase.start_from_personal else {})
         )
-        start = with_rank(start, self.rank, config.lora.rank)
+        start = start.cut(self.rank).padded(config.lora.rank)
         scope = "batches" if phase.uploads else "own batches"
         return Job(
             start,
@@ -74,20 +73,21 @@ class Client:
             phase.prox_mu,
             base | shared,
             phase.mix_weight or 1.0,
+            group if start.has_deltas else 0,
         )
 
     def message(self, trained: Factors, shared: Factors, round_: int) -> Factors:
-        """What this client sends of what it has trained: at its own rank, and protected."""
-        config, is_shared = self.run.config, self.run.strategy.is_shared
-        sent = cut({name: value for name, value in trained.items() if is_shared(name)}, self.rank)
+        """Return what this client sends of what it has trained: at its rank, and protected."""
+        config = self.run.config
+        sent = trained.where(self.run.strategy.is_shared).cut(self.rank)
         if config.privacy.clip:
-            before = cut(self.context.initial | self._received(shared), self.rank)
+            before = (self.context.initial | self._received(shared)).cut(self.rank)
             sent = protected(sent, before, config.privacy, config.seed, round_, self.number)
-        return {name: value.contiguous() for name, value in sent.items()}
+        return Adapter({name: value.contiguous() for name, value in sent.items()})
 
     def keep(self, trained: Factors, round_: int) -> None:
         """Store what stays on the client after a round."""
-        personal = {n: value for n, value in trained.items() if self.run.strategy.is_personal(n)}
+        personal = trained.where(self.run.strategy.is_personal)
         if personal:
             path = checkpoints.personal_path(self.run.folder, self.number, round_)
             checkpoints.write(path, personal)

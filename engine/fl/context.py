@@ -24,7 +24,7 @@ from engine.fl.evaluation import (
 from engine.metrics import metric_of
 from engine.vlm import loading, memory
 from engine.vlm.limits import MicroBatch
-from engine.vlm.lora import initial_factors
+from engine.vlm.lora import Factors, initial_factors
 from engine.vlm.model import Vlm
 from engine.vlm.resolved import ResolvedModel, resolve_model
 
@@ -39,11 +39,11 @@ class ExperimentContext:
         self.dataset = dataset_of(config)
         self.sets = EncodedSets(self.vlm, self.dataset)
         # What the untouched base makes of each client's tests: the same for all strategies.
-        self.base_marks: dict[int, EvalResult] = {}
+        self.base_scores: dict[int, EvalResult] = {}
         self.base_answers: dict[int, list[Answer]] = {}
 
     @cached_property
-    def initial(self) -> dict[str, torch.Tensor]:
+    def initial(self) -> Factors:
         """The common start of all clients: A₀ from the seed, B = 0. Not to be changed in place."""
         shapes = {name: parameter.shape for name, parameter in self.vlm.factors.items()}
         return initial_factors(shapes, self.config.seed)
@@ -51,17 +51,17 @@ class ExperimentContext:
     def scored(
         self, tasks: Sequence[Task], clients: Sequence[Sequence[int]], *, pooled: bool = False
     ) -> list[tuple[ItemScores, list[Answer]]]:
-        """Marks of every task, and its answers where these are read to be judged.
+        """Score every task; with its answers where these are read to be judged.
 
         Task number i is about the test sets of ``clients[i]``, one after another, and the pooled
         one after them.
         """
         data = self.dataset
         if not data.free_form:
-            return [(marks, []) for marks in score_teacher_forced(self.vlm, tasks)]
-        tests = {k: data.items(k, "test") for k in {k for some in clients for k in some}}
+            return [(scores, []) for scores in score_teacher_forced(self.vlm, tasks)]
+        tests = {k: data.items(k, "test") for k in set(chain(*clients))}
         rest = data.pooled_items() if pooled else []
-        asked = [chain(*(tests[k] for k in some), rest) for some in clients]
+        asked = [chain(*(tests[k] for k in group), rest) for group in clients]
         accepted = [[item.accepted for item in items] for items in asked]
         return score_generated(self.vlm, tasks, accepted, metric_of(self.config.data.metric))
 
@@ -74,12 +74,11 @@ def _context_of(config: ExperimentConfig, model: ResolvedModel) -> ExperimentCon
 
 
 def context_of(config: ExperimentConfig) -> ExperimentContext:
-    """The process's context for all experiments with the same model, data and seed."""
-    found = _context_of(config.without_training(), resolve_model(config))
-    found.vlm.set_micro_batch(
-        found.micro_batch
-    )  # other experiments may use this model in other ways
-    return found
+    """Return the process's context for all experiments with the same model, data and seed."""
+    context = _context_of(config.without_training(), resolve_model(config))
+    # Other experiments may use this model in other ways.
+    context.vlm.set_micro_batch(context.micro_batch)
+    return context
 
 
 def release() -> None:
@@ -92,6 +91,6 @@ def release() -> None:
 
 
 def forget() -> None:
-    """Drop all workbenches and their data: a benchmark wants to start anew."""
+    """Drop all contexts and their data: a benchmark wants to start anew."""
     _context_of.cache_clear()
     dataset_of.cache_clear()

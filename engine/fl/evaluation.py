@@ -12,32 +12,38 @@ from typing import NamedTuple, TypeVar
 
 import torch
 
+from engine.adapters.adapter import Adapter
 from engine.metrics import Metric
 from engine.vlm.encoded import IGNORE_INDEX, EncodedBatch, concatenate
-from engine.vlm.model import Vlm, deltas_of
+from engine.vlm.lora import Factors
+from engine.vlm.model import Vlm
 from engine.vlm.multi_lora.logits import LogitsFn, logits_fn
-from engine.vlm.multi_lora.stacked import (
-    Factors,
-    StackedAdapters,
-    active,
-    rank_of,
-    supports_stacking,
-)
+from engine.vlm.multi_lora.stacked import StackedAdapters, active, supports_stacking
 
 Found = TypeVar("Found")
 
 
 class Task(NamedTuple):
-    """The questions that one adapter is to answer."""
+    """The questions that one adapter is to answer.
+
+    Tasks of one ``group`` add the same deltas to the frozen weights, so that they can share a pass.
+    """
 
     factors: Factors
     samples: EncodedBatch
+    group: int = 0
 
 
 @dataclass(frozen=True)
 class Score:
-    """Mean loss per answer token and mean points of the answers, over ``samples`` items."""
+    """How a variant does on a client's ``own`` or on the ``pooled`` test set.
 
+    Mean loss per answer token and mean score of the answers, over ``samples`` items. It travels and
+    is stored as it is: a row of ``evaluations``.
+    """
+
+    variant: str
+    scope: str
     loss: float
     accuracy: float
     samples: int
@@ -52,33 +58,51 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class ItemScores:
-    """Per question, all (n,): summed loss, answer tokens, right or not, confidence, points.
+class WrittenAnswer:
+    """What a variant answers to question number ``item`` of a client's test set."""
 
-    An answer is right when every token of the reference is the likeliest one after the tokens
-    before it: just then greedy generation writes the reference. So one forward pass is enough, and
-    ``confidence`` is what generation would give to the reference. ``points`` from 0 to 1 are what
-    the answer is worth: as right, until somebody has read it.
+    variant: str
+    item: int
+    text: str
+    confidence: float
+
+
+@dataclass(frozen=True)
+class ItemScores:
+    """Per question, all (n,): summed loss, answer tokens, exact match, confidence, score.
+
+    An answer matches when every token of the reference is the likeliest one after the tokens before
+    it: just then greedy generation writes the reference. So one forward pass is enough, and
+    ``confidence`` is what generation would give to the reference. ``score`` from 0 to 1 is what the
+    answer is worth: as exact_match, until somebody has read it.
     """
 
     loss: torch.Tensor
     tokens: torch.Tensor
-    right: torch.Tensor
+    exact_match: torch.Tensor
     confidence: torch.Tensor
-    points: torch.Tensor
+    score: torch.Tensor
 
-    def cut(self, some: slice) -> ItemScores:
-        """The marks of some of the questions."""
-        return ItemScores(**{name: column[some] for name, column in vars(self).items()})
+    def __len__(self) -> int:
+        return len(self.loss)
 
-    def score(self) -> Score:
-        """The score over all questions."""
-        n = len(self.right)
-        return Score((self.loss.sum() / self.tokens.sum()).item(), self.points.sum().item() / n, n)
+    def select(self, rows: slice) -> ItemScores:
+        """Return the scores of some of the questions."""
+        return ItemScores(**{name: column[rows] for name, column in vars(self).items()})
+
+    @property
+    def mean_loss(self) -> float:
+        """The mean loss per answer token."""
+        return (self.loss.sum() / self.tokens.sum()).item()
+
+    @property
+    def accuracy(self) -> float:
+        """The mean score of the answers."""
+        return self.score.sum().item() / len(self)
 
 
-def joined(parts: Sequence[ItemScores]) -> ItemScores:
-    """The marks of all parts, one after another."""
+def concatenate_scores(parts: Sequence[ItemScores]) -> ItemScores:
+    """Return the scores of all parts, one after another."""
     columns = zip(*(vars(part).values() for part in parts), strict=True)
     return ItemScores(*map(torch.cat, columns))
 
@@ -91,102 +115,108 @@ class EvalResult:
     """
 
     own: ItemScores
-    pooled: Score
+    pooled: ItemScores
     answers: tuple[Answer, ...] = ()
+
+    def scores(self, variant: str) -> list[Score]:
+        """Return the means over both test sets, under the name of a variant."""
+        return [
+            Score(variant, scope, items.mean_loss, items.accuracy, len(items))
+            for scope, items in (("own", self.own), ("pooled", self.pooled))
+        ]
 
 
 @torch.inference_mode()
 def score_teacher_forced(vlm: Vlm, tasks: Sequence[Task]) -> list[ItemScores]:
-    """Loss and exact match of every question of every task, teacher-forced."""
-    found: list[list[ItemScores]] = [[] for _ in tasks]
-    for k, marks, share in _asked(vlm, tasks, _mark):
-        found[k].append(marks.cut(share))
-    return [joined(parts) for parts in found]
+    """Return loss and exact match of every question of every task, teacher-forced."""
+    parts: list[list[ItemScores]] = [[] for _ in tasks]
+    for k, scores, share in _in_passes(vlm, tasks, _score_pass):
+        parts[k].append(scores.select(share))
+    return [concatenate_scores(own) for own in parts]
 
 
 @torch.inference_mode()
-def answer(vlm: Vlm, tasks: Sequence[Task], marks: Sequence[ItemScores]) -> list[list[Answer]]:
-    """Greedy answers to all questions of every task, in order.
+def answer(vlm: Vlm, tasks: Sequence[Task], scores: Sequence[ItemScores]) -> list[list[Answer]]:
+    """Return greedy answers to all questions of every task, in order.
 
-    Where ``marks`` say that the reference is what the model writes, that is the answer already;
+    Where ``scores`` say that the reference is what the model writes, that is the answer already;
     only the others are generated.
     """
-    found: list[list[Answer]] = []
-    for task, known in zip(tasks, marks, strict=True):
+    answers: list[list[Answer]] = []
+    for task, known in zip(tasks, scores, strict=True):
         references = task.samples.labels.masked_fill(task.samples.labels == IGNORE_INDEX, vlm.pad)
         pairs = zip(vlm.texts(references), known.confidence.tolist(), strict=True)
-        found.append([Answer(text, confidence) for text, confidence in pairs])
-    wrong = [(~known.right).nonzero().flatten() for known in marks]
-    at = [k for k, rows in enumerate(wrong) if len(rows)]
-    open_ = [Task(tasks[k].factors, tasks[k].samples.select(wrong[k])) for k in at]
-    for k, answers in zip(at, generate(vlm, open_), strict=True):
-        for row, text in zip(wrong[k].tolist(), answers, strict=True):
-            found[k][row] = text
-    return found
+        answers.append([Answer(text, confidence) for text, confidence in pairs])
+    wrong = [(~known.exact_match).nonzero().flatten() for known in scores]
+    unanswered = [k for k, rows in enumerate(wrong) if len(rows)]
+    rest = [tasks[k]._replace(samples=tasks[k].samples.select(wrong[k])) for k in unanswered]
+    for k, written in zip(unanswered, generate(vlm, rest), strict=True):
+        for row, text in zip(wrong[k].tolist(), written, strict=True):
+            answers[k][row] = text
+    return answers
 
 
 def score_generated(
     vlm: Vlm, tasks: Sequence[Task], accepted: Sequence[Sequence[tuple[str, ...]]], metric: Metric
 ) -> list[tuple[ItemScores, list[Answer]]]:
-    """Marks and written answers of every task, with the points that a metric gives the answers.
+    """Return scores and written answers of every task, the answers judged by a metric.
 
     ``accepted``: for every question of every task all that counts as right.
     """
-    marks = score_teacher_forced(vlm, tasks)
-    found = []
-    for own, answers, references in zip(marks, answer(vlm, tasks, marks), accepted, strict=True):
+    scores = score_teacher_forced(vlm, tasks)
+    judged = []
+    for own, answers, references in zip(scores, answer(vlm, tasks, scores), accepted, strict=True):
         pairs = zip(answers, references, strict=True)
-        points = [metric.score(one.text, right) for one, right in pairs]
-        found.append((replace(own, points=torch.tensor(points)), answers))
-    return found
+        values = [metric.score(written.text, right) for written, right in pairs]
+        judged.append((replace(own, score=torch.tensor(values)), answers))
+    return judged
 
 
 @torch.inference_mode()
 def generate(vlm: Vlm, tasks: Sequence[Task]) -> list[list[Answer]]:
-    """Greedy answers, written token by token; references are not looked at."""
-    found: list[list[Answer]] = [[] for _ in tasks]
-    for k, answers, share in _asked(vlm, tasks, _generate):
-        found[k] += answers[share]
-    return found
+    """Return greedy answers, written token by token; references are not looked at."""
+    answers: list[list[Answer]] = [[] for _ in tasks]
+    for k, written, share in _in_passes(vlm, tasks, _generate_pass):
+        answers[k] += written[share]
+    return answers
 
 
-def _asked(
-    vlm: Vlm, tasks: Sequence[Task], find: Callable[[Vlm, LogitsFn, EncodedBatch], Found]
+def _in_passes(
+    vlm: Vlm, tasks: Sequence[Task], run: Callable[[Vlm, LogitsFn, EncodedBatch], Found]
 ) -> Iterator[tuple[int, Found, slice]]:
-    """What ``find`` finds in every pass: a task's number, the pass's result, the task's rows."""
+    """Run every pass; yield, for each task in it, its number, the pass's result, its rows."""
     for numbers, batch, counts in _passes(vlm, tasks):
         adapters = [tasks[k].factors for k in numbers]
-        with _adapters(vlm, adapters) as ask, vlm.threads_for(len(batch)):
-            found = find(vlm, ask, batch)
+        with _adapters(vlm, adapters) as logits, vlm.threads_for(len(batch)):
+            result = run(vlm, logits, batch)
         width = len(batch) // len(numbers)
         for place, (k, count) in enumerate(zip(numbers, counts, strict=True)):
-            yield k, found, slice(place * width, place * width + count)
+            yield k, result, slice(place * width, place * width + count)
 
 
 def _passes(vlm: Vlm, tasks: Sequence[Task]) -> Iterator[tuple[list[int], EncodedBatch, list[int]]]:
-    """Batches in which each of some tasks has an equal share of the rows.
+    """Yield batches in which each of some tasks has an equal share of the rows.
 
-    Yields the tasks' numbers, the batch, and how many rows of each share count: a shorter share
-    repeats its first row.
+    With the tasks' numbers, and how many rows of each share count: a shorter share repeats its
+    first row.
     """
     most = vlm.rows_tested
     together = max(1, most // 8) if supports_stacking(vlm) else 1
-    by_offsets: dict[object, list[int]] = {}  # the frozen weights are common to a pass
+    groups: dict[int, list[int]] = {}  # the frozen weights are common to a pass
     for k, task in enumerate(tasks):
-        same = tuple(id(value) for value in deltas_of(task.factors).values())
-        by_offsets.setdefault(same, []).append(k)
-    for order in by_offsets.values():
-        order.sort(key=lambda k: -len(tasks[k].samples))
-        for some in (order[i : i + together] for i in range(0, len(order), together)):
-            yield from _shares(tasks, some, most)
+        groups.setdefault(task.group, []).append(k)
+    for members in groups.values():
+        members.sort(key=lambda k: -len(tasks[k].samples))
+        for i in range(0, len(members), together):
+            yield from _shares(tasks, members[i : i + together], most)
 
 
 def _shares(
-    tasks: Sequence[Task], some: Sequence[int], most: int
+    tasks: Sequence[Task], numbers: Sequence[int], most: int
 ) -> Iterator[tuple[list[int], EncodedBatch, list[int]]]:
-    width = max(1, most // len(some))
-    for start in range(0, len(tasks[some[0]].samples), width):
-        left = [k for k in some if len(tasks[k].samples) > start]
+    width = max(1, most // len(numbers))
+    for start in range(0, len(tasks[numbers[0]].samples), width):
+        left = [k for k in numbers if len(tasks[k].samples) > start]
         shares = [tasks[k].samples.select(slice(start, start + width)) for k in left]
         longest = max(map(len, shares))
         rows = [_padded(share, longest) for share in shares]
@@ -202,7 +232,7 @@ def _padded(share: EncodedBatch, length: int) -> EncodedBatch:
 def _adapters(vlm: Vlm, adapters: Sequence[Factors]) -> Iterator[LogitsFn]:
     """Inside, the rows of the model belong to these adapters in equal shares; gives its logits."""
     with vlm.weight_delta(adapters[0]):
-        if supports_stacking(vlm) or rank_of(adapters[0]) != rank_of(vlm.factors):
+        if supports_stacking(vlm) or Adapter(adapters[0]).rank != vlm.factors.rank:
             stacked = StackedAdapters(vlm, adapters)
             with active(stacked):
                 yield logits_fn(vlm, stacked)
@@ -211,9 +241,9 @@ def _adapters(vlm: Vlm, adapters: Sequence[Factors]) -> Iterator[LogitsFn]:
             yield vlm.answer_logits
 
 
-def _mark(vlm: Vlm, ask: LogitsFn, batch: EncodedBatch) -> ItemScores:
+def _score_pass(vlm: Vlm, logits_of: LogitsFn, batch: EncodedBatch) -> ItemScores:
     batch = batch.to(vlm.device)
-    logits = ask(batch)
+    logits = logits_of(batch)
     kept = batch.labels != IGNORE_INDEX
     labels = batch.labels.masked_fill(~kept, 0)
     log_p = logits.log_softmax(-1).gather(-1, labels.unsqueeze(-1)).squeeze(-1)
@@ -223,10 +253,10 @@ def _mark(vlm: Vlm, ask: LogitsFn, batch: EncodedBatch) -> ItemScores:
     if vlm.model.generation_config.forced_bos_token_id is not None:
         hits[:, 0] = True  # generation is made to start with it
         free = log_p[:, 1:]
-    right = (hits | ~kept).all(-1)
-    return ItemScores(-log_p.sum(-1), kept.sum(-1), right, free.sum(-1).exp(), right.float())
+    exact = (hits | ~kept).all(-1)
+    return ItemScores(-log_p.sum(-1), kept.sum(-1), exact, free.sum(-1).exp(), exact.float())
 
 
-def _generate(vlm: Vlm, _: LogitsFn, batch: EncodedBatch) -> list[Answer]:
+def _generate_pass(vlm: Vlm, _: LogitsFn, batch: EncodedBatch) -> list[Answer]:
     texts, confidence = vlm.generate(batch)
     return [Answer(text, p) for text, p in zip(texts, confidence.tolist(), strict=True)]

@@ -10,7 +10,7 @@ from engine.fl.training import Job, train
 from engine.system.seeding import rng
 from engine.vlm.encoded import concatenate
 from engine.vlm.limits import MOST_ROWS
-from engine.vlm.multi_lora.stacked import Factors
+from engine.vlm.lora import Factors
 
 
 def train_pooled(

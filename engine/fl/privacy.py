@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from engine.adapters.adapter import Adapter
 from engine.config import Privacy
 from engine.system.seeding import torch_generator
 
@@ -31,8 +32,8 @@ def protected(
     privacy: Privacy,
     seed: int,
     *scope: int,
-) -> dict[str, torch.Tensor]:
-    """What goes out in place of ``sent``: received + clip(sent − received) + noise.
+) -> Adapter[torch.Tensor]:
+    """Return what goes out in place of ``sent``: received + clip(sent − received) + noise.
 
     The update of all factors together is clipped to an L2 norm of ``privacy.clip``; the noise has
     the standard deviation noise · clip on every number and is drawn for the scope (round, client).
@@ -42,17 +43,17 @@ def protected(
     updates = {name: value - received[name] for name, value in sent.items()}
     norm = sum(float(update.square().sum()) for update in updates.values()) ** 0.5
     shrink = min(1.0, privacy.clip / max(norm, 1e-12))
-    found: dict[str, torch.Tensor] = {}
+    released: Adapter[torch.Tensor] = Adapter()
     for name, update in updates.items():
         generator = torch_generator(seed, "privacy", *scope, name)
         noise = torch.randn(update.shape, generator=generator) * privacy.noise * privacy.clip
-        found[name] = received[name] + shrink * update + noise
-    return found
+        released[name] = received[name] + shrink * update + noise
+    return released
 
 
 @lru_cache(maxsize=1024)
 def epsilon(privacy: Privacy, times: int) -> float | None:
-    """The ε at ``privacy.delta`` after so many messages of a client; None without noise.
+    """Return the ε at ``privacy.delta`` after so many messages of a client; None without noise.
 
     By Google's dp-accounting, through Rényi divergences (Mironov, arXiv 1702.07476).
     """
@@ -66,5 +67,5 @@ def epsilon(privacy: Privacy, times: int) -> float | None:
 
 
 def most_messages(rounds: list[list[int]]) -> int:
-    """How often the client has sent that has sent most often, given who took part in each round."""
+    """Return how often the client has sent that has sent most often; given each round's clients."""
     return int(np.bincount([k for chosen in rounds for k in chosen], minlength=1).max())

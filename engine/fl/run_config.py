@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from flwr.app import Context, UserConfig
@@ -14,39 +14,33 @@ from engine.strategies import Strategy
 
 @dataclass(frozen=True)
 class RunConfig:
-    """One run: its id in the database, its strategy, its experiment (JSON) and its folder."""
+    """One run: its id in the database, its strategy, its experiment and its folder."""
 
     run: int
     strategy_key: str
-    experiment: str
+    config: ExperimentConfig
     folder: Path
 
     @classmethod
     def of(cls, context: Context) -> RunConfig:
-        """Read what ``to_flower`` wrote."""
-        values = context.run_config
-        return cls(
-            int(values["run"]),
-            str(values["strategy"]),
-            str(values["experiment"]),
-            Path(str(values["folder"])),
-        )
+        """Return what ``to_flower`` wrote; a process reads it once for each run."""
+        return _read(*(str(context.run_config[key]) for key in _KEYS))
 
     def to_flower(self) -> UserConfig:
-        """The values as Flower's run config."""
-        return {
-            "run": self.run,
-            "strategy": self.strategy_key,
-            "experiment": self.experiment,
-            "folder": str(self.folder),
-        }
-
-    @cached_property
-    def config(self) -> ExperimentConfig:
-        """The experiment's config."""
-        return ExperimentConfig.model_validate_json(self.experiment)
+        """Return the values as Flower's run config."""
+        values = (str(self.run), self.strategy_key, self.config.model_dump_json(), str(self.folder))
+        return dict(zip(_KEYS, values, strict=True))
 
     @cached_property
     def strategy(self) -> Strategy:
         """The strategy's rule, with the experiment's options."""
         return self.config.rule(self.strategy_key)
+
+
+_KEYS = ("run", "strategy", "experiment", "folder")
+
+
+@lru_cache(maxsize=8)
+def _read(run: str, strategy: str, experiment: str, folder: str) -> RunConfig:
+    config = ExperimentConfig.model_validate_json(experiment)
+    return RunConfig(int(run), strategy, config, Path(folder))

@@ -9,18 +9,21 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from engine.adapters.adapter import Adapter
 from engine.vlm.encoded import IGNORE_INDEX, EncodedBatch, concatenate
+from engine.vlm.lora import Factors
 from engine.vlm.model import Vlm
 from engine.vlm.multi_lora.logits import LogitsFn, logits_fn
-from engine.vlm.multi_lora.stacked import Factors, StackedAdapters, active, stack
+from engine.vlm.multi_lora.stacked import StackedAdapters, active, stack
 
 
 @dataclass(frozen=True)
 class Job:
     """What one client is to train: from which factors, on which samples, in which order.
 
-    With a ``prox_mu`` λ, λ/2·‖θ − prox_center‖² is part of the loss (not of the one reported).
-    What the factors add to the model counts ``adapter_scale`` times.
+    With a ``prox_mu`` μ, μ/2·‖θ − prox_center‖² is part of the loss (not of the one reported).
+    What the factors add to the model counts ``adapter_scale`` times. Jobs of one ``group`` add the
+    same deltas to the frozen weights, so that they can be trained together.
     """
 
     factors: Factors
@@ -28,14 +31,15 @@ class Job:
     steps: int
     generator: np.random.Generator  # draws the batches
     prox_mu: float = 0.0
-    prox_center: Factors = field(default_factory=dict)
+    prox_center: Factors = field(default_factory=Adapter)
     adapter_scale: float = 1.0
+    group: int = 0
 
 
 def train(
     vlm: Vlm, job: Job, names: Collection[str], *, batch_size: int, learning_rate: float
 ) -> tuple[Factors, float]:
-    """Train the named factors of one client; returns them and the mean loss over the steps.
+    """Train the named factors of one client; return them and the mean loss over the steps.
 
     The optimiser starts fresh in every round, as in FedAvg. Batches go through the samples in a new
     random order in every pass. Raises ArithmeticError when the loss is not a finite number.
@@ -44,7 +48,7 @@ def train(
     trainable = [vlm.factors[name] for name in names]
     for parameter in trainable:
         parameter.requires_grad_(True)
-    anchors = [job.prox_center[name].to(vlm.device) for name in names] if job.prox_mu else []
+    centers = [job.prox_center[name].to(vlm.device) for name in names] if job.prox_mu else []
     optimiser = torch.optim.AdamW(trainable, lr=learning_rate, weight_decay=0.0)
     total = torch.zeros((), device=vlm.device)
     try:
@@ -55,8 +59,9 @@ def train(
         ):
             for rows in batches(len(job.samples), job.steps, batch_size, job.generator):
                 loss = _step(vlm, job.samples.select(rows))
-                for parameter, anchor in zip(trainable, anchors, strict=False):
-                    parameter.grad.add_(parameter.detach() - anchor, alpha=job.prox_mu)
+                for parameter, center in zip(trainable, centers, strict=False):
+                    pull = parameter.detach() - center
+                    _gradient(parameter).add_(pull, alpha=job.prox_mu)
                 optimiser.step()
                 optimiser.zero_grad(set_to_none=True)
                 total += loss
@@ -67,8 +72,14 @@ def train(
     return vlm.read_factors(names), _finite((total / job.steps).item())
 
 
+def _gradient(factor: torch.Tensor) -> torch.Tensor:
+    if factor.grad is None:
+        raise RuntimeError("a factor that is trained has no gradient")
+    return factor.grad
+
+
 def _step(vlm: Vlm, batch: EncodedBatch) -> torch.Tensor:
-    """The mean loss per answer token; adds its gradient, in as many passes as memory asks for."""
+    """Return the mean loss per answer token; add its gradient, in the passes that memory allows."""
     total = torch.zeros((), device=vlm.device)
     tokens = (batch.labels != IGNORE_INDEX).sum()
     for start in range(0, len(batch), vlm.rows_per_pass):
@@ -91,24 +102,27 @@ def train_together(
     batch_size: int,
     learning_rate: float,
 ) -> list[tuple[Factors, float]]:
-    """What ``train`` gives for each job, up to rounding, in one pass per step for all of them.
+    """Do what ``train`` does for each job, up to rounding, in one pass per step for all of them.
 
     Every client keeps its own factors (and rank), optimiser state, order of batches, batch size and
-    number of steps; offsets of the frozen weights must be the same for all. Raises ArithmeticError
-    as ``train`` does.
+    number of steps; all jobs must be of one group. Raises ArithmeticError as ``train`` does.
     """
+    if len({job.group for job in jobs}) != 1:
+        raise ValueError("jobs with different deltas cannot be trained in one pass")
     together = vlm.rows_per_pass // batch_size
     if not together:  # not even one batch fits in a pass
-        how = {"batch_size": batch_size, "learning_rate": learning_rate}
-        return [train(vlm, job, names, **how) for job in jobs]
+        return [
+            train(vlm, job, names, batch_size=batch_size, learning_rate=learning_rate)
+            for job in jobs
+        ]
     # Those with most steps first, so that the ones still at work are always the first ones.
     order = sorted(range(len(jobs)), key=lambda k: -jobs[k].steps)
-    found: dict[int, tuple[Factors, float]] = {}
+    results: dict[int, tuple[Factors, float]] = {}
     for start in range(0, len(order), together):
-        some = order[start : start + together]
-        trained = _train_cohort(vlm, [jobs[k] for k in some], names, batch_size, learning_rate)
-        found |= dict(zip(some, trained, strict=True))
-    return [found[k] for k in range(len(jobs))]
+        numbers = order[start : start + together]
+        trained = _train_cohort(vlm, [jobs[k] for k in numbers], names, batch_size, learning_rate)
+        results |= dict(zip(numbers, trained, strict=True))
+    return [results[k] for k in range(len(jobs))]
 
 
 def _train_cohort(
@@ -119,13 +133,13 @@ def _train_cohort(
     optimiser = torch.optim.AdamW(
         stacked.trained.values(), lr=learning_rate, weight_decay=0.0, fused=True
     )
-    ask = logits_fn(vlm, stacked)
+    logits_of = logits_fn(vlm, stacked)
     pool = concatenate([job.samples for job in jobs])
     plan = _Plan(jobs, batch_size)
     losses = torch.zeros(len(jobs), device=vlm.device)
     pulls = torch.tensor([job.prox_mu for job in jobs], device=vlm.device).view(-1, 1, 1)
-    pulled = stacked.trained if pulls.any() else ()
-    anchors = stack([job.prox_center or job.factors for job in jobs], pulled, vlm.device)
+    pulled = list(stacked.trained) if pulls.any() else []
+    centers = stack([job.prox_center or job.factors for job in jobs], pulled, vlm.device)
     results: dict[int, Factors] = {}
     with vlm.threads_for(len(jobs) * plan.width), vlm.weight_delta(jobs[0].factors):
         for step in range(jobs[0].steps):
@@ -136,11 +150,12 @@ def _train_cohort(
             rows, counted = plan.rows(step, at_work)
             batch = pool.select(rows.flatten()).to(vlm.device)
             with active(stacked):
-                loss = _losses(ask, batch, counted.to(vlm.device))
+                loss = _losses(logits_of, batch, counted.to(vlm.device))
                 loss.sum().backward()
-            for name, anchor in anchors.items():
+            for name, center in centers.items():
                 factor = stacked.trained[name]
-                factor.grad.add_(pulls[:at_work] * (factor.detach() - anchor[:at_work]))
+                pull = pulls[:at_work] * (factor.detach() - center[:at_work])
+                _gradient(factor).add_(pull)
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
             losses[:at_work] += loss.detach()
@@ -162,7 +177,7 @@ class _Plan:
         self.width = max(len(own[0]) for own in self._batches)
 
     def rows(self, step: int, at_work: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Rows (at_work, width) and which of them count: small batches repeat their first row."""
+        """Return rows (at_work, width) and which count: small batches repeat their first row."""
         rows = torch.empty(at_work, self.width, dtype=torch.long)
         counted = torch.zeros(at_work, self.width, dtype=torch.bool)
         for k in range(at_work):
@@ -173,15 +188,15 @@ class _Plan:
         return rows, counted
 
 
-def _losses(ask: LogitsFn, batch: EncodedBatch, counted: torch.Tensor) -> torch.Tensor:
-    """Each client's mean loss per answer token, (clients,): as the model's own loss, but apart."""
+def _losses(logits_of: LogitsFn, batch: EncodedBatch, counted: torch.Tensor) -> torch.Tensor:
+    """Return each client's mean loss per answer token, (clients,), as ``train`` has it."""
     labels = batch.labels.masked_fill(~counted.flatten().unsqueeze(1), IGNORE_INDEX)
-    logits = ask(replace(batch, labels=labels))
-    each = F.cross_entropy(
+    logits = logits_of(replace(batch, labels=labels))
+    losses = F.cross_entropy(
         logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORE_INDEX, reduction="none"
     )
     clients = len(counted)
-    return each.view(clients, -1).sum(1) / (labels != IGNORE_INDEX).view(clients, -1).sum(1)
+    return losses.view(clients, -1).sum(1) / (labels != IGNORE_INDEX).view(clients, -1).sum(1)
 
 
 def _keep_first(n: int, stacked: StackedAdapters, optimiser: torch.optim.Optimizer) -> None:
@@ -190,14 +205,14 @@ def _keep_first(n: int, stacked: StackedAdapters, optimiser: torch.optim.Optimiz
     stacked.keep_first(n)
     optimiser.param_groups[0]["params"] = list(stacked.trained.values())
     for factor, state in zip(stacked.trained.values(), states, strict=True):
-        cut = {key: state[key][:n].clone() for key in ("exp_avg", "exp_avg_sq")}
-        optimiser.state[factor] = state | cut
+        kept = {key: state[key][:n].clone() for key in ("exp_avg", "exp_avg_sq")}
+        optimiser.state[factor] = state | kept
 
 
 def batches(
     n: int, steps: int, batch_size: int, generator: np.random.Generator
 ) -> Iterator[torch.Tensor]:
-    """``steps`` batches of row numbers; a batch never holds a sample twice."""
+    """Draw ``steps`` batches of row numbers; a batch never holds a sample twice."""
     size = min(batch_size, n)
     order = np.empty(0, dtype=np.int64)
     for _ in range(steps):

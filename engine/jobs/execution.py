@@ -7,6 +7,7 @@ from pathlib import Path
 
 from db import writes
 from db.tables import Run
+from engine.adapters.adapter import Adapter
 from engine.config import ExperimentConfig
 from engine.fl.client import Client
 from engine.fl.cohort import Cohort
@@ -29,7 +30,7 @@ def train(run: Run) -> None:
     writes.set_trainable_parameters(run.id, (1 + strategy.two_adapters) * trained)
     folder = run_folder(run.id)
     folder.mkdir(parents=True, exist_ok=True)
-    execute_on_runtime(RunConfig(run.id, run.strategy, config.model_dump_json(), folder))
+    execute_on_runtime(RunConfig(run.id, run.strategy, config, folder))
 
 
 def pieces(config: ExperimentConfig) -> Iterator[object]:
@@ -38,7 +39,7 @@ def pieces(config: ExperimentConfig) -> Iterator[object]:
     yield context
     yield from context.sets.make_ready(first_sets(config))
     yield context.sets.pooled()
-    run = RunConfig(0, config.strategies[0], config.model_dump_json(), Path())
+    run = RunConfig(0, config.strategies[0], config, Path())
     clients = first_clients(config)
-    cohort = Cohort([Client(run, k) for k in clients], [{} for _ in clients])
+    cohort = Cohort([Client(run, k) for k in clients], [0] * len(clients), {0: Adapter()})
     yield cohort.scores(0)

@@ -15,7 +15,7 @@ from engine.results.ask import run_config, usable_run
 from engine.strategies import STRATEGIES
 from engine.system.seeding import rng
 from engine.vlm.encoded import concatenate, spans
-from engine.vlm.multi_lora.stacked import Factors
+from engine.vlm.lora import Factors
 
 NEWCOMER_SAMPLES = (4, 16, 64)
 NEWCOMER_STEPS = 40
@@ -50,7 +50,7 @@ def cross_matrix(run_id: int) -> tuple[list[int], list[list[float]]]:
     tasks = [Task(factors, everyone) for factors in ends]
     judged = context.scored(tasks, [clients] * len(tasks))
     parts = spans(tests)
-    return clients, [[row.cut(part).score().accuracy for part in parts] for row, _ in judged]
+    return clients, [[row.select(part).accuracy for part in parts] for row, _ in judged]
 
 
 def newcomer(run_id: int) -> Newcomer:
@@ -79,8 +79,8 @@ def newcomer(run_id: int) -> Newcomer:
     base, met = context.initial, context.initial | shared
 
     def accuracies(adapters: list[Factors]) -> list[float]:
-        marks = score_teacher_forced(context.vlm, [Task(factors, test) for factors in adapters])
-        return [found.score().accuracy for found in marks]
+        tasks = [Task(factors, test) for factors in adapters]
+        return [scores.accuracy for scores in score_teacher_forced(context.vlm, tasks)]
 
     def adapted(start: Factors) -> dict[int, float]:
         jobs = [

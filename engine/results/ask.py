@@ -126,4 +126,4 @@ def _answers(
 def run_config(run: Run) -> RunConfig:
     """A stored run as Flower's apps know it."""
     config = ExperimentConfig.model_validate(run.experiment.config)
-    return RunConfig(run.id, run.strategy, config.model_dump_json(), run_folder(run.id))
+    return RunConfig(run.id, run.strategy, config, run_folder(run.id))

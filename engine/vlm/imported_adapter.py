@@ -23,7 +23,7 @@ import numpy as np
 from safetensors import SafetensorError, deserialize
 from safetensors.numpy import save
 
-from engine.adapters.factors import A, B
+from engine.adapters.adapter import A, Adapter, B
 from engine.config import ConfigError, ExperimentConfig
 from engine.paths import home
 from engine.vlm.resolved import ResolvedModel, linear_shapes
@@ -67,12 +67,12 @@ class ImportedAdapter:
     rank: int
     scale: float
 
-    def factors(self) -> dict[str, torch.Tensor]:
+    def factors(self) -> Adapter[torch.Tensor]:
         """Return its factors by name, as the lab names them."""
         from safetensors.torch import load_file
 
         tensors = load_file(self.folder / WEIGHTS)
-        return {_plain_name(name): value.float() for name, value in tensors.items()}
+        return Adapter({_plain_name(name): value.float() for name, value in tensors.items()})
 
 
 def read_adapter(place: str) -> ImportedAdapter:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from engine.adapters.factors import DELTA
+from engine.adapters.adapter import DELTA, name_of
 from engine.config import ConfigError
 from engine.vlm.imported_adapter import read_adapter
 from engine.vlm.lora import as_deltas
@@ -17,8 +17,8 @@ def merge_adapter(model: nn.Module, place: str) -> None:
     deltas = as_deltas(adapter.factors(), adapter.scale)
     modules = dict(model.named_modules())
     with torch.no_grad():
-        for name, delta in deltas.items():
-            layer = name.removesuffix(f".{DELTA}")
+        for layer in deltas.layers(DELTA):
+            delta = deltas[name_of(layer, DELTA)]
             if layer not in modules or modules[layer].weight.shape != delta.shape:
                 raise ConfigError(f"start: the adapter does not fit the model's layer {layer}")
             weight = modules[layer].weight

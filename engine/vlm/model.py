@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -12,14 +12,14 @@ import torch
 from torch import nn
 from transformers.processing_utils import ProcessorMixin
 
-from engine.adapters.factors import DELTA, factor_of
+from engine.adapters.adapter import DELTA, Adapter, name_of
 from engine.config import Lora
 from engine.system.machine import cores, keep_freed_memory
 from engine.vlm.checkpointing import checkpoint_layers
 from engine.vlm.encoded import IGNORE_INDEX, EncodedBatch, padded
 from engine.vlm.families import clean, family_of
 from engine.vlm.limits import SMALL_MODEL, MicroBatch
-from engine.vlm.lora import attach_lora, lora_layers
+from engine.vlm.lora import Factors, attach_lora, lora_layers
 from engine.vlm.prompts import Prompter
 from engine.vlm.vision_cache import Pixels, VisionCache
 
@@ -173,8 +173,8 @@ class Vlm:
             "attention_mask": batch.attention_mask,
             "pixel_values": batch.features,  # they say that there are pictures; see VisionCache
         }
-        if batch.grid.shape[1]:
-            inputs["image_grid_thw"] = batch.grid
+        if batch.image_grid_thw.shape[1]:
+            inputs["image_grid_thw"] = batch.image_grid_thw
         if "mm_token_type_ids" in self._takes:
             image = self.model.config.image_token_id
             inputs["mm_token_type_ids"] = (batch.input_ids == image).int()
@@ -215,11 +215,10 @@ class Vlm:
         """Inside, the frozen weights have the factors' offsets added; after it, the old bits."""
         before: list[tuple[torch.Tensor, torch.Tensor]] = []
         with torch.no_grad():
-            for name, offset in deltas_of(factors).items():
-                layer = self.model.get_submodule(name.removesuffix(f".{DELTA}"))
-                weight = layer.base_layer.weight
+            for layer in Adapter(factors).layers(DELTA):
+                weight = self.model.get_submodule(layer).base_layer.weight
                 before.append((weight, weight.clone()))
-                weight.add_(offset.to(weight.device))
+                weight.add_(factors[name_of(layer, DELTA)].to(weight.device))
         try:
             yield
         finally:
@@ -240,14 +239,9 @@ class Vlm:
             for layer, scaling in zip(layers, before, strict=True):
                 layer.scaling = scaling
 
-    def read_factors(self, names: Sequence[str]) -> dict[str, torch.Tensor]:
-        """Copies of some of the LoRA factors, on the CPU."""
-        return {name: self.factors[name].detach().cpu().clone() for name in names}
-
-
-def deltas_of(factors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """What the factors want added to the frozen weights, by name."""
-    return {name: value for name, value in factors.items() if factor_of(name) == DELTA}
+    def read_factors(self, names: Iterable[str]) -> Factors:
+        """Return copies of some of the LoRA factors, on the CPU."""
+        return Adapter({name: self.factors[name].detach().cpu().clone() for name in names})
 
 
 def _eos_token_id(model: nn.Module) -> int:

@@ -95,7 +95,7 @@ class VisionCache:
         elif not self._listed:  # all pictures have as many tokens
             return Features(pooler_output=shown.features)
         else:
-            counts = shown.counts.tolist()
+            counts = shown.num_image_tokens.tolist()
             rows = [row[:count] for row, count in zip(shown.features, counts, strict=True)]
         return self._output(rows)
 

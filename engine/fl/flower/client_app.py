@@ -11,15 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
-from engine.adapters.factors import A, B
+from engine.adapters.adapter import Adapter
 from engine.fl.client import Client
 from engine.fl.cohort import Cohort
-from engine.fl.evaluation import Score
+from engine.fl.evaluation import Score, WrittenAnswer
+from engine.fl.flower.records import to_columns
 from engine.fl.run_config import RunConfig
-from engine.vlm.multi_lora.stacked import Factors
+from engine.vlm.lora import Factors
 
 app = ClientApp()
 
@@ -44,18 +45,19 @@ def evaluate(message: Message, context: Context) -> Message:
 
 
 def train_together(messages: Sequence[Message], contexts: Sequence[Context]) -> list[Message]:
-    """The replies to train messages of one round."""
+    """Reply to the train messages of one round."""
     cohort, round_ = _cohort(messages, contexts)
     cohort.make_ready("train")
     replies = []
-    for message, site, trained in zip(messages, cohort.sites, cohort.train(round_), strict=True):
+    work = zip(messages, cohort.clients, cohort.train(round_), strict=True)
+    for message, client, trained in work:
         metrics = {
-            "partition-id": site.number,
+            "partition-id": client.number,
             "num-examples": trained.samples,
             "loss": trained.loss,
             "seconds": trained.seconds,
-            "drift-a": trained.drift[A],
-            "drift-b": trained.drift[B],
+            "drift-a": trained.drift_a,
+            "drift-b": trained.drift_b,
         }
         content = RecordDict(
             {"arrays": to_arrays(trained.shared), "metrics": MetricRecord(metrics)}
@@ -65,68 +67,44 @@ def train_together(messages: Sequence[Message], contexts: Sequence[Context]) -> 
 
 
 def evaluate_together(messages: Sequence[Message], contexts: Sequence[Context]) -> list[Message]:
-    """The replies to evaluate messages after one round."""
+    """Reply to the evaluate messages after one round."""
     cohort, after = _cohort(messages, contexts)
     cohort.make_ready("test")
     if messages[0].content["config"]["answers"]:
-        found = cohort.final(after)
+        results = cohort.final(after)
     else:
-        found = [(scores, {}) for scores in cohort.scores(after)]
+        results = [(scores, []) for scores in cohort.scores(after)]
     replies = []
-    for message, site, (scores, answers) in zip(messages, cohort.sites, found, strict=True):
+    for message, client, (scores, answers) in zip(messages, cohort.clients, results, strict=True):
         content = RecordDict(
             {
-                "metrics": MetricRecord({"partition-id": site.number}),
-                "evaluation": pack_scores(scores),
+                "metrics": MetricRecord({"partition-id": client.number}),
+                "scores": to_columns(Score, scores),
+                "answers": to_columns(WrittenAnswer, answers),
             }
         )
-        for variant, written in answers.items():
-            content[f"answers.{variant}"] = ConfigRecord(
-                {
-                    "text": [answer.text for answer in written],
-                    "confidence": [answer.confidence for answer in written],
-                }
-            )
         replies.append(Message(content, reply_to=message))
     return replies
 
 
 def _cohort(messages: Sequence[Message], contexts: Sequence[Context]) -> tuple[Cohort, int]:
-    """The clients that these messages of one run and round are for, and the round."""
+    """Return the clients that these messages of one run and round are for, and the round."""
     run = RunConfig.of(contexts[0])
-    sites = [Client(run, _client(context)) for context in contexts]
-    records = {id(m.content["arrays"]): m.content["arrays"] for m in messages}
-    factors = {key: to_factors(record) for key, record in records.items()}
-    shared = [factors[id(message.content["arrays"])] for message in messages]
-    return Cohort(sites, shared), int(messages[0].content["config"]["server-round"])
+    clients = [Client(run, _client(context)) for context in contexts]
+    groups = [int(message.content["config"]["group"]) for message in messages]
+    records = {n: m.content["arrays"] for n, m in zip(groups, messages, strict=True)}
+    shared = {group: to_factors(record) for group, record in records.items()}
+    return Cohort(clients, groups, shared), int(messages[0].content["config"]["server-round"])
 
 
 def to_arrays(factors: Factors) -> ArrayRecord:
-    """Factors as Flower sends them."""
+    """Return factors as Flower sends them."""
     return ArrayRecord({name: Array(tensor.numpy()) for name, tensor in factors.items()})
 
 
 def to_factors(arrays: ArrayRecord) -> Factors:
-    """Factors as torch uses them."""
-    return dict(arrays.to_torch_state_dict())
-
-
-def pack_scores(scores: dict[tuple[str, str], Score]) -> MetricRecord:
-    """Scores as ``variant.scope`` -> [loss, accuracy, samples]."""
-    return MetricRecord(
-        {
-            f"{variant}.{scope}": [found.loss, found.accuracy, float(found.samples)]
-            for (variant, scope), found in scores.items()
-        }
-    )
-
-
-def unpack_scores(record: MetricRecord) -> dict[tuple[str, str], Score]:
-    """The inverse of ``pack_scores``."""
-    return {
-        tuple(key.split(".")): Score(loss, accuracy, int(samples))
-        for key, (loss, accuracy, samples) in record.items()
-    }
+    """Return factors as torch uses them."""
+    return Adapter(arrays.to_torch_state_dict())
 
 
 def _client(context: Context) -> int:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 
 from flwr.app import Message
 
 from db import reads, writes
 from db.tables import ClientRound, Evaluation, Prediction, Round
 from engine.fl.context import context_of
-from engine.fl.flower.client_app import unpack_scores
+from engine.fl.evaluation import Score, WrittenAnswer
 from engine.fl.flower.messages import payload_bytes
+from engine.fl.flower.records import to_rows
 from engine.fl.run_config import RunConfig
 from engine.metrics import is_right
 
@@ -52,7 +54,7 @@ class Recorder:
             for reply in replies
         ]
         self._save_profiles(replies)
-        scores = [found for r in tested for found in self._evaluations(r, row.round)]
+        scores = [score for r in tested for score in self._evaluations(r, row.round)]
         writes.save_round(writes.RoundRecord(row, clients, scores))
 
     def save_scores(self, round_: int, replies: list[Message]) -> None:
@@ -73,35 +75,27 @@ class Recorder:
             writes.save_clients(self.experiment, [dataset.profile(k) for k in new])
         self._profiled |= seen
 
-    def _evaluations(self, reply: Message, after_round: int) -> Iterator[Evaluation]:
-        for (variant, scope), found in unpack_scores(reply.content["evaluation"]).items():
-            yield Evaluation(
-                run_id=self.run.run,
-                round=after_round,
-                client=int(reply.content["metrics"]["partition-id"]),
-                variant=variant,
-                scope=scope,
-                loss=found.loss,
-                accuracy=found.accuracy,
-                samples=found.samples,
-            )
+    def _evaluations(self, reply: Message, after_round: int) -> list[Evaluation]:
+        client = int(reply.content["metrics"]["partition-id"])
+        scores = to_rows(Score, reply.content["scores"])
+        return [
+            Evaluation(run_id=self.run.run, round=after_round, client=client, **asdict(score))
+            for score in scores
+        ]
 
     def _predictions(self, reply: Message) -> Iterator[Prediction]:
         client = int(reply.content["metrics"]["partition-id"])
         items = context_of(self.run.config).dataset.items(client, "test")
-        for variant in ("base", *self.run.strategy.variants):
-            answers = reply.content[f"answers.{variant}"]
-            for item, text, confidence in zip(
-                items, answers["text"], answers["confidence"], strict=True
-            ):
-                yield Prediction(
-                    run_id=self.run.run,
-                    client=client,
-                    variant=variant,
-                    item=item.item,
-                    question=item.question,
-                    reference=item.answer,
-                    answer=text,
-                    confidence=confidence,
-                    correct=is_right(text, item.accepted),
-                )
+        for answer in to_rows(WrittenAnswer, reply.content["answers"]):
+            item = items[answer.item]
+            yield Prediction(
+                run_id=self.run.run,
+                client=client,
+                variant=answer.variant,
+                item=item.item,
+                question=item.question,
+                reference=item.answer,
+                answer=answer.text,
+                confidence=answer.confidence,
+                correct=is_right(answer.text, item.accepted),
+            )

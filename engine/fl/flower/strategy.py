@@ -12,7 +12,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDic
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy as FlowerStrategy
 
-from engine.adapters.factors import DELTA, cut, factor_of
+from engine.adapters.adapter import A, Adapter, B
 from engine.config import ExperimentConfig
 from engine.fl import privacy
 from engine.fl.flower.messages import client_of, require_success, to_numpy, to_record, weights_of
@@ -106,21 +106,28 @@ class LoraStrategy(FlowerStrategy):
         arrays: ArrayRecord,
         config: ConfigRecord,
     ) -> list[Message]:
-        config = ConfigRecord({**config, "server-round": server_round})
-        # One record for all clients of a rank: they are told apart, and trained, by its identity.
+        # What is sent is the same for all clients of a group: those of one rank, where it matters.
         lora = self.config.lora
-        ranks = {k: self.rule.rank(lora.rank, lora.rank_of(k)) for k in clients}
+        uncut = not Adapter(arrays).only(A, B)
+        groups = {k: self.rule.rank(lora.rank, lora.rank_of(k)) for k in clients}
+        groups = dict.fromkeys(groups, lora.rank) if uncut else groups
         content = {
-            rank: RecordDict({"arrays": self._for_rank(arrays, rank), "config": config})
-            for rank in set(ranks.values())
+            group: RecordDict(
+                {
+                    "arrays": arrays if group == lora.rank else _cut(arrays, group),
+                    "config": ConfigRecord(
+                        {**config, "server-round": server_round, "group": group}
+                    ),
+                }
+            )
+            for group in set(groups.values())
         }
         return [
-            Message(content[ranks[k]], message_type=message_type, dst_node_id=self.nodes[k])
+            Message(content[groups[k]], message_type=message_type, dst_node_id=self.nodes[k])
             for k in clients
         ]
 
-    def _for_rank(self, arrays: ArrayRecord, rank: int) -> ArrayRecord:
-        """Return what a client of this rank is sent."""
-        if rank == self.config.lora.rank or all(factor_of(name) == DELTA for name in arrays):
-            return arrays
-        return to_record(cut(to_numpy(arrays), rank))
+
+def _cut(arrays: ArrayRecord, rank: int) -> ArrayRecord:
+    """Return what a client of this rank is sent."""
+    return to_record(Adapter(to_numpy(arrays)).cut(rank))

@@ -10,7 +10,7 @@ from engine.fl.runtimes.local_grid import LocalGrid
 
 
 def execute(run: RunConfig, grid: LocalGrid | None = None) -> None:
-    """Run the ServerApp of a run to its end on the runtime that its config names, or on a grid."""
+    """Run the ServerApp of a run to its end in this process, or on a grid."""
     values = run.to_flower()
     if grid is None:
         together = {"train": client_app.train_together, "evaluate": client_app.evaluate_together}

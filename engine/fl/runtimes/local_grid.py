@@ -17,6 +17,8 @@ from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
+from engine.system.out_of_memory import is_out_of_memory
+
 log = logging.getLogger(__name__)
 _CLIENT_APP_RAISED = 2  # flwr's ErrorCode.CLIENT_APP_RAISED_EXCEPTION
 _SERVER_NODE = 1
@@ -27,8 +29,8 @@ AnswerTogether = Callable[[Sequence[Message], Sequence[Context]], list[Message]]
 class LocalGrid(Grid):
     """``clients`` nodes in this process; node k+2 is client k.
 
-    ``together`` names, by message type, what can answer the messages of many clients at once; where
-    that fails, and for all other messages, the app answers one after another.
+    ``together`` names, by message type, what can answer the messages of many clients at once; all
+    other messages the app answers one after another.
     """
 
     def __init__(
@@ -55,7 +57,7 @@ class LocalGrid(Grid):
         TaskIdentity.task_id, TaskIdentity.run_id, TaskIdentity.node_id = 1, 1, _SERVER_NODE
 
     def set_run(self, run: Run) -> None:
-        """Flower's way to set the run; here there is only one."""
+        """Set the run; here there is only one."""
         self._run = run
 
     @property
@@ -71,17 +73,17 @@ class LocalGrid(Grid):
         group_id: str,
         ttl: float | None = None,
     ) -> Message:
-        """A message from the server to one node."""
+        """Make a message from the server to one node."""
         return Message(
             content, message_type=message_type, dst_node_id=dst_node_id, group_id=group_id, ttl=ttl
         )
 
     def get_node_ids(self) -> Iterable[int]:
-        """All nodes."""
+        """Return all nodes."""
         return list(self._contexts)
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        """Deliver messages and keep the replies for ``pull_messages``; returns message ids."""
+        """Deliver messages and keep the replies for ``pull_messages``; return message ids."""
         ids = []
         for message in messages:
             ids.append(uuid.uuid4().hex)
@@ -89,7 +91,7 @@ class LocalGrid(Grid):
         return ids
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        """The replies to these messages; each can be pulled once."""
+        """Return the replies to these messages; each can be pulled once."""
         return [self._replies.pop(key) for key in message_ids if key in self._replies]
 
     def send_and_receive(
@@ -102,21 +104,33 @@ class LocalGrid(Grid):
         if answer is None:
             return [self._deliver(message) for message in messages]
         parts = (messages[i : i + _AT_ONCE] for i in range(0, len(messages), _AT_ONCE))
-        return [reply for part in parts for reply in self._deliver_together(answer, part)]
+        return [reply for part in parts for reply in self._deliver_cohort(answer, part)]
 
-    def _deliver_together(self, answer: AnswerTogether, messages: list[Message]) -> list[Message]:
-        contexts = [self._contexts[message.metadata.dst_node_id] for message in messages]
+    def _deliver_cohort(self, answer: AnswerTogether, messages: list[Message]) -> list[Message]:
+        """Answer all at once; in halves, down to one by one, where memory does not suffice."""
         try:
-            return answer(messages, contexts)
-        except Exception:  # perhaps one client's fault: apart, each gets its own reply
-            log.exception("a cohort failed; its clients now work one after another")
+            return answer(messages, [self._contexts[m.metadata.dst_node_id] for m in messages])
+        except Exception as error:  # as on Flower's runtimes, a fault travels as an error reply
+            if len(messages) == 1 or not is_out_of_memory(error):
+                log.exception("%d clients failed", len(messages))
+                return [_error_reply(error, message) for message in messages]
+            log.warning("no memory for %d clients at once (%s)", len(messages), error)
         # Out here, what the cohort had in memory is free.
-        return [self._deliver(message) for message in messages]
+        middle = len(messages) // 2
+        return [
+            reply
+            for half in (messages[:middle], messages[middle:])
+            for reply in self._deliver_cohort(answer, half)
+        ]
 
     def _deliver(self, message: Message) -> Message:
         try:
             return self._app(message, self._contexts[message.metadata.dst_node_id])
-        except Exception as error:  # as on Flower's runtimes, a fault travels as an error reply
+        except Exception as error:  # see _deliver_cohort
             log.exception("a client failed")
-            reason = f"{type(error).__name__}: {error}"
-            return Message(Error(_CLIENT_APP_RAISED, reason), reply_to=message)
+            return _error_reply(error, message)
+
+
+def _error_reply(error: Exception, message: Message) -> Message:
+    reason = f"{type(error).__name__}: {error}"
+    return Message(Error(_CLIENT_APP_RAISED, reason), reply_to=message)

@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 from transformers.processing_utils import ProcessorMixin
 from transformers.utils import logging
 
-from engine.adapters.factors import A, factor_of
+from engine.adapters.adapter import A
 from engine.config import ConfigError, Lora
 from engine.vlm.checkpoint_files.checks import (
     check_architecture,
@@ -110,5 +110,5 @@ def _adapter_per_rank(model: str, skeleton: nn.Module, lora: Lora) -> tuple[int,
                 f"model: {model} has no language model part that LoRA could be added to"
             ) from error
         raise
-    numel_a = sum(value.numel() for name, value in factors.items() if factor_of(name) == A)
+    numel_a = sum(value.numel() for value in factors.only(A).values())
     return numel_a, sum(value.numel() for value in factors.values()) - numel_a

@@ -7,20 +7,25 @@ read the same rows read them together.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
 from torch import nn
-from transformers.models.bart.modeling_bart import BartAttention, shift_tokens_right
+from transformers.models.bart.modeling_bart import (
+    BartAttention,
+    BartDecoder,
+    BartDecoderLayer,
+    BartEncoder,
+    BartEncoderLayer,
+    shift_tokens_right,
+)
 
-from engine.adapters.factors import A, B
 from engine.vlm.encoded import IGNORE_INDEX, EncodedBatch
+from engine.vlm.model import Vlm
 from engine.vlm.multi_lora.packing import Packing, Reach, attend
-from engine.vlm.multi_lora.projection import project
-
-if TYPE_CHECKING:
-    from engine.vlm.model import Vlm
-    from engine.vlm.multi_lora.stacked import StackedAdapters
+from engine.vlm.multi_lora.projection import multi_lora_linear
+from engine.vlm.multi_lora.stacked import StackedAdapters
 
 
 def supports_fused(vlm: Vlm, stacked: StackedAdapters) -> bool:
@@ -40,16 +45,18 @@ class FusedBart:
     """
 
     def __init__(self, vlm: Vlm, stacked: StackedAdapters) -> None:
-        self._model = vlm.model
-        self._text = vlm.model.config.text_config
+        self._model: Any = vlm.model
+        self._encoder: BartEncoder = self._model.model.language_model.encoder
+        self._decoder: BartDecoder = self._model.model.language_model.decoder
+        self._text = self._model.config.text_config
         self._stacked = stacked
-        self._names = {layer: name for name, layer in stacked.layers.items()}
+        self._names: dict[nn.Module, str] = {layer: name for name, layer in stacked.layers.items()}
 
     def answer_logits(self, batch: EncodedBatch) -> torch.Tensor:
-        """Logits (n, answer tokens, vocabulary) of the references' tokens, in float32.
+        """Return logits (n, answer tokens, vocabulary) of the references' tokens, in float32.
 
         The rows of the batch are in equal consecutive shares, one for each adapter. Where a label
-        is IGNORED, the logits mean nothing.
+        is IGNORE_INDEX, the logits mean nothing.
         """
         shares = len(self._stacked)
         prompts = Packing(batch.attention_mask.bool(), shares, self._text.encoder_attention_heads)
@@ -58,62 +65,80 @@ class FusedBart:
         return self._model.lm_head(answers.unpack(x)).float()
 
     def _encode(self, batch: EncodedBatch, prompts: Packing) -> torch.Tensor:
-        encoder = self._model.model.language_model.encoder
         ids = prompts.pack(batch.input_ids)
         images = (ids == self._model.config.image_token_id).unsqueeze(-1)
-        x = encoder.embed_tokens(ids).masked_scatter(images, batch.features)
-        x = self._start(encoder, prompts, x)
-        for layer in encoder.layers:
-            x = self._attend_own(layer.self_attn, x, prompts, prompts.hidden)
+        x = self._encoder.embed_tokens(ids).masked_scatter(images, batch.features)
+        x = self._embed(self._encoder, prompts, x)
+        for module in self._encoder.layers:
+            layer = cast(BartEncoderLayer, module)
+            x = self._attend_own(layer.self_attn, x, prompts, prompts.attn_bias)
             x = self._feed_forward(layer, layer.self_attn_layer_norm(x))
         return x
 
     def _decode(
-        self, batch: EncodedBatch, answers: Packing, read: torch.Tensor, prompts: Packing
+        self,
+        batch: EncodedBatch,
+        answers: Packing,
+        encoder_hidden_states: torch.Tensor,
+        prompts: Packing,
     ) -> torch.Tensor:
-        decoder = self._model.model.language_model.decoder
-        crossing = [layer.encoder_attn for layer in decoder.layers]
-        both = [layer for one in crossing for layer in (one.k_proj, one.v_proj)]
-        found = self._project(read, both)  # each layer's keys, then its values
+        layers = [cast(BartDecoderLayer, module) for module in self._decoder.layers]
+        readers = [p for layer in layers for p in _key_and_value(layer.encoder_attn)]
+        keys_and_values = self._linear(encoder_hidden_states, readers)
         before = shift_tokens_right(
             batch.labels, self._text.pad_token_id, self._text.decoder_start_token_id
         )
-        x = self._start(decoder, answers, decoder.embed_tokens(answers.pack(before)))
-        later = torch.full((answers.tokens, answers.tokens), torch.finfo(x.dtype).min).triu_(1)
-        later = later.expand(len(answers.hidden), -1, -1)
-        for layer, k, v in zip(decoder.layers, found[::2], found[1::2], strict=True):
-            x = self._attend_own(layer.self_attn, x, answers, later)
+        x = self._embed(self._decoder, answers, self._decoder.embed_tokens(answers.pack(before)))
+        shape = (answers.tokens, answers.tokens)
+        causal_mask = torch.full(shape, torch.finfo(x.dtype).min).triu_(1)
+        causal_mask = causal_mask.expand(len(answers.attn_bias), -1, -1)
+        pairs = zip(layers, keys_and_values[::2], keys_and_values[1::2], strict=True)
+        for layer, k, v in pairs:
+            x = self._attend_own(layer.self_attn, x, answers, causal_mask)
             x = layer.self_attn_layer_norm(x)
-            cross = layer.encoder_attn
-            (q,) = self._project(x, [cross.q_proj])
-            seen = attend(q, k, v, Reach(answers, prompts, prompts.hidden, cross.scaling))
-            (x,) = self._project(seen, [cross.out_proj], residual=x)
+            cross_attn = layer.encoder_attn
+            (q,) = self._linear(x, [cross_attn.q_proj])
+            reach = Reach(answers, prompts, prompts.attn_bias, cross_attn.scaling)
+            context = attend(q, k, v, reach)
+            (x,) = self._linear(context, [cross_attn.out_proj], residual=x)
             x = self._feed_forward(layer, layer.encoder_attn_layer_norm(x))
         return x
 
-    def _start(self, part: nn.Module, packing: Packing, x: torch.Tensor) -> torch.Tensor:
-        places = part.embed_positions(packing.place, position_ids=packing.place).squeeze(0)
-        return part.layernorm_embedding(x + places)
+    def _embed(
+        self, part: BartEncoder | BartDecoder, packing: Packing, x: torch.Tensor
+    ) -> torch.Tensor:
+        ids = packing.position_ids
+        positions = part.embed_positions(ids, position_ids=ids).squeeze(0)
+        return part.layernorm_embedding(x + positions)
 
     def _attend_own(
-        self, attention: BartAttention, x: torch.Tensor, packing: Packing, hidden: torch.Tensor
+        self, attention: BartAttention, x: torch.Tensor, packing: Packing, attn_bias: torch.Tensor
     ) -> torch.Tensor:
-        layers = [attention.q_proj, attention.k_proj, attention.v_proj]
-        q, k, v = self._project(x, layers)
-        seen = attend(q, k, v, Reach(packing, packing, hidden, attention.scaling))
-        return self._project(seen, [attention.out_proj], residual=x)[0]
+        q, k, v = self._linear(x, [attention.q_proj, attention.k_proj, attention.v_proj])
+        context = attend(q, k, v, Reach(packing, packing, attn_bias, attention.scaling))
+        return self._linear(context, [attention.out_proj], residual=x)[0]
 
-    def _feed_forward(self, layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
-        (inner,) = self._project(x, [layer.fc1])
-        (out,) = self._project(layer.activation_fn(inner), [layer.fc2], residual=x)
+    def _feed_forward(
+        self, layer: BartEncoderLayer | BartDecoderLayer, x: torch.Tensor
+    ) -> torch.Tensor:
+        (inner,) = self._linear(x, [layer.fc1])
+        (out,) = self._linear(layer.activation_fn(inner), [layer.fc2], residual=x)
         return layer.final_layer_norm(out)
 
-    def _project(
-        self, x: torch.Tensor, layers: list[nn.Module], residual: torch.Tensor | None = None
+    def _linear(
+        self, x: torch.Tensor, layers: Sequence[nn.Module], residual: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, ...]:
-        factors = self._stacked.factors()
+        factors = self._stacked.factors
         names = [self._names[layer] for layer in layers]
-        a = [factors[f"{name}.{A}"] for name in names]
-        b = [factors[f"{name}.{B}"] for name in names]
-        bases = [layer.base_layer for layer in layers]
-        return project(x, bases, a, b, self._stacked.scales, residual)
+        return multi_lora_linear(
+            x,
+            [self._stacked.layers[name].base_layer for name in names],
+            [factors.a(name) for name in names],
+            [factors.b(name) for name in names],
+            self._stacked.scales,
+            residual,
+        )
+
+
+def _key_and_value(attention: BartAttention) -> tuple[nn.Module, nn.Module]:
+    return attention.k_proj, attention.v_proj

@@ -15,7 +15,7 @@ LogitsFn = Callable[[EncodedBatch], torch.Tensor]
 
 
 def logits_fn(vlm: Vlm, stacked: StackedAdapters) -> LogitsFn:
-    """The fastest ``Vlm.answer_logits`` while adapters are ``active``."""
+    """Return the fastest ``Vlm.answer_logits`` while adapters are ``active``."""
     if supports_stacking(vlm) and supports_fused(vlm, stacked):
         return FusedBart(vlm, stacked).answer_logits
     return vlm.answer_logits

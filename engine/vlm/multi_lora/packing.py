@@ -17,9 +17,9 @@ class Packing:
 
     Each of equal consecutive shares of the rows keeps its tokens in their order. Behind them, up to
     the share with most and the next multiple of ``_STEP``, are others that only fill up: ``fill``
-    (shares, longest) says where. ``place`` (shares, longest): where in its row a packed token was.
-    ``hidden`` (rows · heads, 1, tokens): to add to the scores of attention, so that it passes over
-    padding.
+    (shares, longest) says where. ``position_ids`` (shares, longest): where in its row a packed
+    token was. ``attn_bias`` (rows · heads, 1, tokens): to add to the scores of attention, so that
+    it passes over padding.
     """
 
     def __init__(self, kept: torch.Tensor, shares: int, heads: int) -> None:
@@ -32,16 +32,16 @@ class Packing:
         self.fill = ~own.gather(1, order)
         share = torch.arange(shares, device=kept.device).unsqueeze(1)
         self._packed = order + share * own.shape[1]  # numbers among all tokens
-        self.place = self._packed % self.tokens
-        hidden = torch.zeros(kept.shape, device=kept.device).masked_fill_(~kept, _LOWEST)
-        self.hidden = hidden.repeat_interleave(heads, 0).unsqueeze(1)
+        self.position_ids = self._packed % self.tokens
+        bias = torch.zeros(kept.shape, device=kept.device).masked_fill_(~kept, _LOWEST)
+        self.attn_bias = bias.repeat_interleave(heads, 0).unsqueeze(1)
         self._number_heads(kept)
 
     def _number_heads(self, kept: torch.Tensor) -> None:
-        """Where the heads of packed tokens are in (rows, heads, tokens), and the other way."""
+        """Find the heads of packed tokens in (rows, heads, tokens), and the other way."""
         head = torch.arange(self._heads, device=kept.device)
         row = self._packed.unsqueeze(-1) // self.tokens
-        self._from = (row * self._heads + head) * self.tokens + self.place.unsqueeze(-1)
+        self._from = (row * self._heads + head) * self.tokens + self.position_ids.unsqueeze(-1)
         numbers = torch.arange(self._packed.numel(), device=kept.device)
         to = torch.zeros(kept.numel(), dtype=torch.long, device=kept.device)
         to[self._packed.flatten()] = numbers
@@ -52,46 +52,49 @@ class Packing:
         self._fill = (self.fill.flatten().nonzero() * self._heads + head).flatten()
 
     def pack(self, values: torch.Tensor) -> torch.Tensor:
-        """Values (rows, tokens) of the packed tokens, (shares, longest)."""
+        """Return values (rows, tokens) of the packed tokens, (shares, longest)."""
         return values.flatten()[self._packed]
 
     def unpack(self, x: torch.Tensor) -> torch.Tensor:
-        """Packed (shares, longest, width) as (rows, tokens, width); padding is some other token."""
+        """Return packed (shares, longest, width) as (rows, tokens, width).
+
+        Padding is some other token.
+        """
         return F.embedding(self._unpacked, x.flatten(0, 1))  # its gradient is cheaper than x[…]'s
 
-    def apart(self, x: torch.Tensor, *, blank: bool = False) -> torch.Tensor:
-        """Packed (shares, longest, width) as (rows · heads, tokens, width / heads).
+    def split_heads(self, x: torch.Tensor, *, blank: bool = False) -> torch.Tensor:
+        """Return packed (shares, longest, width) as (rows · heads, tokens, width / heads).
 
         Padding is some other token, or zero if ``blank``.
         """
-        heads = x.reshape(-1, x.shape[-1] // self._heads)
-        found = heads.index_select(0, self._to.flatten())
+        packed = x.reshape(-1, x.shape[-1] // self._heads)
+        heads = packed.index_select(0, self._to.flatten())
         if blank:
-            found.index_fill_(0, self._padding, 0.0)
-        return found.view(-1, self.tokens, heads.shape[1])
+            heads.index_fill_(0, self._padding, 0.0)
+        return heads.view(-1, self.tokens, packed.shape[1])
 
-    def together(self, x: torch.Tensor, *, blank: bool = False) -> torch.Tensor:
-        """The way back; what fills up is some other token, or zero if ``blank``."""
-        found = x.reshape(-1, x.shape[-1]).index_select(0, self._from.flatten())
+    def merge_heads(self, x: torch.Tensor, *, blank: bool = False) -> torch.Tensor:
+        """Undo ``split_heads``; what fills up is some other token, or zero if ``blank``."""
+        packed = x.reshape(-1, x.shape[-1]).index_select(0, self._from.flatten())
         if blank:
-            found.index_fill_(0, self._fill, 0.0)
-        return found.view(*self.fill.shape, -1)
+            packed.index_fill_(0, self._fill, 0.0)
+        return packed.view(*self.fill.shape, -1)
 
 
 class Reach(NamedTuple):
     """Who attends to whom: packed queries, packed keys and values, and the scale of the scores.
 
-    ``hidden`` is added to the scores, (rows · heads, 1 or tokens of queries, tokens of keys).
+    ``attn_bias`` is added to the scores, (rows · heads, 1 or tokens of queries, tokens of keys).
     """
 
     queries: Packing
     keys: Packing
-    hidden: torch.Tensor
+    attn_bias: torch.Tensor
     scaling: float
 
 
 def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, reach: Reach) -> torch.Tensor:
-    """Softmax attention of packed q (shares, longest, width) to the packed k and v of its rows."""
+    """Let packed q (shares, longest, width) attend, by softmax, to packed k and v of its rows."""
     return _Attention.apply(q, k, v, reach)
 
 
@@ -100,23 +103,29 @@ class _Attention(torch.autograd.Function):
     def forward(
         ctx: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, reach: Reach
     ) -> torch.Tensor:
-        q, k, v = reach.queries.apart(q), reach.keys.apart(k), reach.keys.apart(v)
-        scores = torch.baddbmm(reach.hidden, q, k.transpose(1, 2), alpha=reach.scaling)
+        queries, keys = reach.queries, reach.keys
+        q, k, v = queries.split_heads(q), keys.split_heads(k), keys.split_heads(v)
+        scores = torch.baddbmm(reach.attn_bias, q, k.transpose(1, 2), alpha=reach.scaling)
         weights = scores.softmax(-1)
         ctx.save_for_backward(q, k, v, weights)
         ctx.reach = reach
-        return reach.queries.together(torch.bmm(weights, v))
+        return queries.merge_heads(torch.bmm(weights, v))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         q, k, v, weights = ctx.saved_tensors
         queries, keys, _, scaling = ctx.reach
-        dy = queries.apart(dy, blank=True)
+        dy = queries.split_heads(dy, blank=True)
         dv = torch.bmm(weights.transpose(1, 2), dy)
         d_weights = torch.bmm(dy, v.transpose(1, 2))
         ds = torch._softmax_backward_data(d_weights, weights, -1, weights.dtype)
-        scaled = {"beta": 0, "alpha": scaling}  # of the product; the first argument is unused
-        dq = queries.together(torch.baddbmm(q, ds, k, **scaled), blank=True)
-        dk = keys.together(torch.baddbmm(k, ds.transpose(1, 2), q, **scaled), blank=True)
-        return dq, dk, keys.together(dv, blank=True), None
+        # With beta 0 only the product counts; the first argument is unused.
+        dq = torch.baddbmm(q, ds, k, beta=0, alpha=scaling)
+        dk = torch.baddbmm(k, ds.transpose(1, 2), q, beta=0, alpha=scaling)
+        return (
+            queries.merge_heads(dq, blank=True),
+            keys.merge_heads(dk, blank=True),
+            keys.merge_heads(dv, blank=True),
+            None,
+        )

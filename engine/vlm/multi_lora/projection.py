@@ -15,11 +15,12 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+Gradients = tuple[torch.Tensor | None, ...]
 # What torch.compile calls for a linear layer on a CPU; a torch without oneDNN lacks it.
 _one_dnn = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 
 
-def project(
+def multi_lora_linear(
     x: torch.Tensor,
     bases: Sequence[nn.Linear],
     a: Sequence[torch.Tensor],
@@ -27,15 +28,15 @@ def project(
     scales: torch.Tensor,
     residual: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, ...]:
-    """y = x·Wᵀ + bias + s·(x·Aᵀ)·Bᵀ of each of some layers, with an own A, B and s for each share.
+    """Return y = x·Wᵀ + bias + s·(x·Aᵀ)·Bᵀ of some layers, with own A, B and s for each share.
 
     x: (n, rows, d_in); for each layer A (n, rank, d_in) and B transposed (n, rank, d_out); scales:
     (n, 1, 1). The layers read x together. A ``residual`` (n, rows, d_out) is added to each y.
     """
-    return _Projection.apply(x, residual, bases, scales, *a, *b)
+    return _MultiLoraLinear.apply(x, residual, bases, scales, *a, *b)
 
 
-class _Projection(torch.autograd.Function):
+class _MultiLoraLinear(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
@@ -51,25 +52,26 @@ class _Projection(torch.autograd.Function):
         ctx.bases = bases
         ctx.save_for_backward(x, h, scales, a, *b)
         ys = tuple(
-            _linear(x, base.weight, base.bias).baddbmm_(part.transpose(1, 2), one)
-            for base, part, one in zip(bases, h.chunk(count, 1), b, strict=True)
+            _linear(x, base.weight, base.bias).baddbmm_(part.transpose(1, 2), own_b)
+            for base, part, own_b in zip(bases, h.chunk(count, 1), b, strict=True)
         )
         return ys if residual is None else tuple(y.add_(residual) for y in ys)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *dys: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    def backward(ctx: Any, *dys: torch.Tensor) -> Gradients:
         x, h, scales, a, *b = ctx.saved_tensors
         count = len(ctx.bases)
         of_x, of_residual, _, _, *of_factors = ctx.needs_input_grad
-        dh = [torch.bmm(one, dy.transpose(1, 2)) for one, dy in zip(b, dys, strict=True)]
-        dh = _cat(dh).mul_(scales)
-        da = db = (None,) * count
+        parts = [torch.bmm(own_b, dy.transpose(1, 2)) for own_b, dy in zip(b, dys, strict=True)]
+        dh = _cat(parts).mul_(scales)
+        da: Gradients = (None,) * count
+        db: Gradients = (None,) * count
         if any(of_factors[:count]):
             da = torch.bmm(dh, x).chunk(count, 1)
         if any(of_factors[count:]):
-            parts = zip(h.chunk(count, 1), dys, strict=True)
-            db = tuple(torch.bmm(part, dy) for part, dy in parts)
+            pairs = zip(h.chunk(count, 1), dys, strict=True)
+            db = tuple(torch.bmm(part, dy) for part, dy in pairs)
         dx = None
         if of_x:
             through = zip(ctx.bases, dys, strict=True)
@@ -82,7 +84,7 @@ class _Projection(torch.autograd.Function):
 def _linear(
     x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """What F.linear does, without a gradient, by oneDNN where that serves.
+    """Do what F.linear does, without a gradient, by oneDNN where that serves.
 
     In float32 torch itself asks MKL, which uses half of what an AMD processor with AVX-512 has.
     """

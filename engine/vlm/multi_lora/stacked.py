@@ -8,44 +8,40 @@ adapter's rows to another's factors the result is that of training one after ano
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
-from engine.adapters.factors import A, B, axis_of, factor_of
-from engine.vlm.lora import lora_layers
-from engine.vlm.multi_lora.projection import project
-
-if TYPE_CHECKING:
-    from engine.vlm.model import Vlm
-
-Factors = dict[str, torch.Tensor]
+from engine.adapters.adapter import Adapter, B, factor_of
+from engine.vlm.lora import Factors, lora_layers
+from engine.vlm.model import Vlm
+from engine.vlm.multi_lora.projection import multi_lora_linear
 
 
 class StackedAdapters:
     """The factors of ``n`` adapters; A as (n, rank, d_in), B transposed as (n, rank, d_out).
 
     Adapters of smaller rank are padded with zeros, which training leaves at zero. ``trained`` are
-    the factors by name that get gradients; ``weights`` say how much of each adapter counts, all of
-    it by default; ``scales`` (n, 1, 1) are weight · α / rank, ``layers`` those that carry factors.
+    those of the ``factors`` that get gradients; ``weights`` say how much of each adapter counts, all
+    of it by default; ``scales`` (n, 1, 1) are weight · α / rank, ``layers`` those with factors.
     """
 
     def __init__(
         self,
         vlm: Vlm,
-        adapters: Sequence[Factors],
+        adapters: Sequence[Mapping[str, torch.Tensor]],
         trained: Collection[str] = (),
         weights: Sequence[float] = (),
     ) -> None:
-        self.ranks = [rank_of(adapter) for adapter in adapters]
-        every = stack(adapters, vlm.factors, vlm.device)
-        self.trained = {name: every.pop(name).requires_grad_(True) for name in trained}
-        self._fixed = every
+        self.ranks = [Adapter(adapter).rank for adapter in adapters]
+        self.factors = stack(adapters, vlm.factors, vlm.device)
+        self.trained = self.factors.where(lambda name: name in trained)
+        for factor in self.trained.values():
+            factor.requires_grad_(True)
         self.layers = lora_layers(vlm.model)
         alpha = next(iter(self.layers.values())).lora_alpha["default"]
         shares = weights or [1.0] * len(adapters)
@@ -55,50 +51,51 @@ class StackedAdapters:
     def __len__(self) -> int:
         return len(self.scales)
 
-    def factors(self) -> Factors:
-        """All factors, those that are trained and those that stay."""
-        return self.trained | self._fixed
-
     def adapters(self, first: int = 0) -> list[Factors]:
-        """Trained factors of all adapters from ``first`` on, in PEFT's shapes, on the CPU."""
+        """Return the trained factors of all adapters from ``first`` on, as PEFT shapes them."""
         ranks = self.ranks[first : len(self)]
-        found: list[Factors] = [{} for _ in ranks]
+        adapters: list[Factors] = [Adapter() for _ in ranks]
         for name, stacked in self.trained.items():
-            every = stacked.detach()[first:].cpu()
-            every = every.clone() if factor_of(name) == A else every.transpose(1, 2).contiguous()
-            axis = axis_of(name)
-            full = every.shape[1 + axis]
-            for adapter, own, rank in zip(found, every, ranks, strict=True):
-                adapter[name] = own if rank == full else own.narrow(axis, 0, rank).contiguous()
-        return found
+            values = stacked.detach()[first:].cpu()
+            flips = factor_of(name) == B
+            values = values.transpose(1, 2).contiguous() if flips else values.clone()
+            for adapter, value in zip(adapters, values, strict=True):
+                adapter[name] = value
+        full = max(self.ranks)
+        return [
+            adapter if rank == full else _contiguous(adapter.cut(rank))
+            for adapter, rank in zip(adapters, ranks, strict=True)
+        ]
 
     def keep_first(self, n: int) -> None:
         """Drop all adapters after the first n; the tensors of ``trained`` are new ones then."""
-        self.trained = {
-            name: value.detach()[:n].clone().requires_grad_(True)
-            for name, value in self.trained.items()
-        }
-        self._fixed = {name: value[:n] for name, value in self._fixed.items()}
+        for name, value in self.factors.items():
+            value = value.detach()[:n]
+            if name in self.trained:
+                self.trained[name] = value = value.clone().requires_grad_(True)
+            self.factors[name] = value
         self.scales = self.scales[:n]
 
 
-def stack(adapters: Sequence[Factors], names: Iterable[str], device: str) -> Factors:
-    """Factors of some names side by side, in the shapes that ``StackedAdapters`` has."""
-    found = {}
+def stack(
+    adapters: Sequence[Mapping[str, torch.Tensor]], names: Iterable[str], device: str
+) -> Factors:
+    """Return factors of some names side by side, in the shapes that ``StackedAdapters`` has."""
+    stacked: Factors = Adapter()
     for name in names:
-        values, flips = [one[name] for one in adapters], factor_of(name) == B
+        values, flips = [adapter[name] for adapter in adapters], factor_of(name) == B
         if len({value.shape for value in values}) == 1:  # much faster than padding them
-            every = torch.stack(values)
-            every = every.transpose(1, 2).contiguous() if flips else every
+            whole = torch.stack(values)
+            whole = whole.transpose(1, 2).contiguous() if flips else whole
         else:
             rows = [value.T for value in values] if flips else values
-            every = pad_sequence(rows, batch_first=True)
-        found[name] = every.to(device)
-    return found
+            whole = pad_sequence(rows, batch_first=True)
+        stacked[name] = whole.to(device)
+    return stacked
 
 
 def supports_stacking(vlm: Vlm) -> bool:
-    """Whether several adapters may share a pass: on a small model, where that saves time.
+    """Tell whether several adapters may share a pass: on a small model, where that saves time.
 
     Every adapted layer must be a plain linear one with a plain LoRA in float32; in a vision tower
     the shares of rows would not be equal, as pictures differ in size.
@@ -114,14 +111,10 @@ def supports_stacking(vlm: Vlm) -> bool:
 @contextmanager
 def active(stacked: StackedAdapters) -> Iterator[None]:
     """Inside, the rows of the model belong to the adapters in equal consecutive shares."""
-    factors = stacked.factors()
+    factors = stacked.factors
     for name, layer in stacked.layers.items():
         layer.forward = partial(
-            _forward,
-            layer.base_layer,
-            factors[f"{name}.{A}"],
-            factors[f"{name}.{B}"],
-            stacked.scales,
+            _forward, layer.base_layer, factors.a(name), factors.b(name), stacked.scales
         )
     try:
         yield
@@ -130,9 +123,8 @@ def active(stacked: StackedAdapters) -> Iterator[None]:
             del layer.forward  # the class's own shows again
 
 
-def rank_of(adapter: Factors) -> int:
-    """The rank of an adapter."""
-    return next(len(value) for name, value in adapter.items() if factor_of(name) == A)
+def _contiguous(adapter: Factors) -> Factors:
+    return Adapter({name: value.contiguous() for name, value in adapter.items()})
 
 
 def _forward(
@@ -140,7 +132,7 @@ def _forward(
 ) -> torch.Tensor:
     shares = x.reshape(len(a), -1, x.shape[-1])
     if base.weight.dtype == a.dtype:
-        (y,) = project(shares, [base], [a], [b], scales)
+        (y,) = multi_lora_linear(shares, [base], [a], [b], scales)
         return y.view(*x.shape[:-1], -1)
     delta = scales * (shares.to(a.dtype) @ a.transpose(1, 2)) @ b  # factors are float32, as in PEFT
     return base(x) + delta.view(*x.shape[:-1], -1).to(x.dtype)

@@ -1,16 +1,18 @@
-"""A cohort gives what its clients give one after another, and falls back to that by itself."""
+"""A cohort gives what its clients give one after another, and halves itself for want of memory."""
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
 import torch
 
 from db import reads
-from engine.adapters.factors import A, cut
+from engine.adapters.adapter import A
 from engine.config import ExperimentConfig, Lora
-from engine.fl import checkpoints
+from engine.fl import checkpoints, cohort
+from engine.fl.cohort import Cohort
 from engine.fl.context import context_of
 from engine.fl.runtimes import local
 from engine.fl.runtimes.local_grid import LocalGrid
@@ -36,7 +38,7 @@ def jobs(config: ExperimentConfig, steps: list[int], sizes: list[int]) -> list[J
     context = context_of(config)
     found = []
     for k, (n, size) in enumerate(zip(steps, sizes, strict=True)):
-        start = dict(context.initial)
+        start = context.initial | {}
         for name in start:
             start[name] = start[name] + 0.01 * torch.randn(
                 start[name].shape, generator=torch.Generator().manual_seed(k)
@@ -88,7 +90,7 @@ def test_clients_of_different_ranks_train_together(tiny):
         assert loss == pytest.approx(same_loss, rel=1e-4)
         for name, value in other.items():
             assert value.shape[0 if name.endswith(A) else 1] == rank
-            assert_same(one[name], value, cut(job.factors, rank)[name])
+            assert_same(one[name], value, job.factors.cut(rank)[name])
 
 
 @pytest.mark.parametrize(
@@ -132,16 +134,67 @@ def test_the_local_runtime_works_in_cohorts(tiny, monkeypatch):
     assert set(served) == {"query"}, "train and evaluate messages were answered together"
 
 
-def test_when_a_cohort_fails_its_clients_work_one_after_another(tiny, monkeypatch):
-    def fail(*_, **__):
-        raise MemoryError("too many at once")
+@pytest.mark.parametrize(("most", "sizes"), [(2, [4, 2, 2]), (1, [4, 2, 1, 1, 2, 1, 1])])
+def test_without_memory_for_a_cohort_its_halves_work(most, sizes, tiny, monkeypatch):
+    seen, alive = [], Cohort.train
 
-    served = []
-    monkeypatch.setattr(LocalGrid, "_deliver", _spy(LocalGrid._deliver, served))
-    monkeypatch.setattr("engine.fl.cohort.train_together", fail)
+    def limited(self, round_):
+        seen.append(len(self.clients))
+        if len(self.clients) > most:
+            raise MemoryError("too many at once")
+        return alive(self, round_)
+
+    values = {"strategies": ["plora"], "clients": 4, "rounds": 1}
+    config = ExperimentConfig.parse({**tiny.model_dump(), **values})
+    [whole] = run(config)
+    monkeypatch.setattr(Cohort, "train", limited)
+    [halves] = run(config)
+    assert seen == sizes
+    assert (halves.status, halves.rounds) == ("done", 1)
+    losses = [[row.loss for row in reads.client_rounds(s.run)] for s in (whole, halves)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_one_client_without_memory_fails_the_run(tiny, monkeypatch):
+    def fail(*_, **__):
+        raise MemoryError("too much")
+
+    monkeypatch.setattr(Cohort, "train", fail)
     [summary] = run(ExperimentConfig.parse({**tiny.model_dump(), "strategies": ["fedit"]}))
-    assert (summary.status, summary.rounds) == ("done", 2)
-    assert served.count("train") == 4
+    assert summary.status == "failed" and "memory ran out" in reads.run(summary.run).error
+
+
+def test_a_cohort_that_fails_is_not_done_again(tiny, monkeypatch):
+    seen = []
+
+    def fail(self, round_):
+        seen.append(len(self.clients))
+        raise ZeroDivisionError("a client is unwell")
+
+    monkeypatch.setattr(Cohort, "train", fail)
+    [summary] = run(ExperimentConfig.parse({**tiny.model_dump(), "strategies": ["fedit"]}))
+    assert summary.status == "failed" and seen == [2]
+    assert "ZeroDivisionError: a client is unwell" in reads.run(summary.run).error
+
+
+def test_what_is_trained_together_is_told_by_groups_and_not_by_identities(tiny, monkeypatch):
+    """A runtime that serialises messages makes every record anew."""
+    sizes, together = [], cohort.train_together
+
+    def noted(vlm, jobs, *rest, **how):
+        sizes.append(len(jobs))
+        return together(vlm, jobs, *rest, **how)
+
+    class Serialising(LocalGrid):
+        def send_and_receive(self, messages, *, timeout=None):
+            copies = [deepcopy(message) for message in messages]
+            return super().send_and_receive(copies, timeout=timeout)
+
+    monkeypatch.setattr(cohort, "train_together", noted)
+    monkeypatch.setattr(local, "LocalGrid", Serialising)
+    values = {"strategies": ["flora", "feddpa"], "clients": 3}
+    run(ExperimentConfig.parse({**tiny.model_dump(), **values}))
+    assert sizes == [3] * 2 + [3] * 4
 
 
 def _spy(method, served):

@@ -56,7 +56,8 @@ def test_a_private_run_sends_little_and_says_what_it_has_spent(key, tiny, monkey
     wire = record_wire(monkeypatch)
     values = {"strategies": [key], "privacy": {"clip": 0.05, "noise": 0.0}, "rounds": 1}
     run(ExperimentConfig.parse({**tiny.model_dump(), **values}))
-    replies = [m for m in wire if "evaluation" in m.content and "arrays" in m.content]
+    replies = [m for m in wire if "metrics" in m.content and "arrays" in m.content]
+    assert len(replies) == 2
     start = context_of(tiny).initial
     for reply in replies:
         up = {n: torch.tensor(v) for n, v in to_numpy(reply.content["arrays"]).items()}

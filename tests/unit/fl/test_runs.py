@@ -6,6 +6,7 @@ import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
 
 from db import reads, writes
+from engine.adapters.adapter import B
 from engine.config import ExperimentConfig
 from engine.fl import checkpoints
 from engine.fl.client import Client
@@ -54,24 +55,24 @@ def test_all_strategies_run_and_fill_every_table(tiny):
 
 
 def test_before_training_all_variants_are_the_base_bit_for_bit(tiny):
-    site = Client(RunConfig(1, "plora", tiny.model_dump_json(), run_folder(1)), 0)
-    shared = {n: t for n, t in site.context.initial.items() if n.endswith("lora_B")}
-    data = site.context.sets.get(0, "test")
-    [untouched] = score_teacher_forced(site.context.vlm, [Task(site.context.initial, data)])
+    client = Client(RunConfig(1, "plora", tiny, run_folder(1)), 0)
+    shared = client.context.initial.only(B)
+    data = client.context.sets.get(0, "test")
+    [untouched] = score_teacher_forced(client.context.vlm, [Task(client.context.initial, data)])
     for variant in ("base", "global", "personal"):
         [found] = score_teacher_forced(
-            site.context.vlm, [Task(site.factors(variant, shared, 0), data)]
+            client.context.vlm, [Task(client.factors(variant, shared, 0), data)]
         )
-        assert found.score() == untouched.score()
+        assert (found.mean_loss, found.accuracy) == (untouched.mean_loss, untouched.accuracy)
     # Without any adapter the model computes the same numbers: B = 0 adds exactly nothing.
-    site.context.vlm.load_factors(site.context.initial)
+    client.context.vlm.load_factors(client.context.initial)
     with torch.no_grad():
-        adapted = site.context.vlm.answer_logits(data)
-        layers = [m for m in site.context.vlm.model.modules() if isinstance(m, BaseTunerLayer)]
+        adapted = client.context.vlm.answer_logits(data)
+        layers = [m for m in client.context.vlm.model.modules() if isinstance(m, BaseTunerLayer)]
         assert layers
         for layer in layers:
             layer.enable_adapters(False)
-        bare = site.context.vlm.answer_logits(data)
+        bare = client.context.vlm.answer_logits(data)
         for layer in layers:
             layer.enable_adapters(True)
     assert torch.equal(adapted, bare)
@@ -206,7 +207,7 @@ def test_a_round_is_committed_with_its_scores_before_the_next_begins(tiny, monke
     known, train = [], client_module.Cohort.train
 
     def look_and_train(self, round_):
-        run_id = self.sites[0].run.run
+        run_id = self.clients[0].run.run
         scored = {row.round for row in reads.evaluations(run_id)}
         known.append((reads.run(run_id).rounds_done, scored))
         return train(self, round_)

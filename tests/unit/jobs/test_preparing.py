@@ -26,7 +26,7 @@ def test_the_worker_makes_ready_what_the_form_shows(tiny, monkeypatch):
         raise AssertionError("made after the press of Run")
 
     context = context_of(validate(tiny))
-    assert set(context.base_marks) == {0, 1}
+    assert set(context.base_scores) == {0, 1}
     monkeypatch.setattr(context.dataset, "render", fail)
     monkeypatch.setattr(context.vlm, "encode", fail)
     [summary] = run(tiny.model_copy(update={"strategies": ("fedit",)}))

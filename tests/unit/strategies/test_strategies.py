@@ -350,7 +350,7 @@ def test_feddpa_answers_with_both_adapters(setting, weight):
     folder = run_folder(summary.run)
     shared = checkpoints.read(checkpoints.server_path(folder, 2))
     own = checkpoints.read_personal(folder, 1, 2)
-    site = Client(RunConfig(summary.run, "feddpa", config.model_dump_json(), folder), 1)
+    site = Client(RunConfig(summary.run, "feddpa", config, folder), 1)
     both = as_deltas(site.factors("personal", shared, 2), config.lora.alpha / 8)
     apart = as_deltas(shared, config.lora.scale), as_deltas(own, config.lora.scale)
     for name, value in both.items():

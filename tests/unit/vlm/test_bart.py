@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from engine.adapters.factors import cut
+from engine.adapters.adapter import Adapter
 from engine.config import Lora
 from engine.fl.context import context_of
 from engine.fl.evaluation import Task, score_teacher_forced
@@ -19,7 +19,7 @@ from engine.vlm.model import Vlm
 from engine.vlm.multi_lora.bart import FusedBart, supports_fused
 from engine.vlm.multi_lora.logits import logits_fn
 from engine.vlm.multi_lora.packing import Packing, Reach, attend
-from engine.vlm.multi_lora.projection import project
+from engine.vlm.multi_lora.projection import multi_lora_linear
 from engine.vlm.multi_lora.stacked import StackedAdapters, active
 from tests.helpers.models import loaded
 from tests.helpers.precision import in_double
@@ -39,7 +39,9 @@ def two_adapters(vlm: Vlm) -> StackedAdapters:
     """Of ranks 4 and 8, one of which counts half."""
     generator = torch.Generator().manual_seed(0)
     factors = {n: torch.randn(f.shape, generator=generator) / 10 for n, f in vlm.factors.items()}
-    return StackedAdapters(vlm, [cut(factors, 4), factors], list(factors), weights=[1.0, 0.5])
+    return StackedAdapters(
+        vlm, [Adapter(factors).cut(4), factors], list(factors), weights=[1.0, 0.5]
+    )
 
 
 def gradients(
@@ -58,9 +60,9 @@ def test_losses_and_gradients_are_those_of_the_modules(tiny, trained, monkeypatc
 
     def noted(x: torch.Tensor, *rest) -> tuple[torch.Tensor, ...]:
         tokens.append(x.shape[:2].numel())
-        return project(x, *rest)
+        return multi_lora_linear(x, *rest)
 
-    monkeypatch.setattr("engine.vlm.multi_lora.bart.project", noted)
+    monkeypatch.setattr("engine.vlm.multi_lora.bart.multi_lora_linear", noted)
     batch = replace(batch, features=batch.features.double())
     with in_double(vlm.model):
         stacked = two_adapters(vlm)
@@ -76,12 +78,12 @@ def test_losses_and_gradients_are_those_of_the_modules(tiny, trained, monkeypatc
     assert max(tokens) < batch.input_ids.numel()
     assert min(tokens) < batch.labels.numel()
     torch.testing.assert_close(losses, expected_losses, rtol=1e-6, atol=0)
-    for one, other in zip(found, expected, strict=True):
-        assert one.norm() > 0
-        assert (one - other).norm() <= 1e-6 * other.norm()
+    for gradient, wanted in zip(found, expected, strict=True):
+        assert gradient.norm() > 0
+        assert (gradient - wanted).norm() <= 1e-6 * wanted.norm()
 
 
-def test_marks_are_those_of_the_modules(tiny, monkeypatch):
+def test_scores_are_those_of_the_modules(tiny, monkeypatch):
     vlm, batch = loaded(tiny), questions(tiny)
     generator = torch.Generator().manual_seed(1)
     one, two = (
@@ -89,14 +91,14 @@ def test_marks_are_those_of_the_modules(tiny, monkeypatch):
         for _ in range(2)
     )
     counted = batch.select(torch.tensor([k for k in range(16) if k != 3]))
-    tasks = [Task(one, counted), Task(cut(two, 4), counted.select(slice(0, 5)))]
+    tasks = [Task(one, counted), Task(Adapter(two).cut(4), counted.select(slice(0, 5)))]
     found = score_teacher_forced(vlm, tasks)
     monkeypatch.setattr("engine.vlm.multi_lora.logits.supports_fused", lambda *_: False)
-    for marks, expected in zip(found, score_teacher_forced(vlm, tasks), strict=True):
-        assert torch.equal(marks.tokens, expected.tokens)
-        assert torch.equal(marks.right, expected.right)
-        torch.testing.assert_close(marks.loss, expected.loss, rtol=1e-4, atol=1e-4)
-        torch.testing.assert_close(marks.confidence, expected.confidence, rtol=1e-3, atol=1e-6)
+    for scores, expected in zip(found, score_teacher_forced(vlm, tasks), strict=True):
+        assert torch.equal(scores.tokens, expected.tokens)
+        assert torch.equal(scores.exact_match, expected.exact_match)
+        torch.testing.assert_close(scores.loss, expected.loss, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(scores.confidence, expected.confidence, rtol=1e-3, atol=1e-6)
 
 
 def test_it_stands_only_for_a_florence_with_adapters_everywhere(tiny):
@@ -139,14 +141,14 @@ def test_packed_tokens_come_back_in_their_places():
     kept = F.pad(kept, (0, 2))
     packing = Packing(kept, shares=2, heads=2)
     assert packing.pack(torch.arange(20).view(4, 5))[0, :3].tolist() == [0, 1, 5]
-    assert packing.place[1, :5].tolist() == [0, 1, 2, 1, 2]
+    assert packing.position_ids[1, :5].tolist() == [0, 1, 2, 1, 2]
     assert packing.fill.shape == (2, 8)  # 5 at most, in steps of 8
     assert packing.fill.sum(1).tolist() == [5, 3]
     x = torch.randn(2, 8, 6)
-    rows = packing.apart(x, blank=True).view(4, 2, 5, 3)
+    rows = packing.split_heads(x, blank=True).view(4, 2, 5, 3)
     assert torch.equal(rows[1, :, 0], x[0, 2].view(2, 3))
     assert not rows.transpose(1, 2)[~kept].any()
-    back = packing.together(rows, blank=True)
+    back = packing.merge_heads(rows, blank=True)
     assert torch.equal(back[~packing.fill], x[~packing.fill])
     assert not back[packing.fill].any()
 
@@ -157,11 +159,11 @@ def test_packed_attention_is_attention():
         packing = Packing(kept, shares=2, heads=2)
         shape = *packing.fill.shape, 6
         packed = [torch.randn(shape, requires_grad=True) for _ in range(3)]
-        rows = [packing.apart(x).view(4, 2, 5, 3) for x in packed]
+        rows = [packing.split_heads(x).view(4, 2, 5, 3) for x in packed]
         mask = kept.view(4, 1, 1, 5)
         expected = F.scaled_dot_product_attention(*rows, attn_mask=mask, scale=0.7).flatten(0, 1)
-        expected = packing.together(expected)[~packing.fill]
-        found = attend(*packed, Reach(packing, packing, packing.hidden, 0.7))[~packing.fill]
+        expected = packing.merge_heads(expected)[~packing.fill]
+        found = attend(*packed, Reach(packing, packing, packing.attn_bias, 0.7))[~packing.fill]
         torch.testing.assert_close(found, expected)
         gradients_found = torch.autograd.grad(found.square().sum(), packed)
         wanted = torch.autograd.grad(expected.square().sum(), packed)

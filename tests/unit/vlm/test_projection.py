@@ -25,7 +25,7 @@ def test_layers_that_read_together_are_the_formula_with_and_without_onednn(one_d
     scales = torch.rand(SHARES, 1, 1)
     a = [drawn(SHARES, RANK, WIDTH) for _ in bases]
     b = [drawn(SHARES, RANK, OUT) for _ in bases]
-    found = projection.project(x, bases, a, b, scales, residual)
+    found = projection.multi_lora_linear(x, bases, a, b, scales, residual)
     expected = tuple(
         base(x) + scales * (x @ one.transpose(1, 2)) @ other + residual
         for base, one, other in zip(bases, a, b, strict=True)

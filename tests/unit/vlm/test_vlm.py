@@ -93,7 +93,7 @@ def test_exact_match_in_one_pass_is_exact_match_of_generated_answers(tiny):
     right = [a.text == e.answer for a, e in zip(generated, examples, strict=True)]
     assert 0 < np.mean(right) < 1
     [marks] = score_teacher_forced(context.vlm, [task])
-    assert marks.right.tolist() == right
+    assert marks.exact_match.tolist() == right
     [answers] = answer(context.vlm, [task], [marks])
     assert [a.text for a in answers] == [a.text for a in generated]
     np.testing.assert_allclose(

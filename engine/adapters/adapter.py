@@ -1,0 +1,126 @@
+"""A LoRA adapter as a value: for every layer A, B and what is added to the frozen weight.
+
+The only place that parses and writes the names of factors. No torch at the top: pages and
+strategies import this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Generic, Self, TypeVar
+
+import numpy as np
+
+A, B = "lora_A", "lora_B"
+DELTA = "offset"  # what some strategies add to a layer's frozen weight, (d_out, d_in)
+
+Value = TypeVar("Value")  # np.ndarray or torch.Tensor
+
+
+def name_of(layer: str, factor: str) -> str:
+    """Return the name of a layer's ``lora_A``, ``lora_B`` or ``offset``."""
+    return f"{layer}.{factor}"
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """Return the layer and the factor that a name stands for."""
+    layer, _, factor = name.rpartition(".")
+    return layer, factor
+
+
+def factor_of(name: str) -> str:
+    """Return ``lora_A``, ``lora_B`` or ``offset``, whichever a name stands for."""
+    return split_name(name)[1]
+
+
+class Adapter(dict[str, Value], Generic[Value]):
+    """Factors by name, arrays or tensors: ``<layer>.lora_A`` (rank, d_in), B (d_out, rank).
+
+    It need not hold both factors of a layer: what travels or stays on a client may be one of them.
+    """
+
+    def __or__(self, added: Mapping[str, Value]) -> Self:  # type: ignore[override]
+        return type(self)({**self, **added})
+
+    def where(self, wanted: Callable[[str], bool]) -> Self:
+        """Return the factors whose name is wanted."""
+        return type(self)({name: value for name, value in self.items() if wanted(name)})
+
+    def only(self, *factors: str) -> Self:
+        """Return all A, all B, or all deltas."""
+        return self.where(lambda name: factor_of(name) in factors)
+
+    def layers(self, factor: str = A) -> list[str]:
+        """Return the names of the layers that have a factor."""
+        split = map(split_name, self)
+        return [layer for layer, found in split if found == factor]
+
+    def a(self, layer: str) -> Value:
+        """Return a layer's A, (rank, d_in)."""
+        return self[name_of(layer, A)]
+
+    def b(self, layer: str) -> Value:
+        """Return a layer's B, (d_out, rank)."""
+        return self[name_of(layer, B)]
+
+    @property
+    def rank(self) -> int:
+        """Directions of the first factor."""
+        return next(
+            shape[_rank_axis(name)]
+            for name, shape in ((name, _any(value).shape) for name, value in self.items())
+            if factor_of(name) in (A, B)
+        )
+
+    @property
+    def has_deltas(self) -> bool:
+        """Whether something is added to the frozen weights, beside the factors' product."""
+        return any(factor_of(name) == DELTA for name in self)
+
+    def cut(self, rank: int) -> Self:
+        """Return the first ``rank`` directions; deltas as they are."""
+        return type(self)({n: _first(n, value, rank) for n, value in self.items()})
+
+    def padded(self, rank: int) -> Self:
+        """Return an adapter with zero directions added up to ``rank``, which does the same."""
+        return type(self)({n: _padded(n, value, rank) for n, value in self.items()})
+
+    @classmethod
+    def of_layers(cls, layers: Iterable[str], a: Iterable[Value], b: Iterable[Value]) -> Self:
+        """Return the adapter of some layers, given their A and their B in the same order."""
+        found = cls()
+        for layer, own_a, own_b in zip(layers, a, b, strict=True):
+            found[name_of(layer, A)], found[name_of(layer, B)] = own_a, own_b
+        return found
+
+
+def _any(value: object) -> Any:
+    return value
+
+
+def _rank_axis(name: str) -> int:
+    return 0 if factor_of(name) == A else 1
+
+
+def _first(name: str, value: Any, rank: int) -> Any:
+    match factor_of(name):
+        case "lora_A":
+            return value[:rank]
+        case "lora_B":
+            return value[:, :rank]
+    return value
+
+
+def _padded(name: str, value: Any, rank: int) -> Any:
+    if factor_of(name) not in (A, B):
+        return value
+    missing = rank - value.shape[_rank_axis(name)]
+    if not missing:
+        return value
+    shape = list(value.shape)
+    shape[_rank_axis(name)] = missing
+    if isinstance(value, np.ndarray):
+        return np.concatenate([value, np.zeros(shape, value.dtype)], _rank_axis(name))
+    import torch
+
+    return torch.cat([value, value.new_zeros(shape)], _rank_axis(name))
