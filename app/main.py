@@ -5,19 +5,18 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from engine.paths import ASSETS, keep_quiet
-
-keep_quiet()
-
 import streamlit as st
 
 from db.engine import DatabaseTooNew
-from engine.results import example
+from engine.paths import ASSETS, BadEnvironment, keep_quiet
 
 st.set_page_config(page_title="FedVLM Lab", page_icon=str(ASSETS / "logo.png"), layout="wide")
 try:
+    keep_quiet()  # before flwr is imported
+    from engine.results import example
+
     example.install()
-except DatabaseTooNew as mistake:
+except (BadEnvironment, DatabaseTooNew) as mistake:
     st.error(str(mistake))
     st.stop()
 

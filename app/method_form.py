@@ -6,41 +6,32 @@ from typing import Any
 
 import streamlit as st
 
-from app.fields import number, words
+from app.fields import choice, words
+from engine.config import field
 from engine.strategies import STRATEGIES
 
 
 def strategy_options(
     strategies: list[str], base: dict[str, Any], start_from: str
 ) -> dict[str, dict[str, Any]]:
-    """The options of the chosen strategies that have some."""
-    options: dict[str, dict[str, Any]] = {}
-    if "fedprox" in strategies:
-        options["fedprox"] = {"mu": number("fedprox.mu", base, start_from, step=0.05)}
-    if "feddpa" in strategies:
-        options["feddpa"] = {"weight": number("feddpa.weight", base, start_from, step=0.05)}
-    if "ditto" in strategies:
-        options["ditto"] = {"lam": number("ditto.lam", base, start_from, step=0.05)}
-    if "plora" in strategies:
-        start = st.radio(
-            "pLoRA: where a client's A starts in a round",
-            ["persistent", "reset"],
-            format_func={
-                "persistent": "where it ended the round before",
-                "reset": "at the common A₀",
-            }.__getitem__,
-            key=f"plora.start:{start_from}",
-        )
-        options["plora"] = {"start": start}
-    return options
+    """Draw the options of the chosen strategies that have some; return them by strategy."""
+    models = {key: STRATEGIES[key].options_model for key in strategies}
+    return {
+        key: {name: choice(f"{key}.{name}", base, start_from) for name in model.model_fields}
+        for key, model in models.items()
+        if model is not None
+    }
 
 
 def client_ranks(strategies: list[str], base: dict[str, Any], start_from: str) -> list[str]:
-    """The clients' own ranks, where a chosen strategy can use them."""
+    """Draw the clients' own ranks, where a chosen strategy can use them; return them as words."""
     if not any(STRATEGIES[key].mixed_ranks for key in strategies):
         return base["lora"]["client_ranks"]
+    names = ", ".join(
+        rule.title.partition(" (")[0] for rule in STRATEGIES.values() if rule.mixed_ranks
+    )
     text = st.text_input(
-        "Clients' ranks, in turn (HetLoRA, FlexLoRA, FLoRA)",
+        f"{field('lora.client_ranks').title} ({names})",
         ", ".join(map(str, base["lora"]["client_ranks"])),
         placeholder="for example 8, 4, 2; empty: all the same",
         key=f"lora.client_ranks:{start_from}",

@@ -1,9 +1,13 @@
 """``python -m engine …``: the command line."""
 
-from engine.paths import keep_quiet
+import sys
 
-keep_quiet()
+from engine.paths import BadEnvironment, keep_quiet
 
-from engine.cli.main import main  # noqa: E402 - the environment must be set before flwr is imported
-
+try:
+    keep_quiet()  # before flwr is imported
+    from engine.cli.main import main
+except BadEnvironment as mistake:
+    sys.stderr.write(f"error: {mistake}\n")
+    sys.exit(2)
 main()

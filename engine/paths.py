@@ -22,6 +22,10 @@ QUIET = {
 }
 
 
+class BadEnvironment(ValueError):
+    """What an environment variable asks for cannot be had, in one sentence that names it."""
+
+
 def home() -> Path:
     """The folder of all state, ``FEDVLM_HOME`` or ``var/`` in the repo; made if missing."""
     folder = Path(os.environ.get("FEDVLM_HOME") or ROOT / "var").expanduser().resolve()

@@ -16,12 +16,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import NoReturn, TypeVar
 
+from engine.paths import BadEnvironment
+
 VARIABLE = "FEDVLM_PLUGINS"
 T = TypeVar("T")
 Item = TypeVar("Item")
+_files: list[Path] = []
 
 
-class PluginError(ValueError):
+class PluginError(BadEnvironment):
     """A file that FEDVLM_PLUGINS names cannot be used, or one is missing, in one sentence."""
 
 
@@ -71,10 +74,16 @@ def load() -> None:
     os.environ[VARIABLE] = ",".join(names)
     for name in names:
         try:
-            _import_file(Path(name)) if _is_path(name) else importlib.import_module(name)
+            module = _import_file(Path(name)) if _is_path(name) else importlib.import_module(name)
         except Exception as error:  # whatever somebody's file does becomes a sentence
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             raise PluginError(f"{VARIABLE}: {name} cannot be loaded ({reason})") from error
+        _files.append(Path(module.__file__ or ""))
+
+
+def files() -> list[Path]:
+    """Return the files that were loaded: what a camera of theirs draws depends on them."""
+    return [path for path in _files if path.is_file()]
 
 
 def _is_path(name: str) -> bool:

@@ -19,6 +19,7 @@ from engine.cli.runs import runs
 from engine.config import ConfigError
 from engine.data.pictures import BadPicture
 from engine.jobs import queue
+from engine.paths import BadEnvironment
 
 app = typer.Typer(
     help="FedVLM Lab: federated fine-tuning of vision-language models with personalised LoRA.",
@@ -29,7 +30,10 @@ app = typer.Typer(
 for group in (runs, models, pretraining):
     app.add_typer(group)
 app.add_typer(bench, name="bench")
-UserMistake = (ConfigError, reads.NoSuchRun, queue.NotPossible, BadPicture, DatabaseTooNew)
+UserMistake = (
+    *(ConfigError, BadEnvironment, DatabaseTooNew),
+    *(reads.NoSuchRun, queue.NotPossible, BadPicture),
+)
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from engine import plugins
 from engine.config import ExperimentConfig
 
 POOLED_SAMPLES = 64  # of the pooled test set, about the same number from every client
@@ -153,6 +154,6 @@ class FederatedDataset(ABC):
 def code_version() -> str:
     """Return a digest of the code that makes the data: other code, other keys."""
     digest = blake2b(digest_size=16)
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
+    for path in [*sorted(Path(__file__).parent.rglob("*.py")), *plugins.files()]:
         digest.update(path.read_bytes())
     return digest.hexdigest()

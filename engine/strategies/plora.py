@@ -12,7 +12,7 @@ class PLoraOptions(Options):
     """Options of ``plora``."""
 
     start: Literal["persistent", "reset"] = Field(
-        "persistent", title="pLoRA: A from the round before, or reset"
+        "persistent", title="pLoRA: A goes on from the round before, or is reset"
     )
 
 

@@ -8,8 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from engine.config import ALL_LINEAR, Lora
+from engine.adapters.factors import ALL_LINEAR
+from engine.plugins import Registry
+
+if TYPE_CHECKING:  # plugins import this file before there is a config
+    from engine.config import Lora
 
 # What transformers calls the parts of a model.
 LANGUAGE = ("language_model", "text_model")
@@ -36,7 +41,8 @@ class Family:
     prefix: bool = False
 
 
-FAMILIES: dict[str, Family] = {
+FAMILIES: Registry[Family] = Registry("model family")
+FAMILIES |= {
     "florence2": Family("Florence-2", _BART, "{question}"),
     "smolvlm": Family("SmolVLM", _LLAMA, "User:<image>{question}<end_of_utterance>\nAssistant:",
                       ("<end_of_utterance>", "\nUser:")),

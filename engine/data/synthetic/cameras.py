@@ -9,13 +9,15 @@ from collections.abc import Callable
 
 import numpy as np
 
+from engine.plugins import Registry
+
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 _HEAT = np.array(  # from cold to hot
     [[0.04, 0.03, 0.18], [0.38, 0.06, 0.48], [0.8, 0.22, 0.32], [0.98, 0.62, 0.16], [1, 0.98, 0.8]],
     dtype=np.float32,
 )  # fmt: skip
 _CHUNK = 16  # pictures at a time: they stay in the processor's caches
-_Camera = Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
+Camera = Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
 
 
 def _night(pictures: np.ndarray, strength: float, generator: np.random.Generator) -> np.ndarray:
@@ -79,7 +81,8 @@ def _blend(pictures: np.ndarray, shown: np.ndarray, strength: float) -> np.ndarr
     return (1 - strength) * pictures + strength * shown
 
 
-CAMERAS: dict[str, _Camera | None] = {
+CAMERAS: Registry[Camera | None] = Registry("camera")
+CAMERAS |= {
     "day": None,
     "night": _night,
     "amber": _amber,
