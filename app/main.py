@@ -13,6 +13,7 @@ from engine.paths import ASSETS, BadEnvironment, keep_quiet
 st.set_page_config(page_title="FedVLM Lab", page_icon=str(ASSETS / "logo.png"), layout="wide")
 try:
     keep_quiet()  # before flwr is imported
+    from engine.config import ConfigError
     from engine.results import example
 
     example.install()
@@ -26,4 +27,7 @@ PAGES = [
     st.Page("../pages/live.py", title="Live", url_path="live"),
     st.Page("../pages/ask.py", title="Ask", url_path="ask"),
 ]
-st.navigation(PAGES, position="top").run()
+try:
+    st.navigation(PAGES, position="top").run()
+except (BadEnvironment, ConfigError) as mistake:  # of a run whose plugin is not named any more
+    st.error(str(mistake))

@@ -151,7 +151,7 @@ which_run, which_client = st.columns([3, 1])
 with which_run:
     selected = choose_run(trained_only=True)
 if selected is not None:
-    config = ExperimentConfig.model_validate(selected.experiment.config)
+    config = ExperimentConfig.parse(selected.experiment.config)
     with which_client:
         chosen = choose_client(config.clients, client_names(selected))
     try:

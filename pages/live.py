@@ -38,7 +38,7 @@ def times(run: Run) -> tuple[str, str]:
 
 def expected_traffic(run: Run) -> Traffic | None:
     """Return a client's traffic by the formula; None, after a warning, without its model."""
-    config = ExperimentConfig.model_validate(run.experiment.config)
+    config = ExperimentConfig.parse(run.experiment.config)
     try:
         return traffic_of(run.strategy, config, resolve_model(config))
     except ConfigError as error:
@@ -54,7 +54,7 @@ def show_figures(run: Run, traffic: Traffic | None) -> None:
     cells[0].metric("Round", f"{run.rounds_done} of {run.rounds}")
     cells[1].metric("Time so far", elapsed)
     cells[2].metric("Time left", left)
-    config = ExperimentConfig.model_validate(run.experiment.config)
+    config = ExperimentConfig.parse(run.experiment.config)
     metric = metric_of(config.data.metric)
     judged = f"Mean over clients. {metric.title}: {metric.explanation}"
     cells[3].metric("Own test set", percent(summary.personal_accuracy), help=judged)
@@ -100,7 +100,7 @@ def show_buttons(run: Run, usable: bool) -> None:
 
 def show_charts(run: Run, pairs: Pairs, own: list[Evaluation]) -> None:
     """Show accuracy and loss by variant over the experiment's runs, and a line per client."""
-    config = ExperimentConfig.model_validate(run.experiment.config)
+    config = ExperimentConfig.parse(run.experiment.config)
     measure = measured(config)
     left, right = st.columns(2, gap="large")
     with left:
@@ -179,7 +179,7 @@ def show_privacy(run: Run, rounds: list[Round]) -> None:
     """Show what has been spent of the clients' privacy."""
     if not rounds or rounds[-1].epsilon is None:
         return
-    privacy = ExperimentConfig.model_validate(run.experiment.config).privacy
+    privacy = ExperimentConfig.parse(run.experiment.config).privacy
     with st.expander("What is spent of the clients' privacy"):
         st.markdown(
             f"**ε after each round, at δ = {privacy.delta:g}; now {rounds[-1].epsilon:,.1f}** "

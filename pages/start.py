@@ -21,7 +21,7 @@ def disagreements(fedit: int, plora: int) -> list[tuple[np.ndarray, str, str]]:
 
     Kept: it renders the clients' images anew, and a finished example does not change.
     """
-    config = ExperimentConfig.model_validate(reads.run(plora).experiment.config)
+    config = ExperimentConfig.parse(reads.run(plora).experiment.config)
     dataset = new_dataset(config)
     items = []
     for client in range(config.clients):

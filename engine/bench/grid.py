@@ -9,12 +9,11 @@ from contextlib import suppress
 from multiprocessing.queues import SimpleQueue
 from typing import cast
 
-from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from db import reads
-from engine.config import ExperimentConfig, StrategyKey
+from engine.config import ConfigError, ExperimentConfig, StrategyKey
 from engine.jobs.foreground import run_in_foreground
 from engine.system.machine import cores, pin
 
@@ -53,8 +52,8 @@ def _stored() -> dict[ExperimentConfig, int]:
     """Key finished runs by what decides their numbers, but those of an older version's config."""
     runs: dict[ExperimentConfig, int] = {}
     for run in reads.done_runs():
-        with suppress(ValidationError):
-            config = ExperimentConfig.model_validate(run.experiment.config)
+        with suppress(ConfigError):
+            config = ExperimentConfig.parse(run.experiment.config)
             runs[config.for_one(cast(StrategyKey, run.strategy))] = run.id
     return runs
 

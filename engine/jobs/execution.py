@@ -23,7 +23,7 @@ __all__ = ["pieces", "release", "train"]
 
 def train(run: Run) -> None:
     """Prepare what the apps need, then hand the run to its runtime."""
-    config = ExperimentConfig.model_validate(run.experiment.config)
+    config = ExperimentConfig.parse(run.experiment.config)
     strategy = STRATEGIES[run.strategy]
     factors = context_of(config).vlm.factors
     trained = sum(p.numel() for name, p in factors.items() if strategy.is_trained(name))

@@ -9,8 +9,6 @@ import logging
 from collections.abc import Iterator
 from datetime import timedelta
 
-from pydantic import ValidationError
-
 from db import reads, writes
 from db.tables import Preparation, now
 from engine.config import ConfigError, ExperimentConfig
@@ -52,8 +50,8 @@ def prefetch_next() -> None:
     values = queued.experiment.config if queued else asked.config if asked else None
     try:
         if values is not None:
-            prefetch(ExperimentConfig.model_validate(values))
-    except (ValidationError, ConfigError):  # the run itself will say what is wrong
+            prefetch(ExperimentConfig.parse(values))
+    except ConfigError:  # the run itself will say what is wrong
         log.exception("nothing could be rendered ahead")
 
 
@@ -69,5 +67,5 @@ def _is_same(asked: Preparation, before: Preparation | None) -> bool:
 
 
 def _pieces(asked: Preparation) -> Iterator[object]:
-    yield from execution().pieces(ExperimentConfig.model_validate(asked.config))
+    yield from execution().pieces(ExperimentConfig.parse(asked.config))
     writes.mark_prepared(asked.config, asked.resolved)

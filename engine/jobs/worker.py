@@ -117,7 +117,7 @@ def execute(run_id: int, worker: Registration) -> str:
         mistake = isinstance(fault, ConfigError)  # it is one sentence already
         error = str(fault) if mistake else f"{type(fault).__name__}: {fault}"
         if full := is_out_of_memory(fault):
-            error = advice(ExperimentConfig.model_validate(run.experiment.config))
+            error = advice(ExperimentConfig.parse(run.experiment.config))
     except KeyboardInterrupt:
         status = "interrupted"
         raise

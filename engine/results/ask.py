@@ -125,5 +125,5 @@ def _answers(
 
 def run_config(run: Run) -> RunConfig:
     """A stored run as Flower's apps know it."""
-    config = ExperimentConfig.model_validate(run.experiment.config)
+    config = ExperimentConfig.parse(run.experiment.config)
     return RunConfig(run.id, run.strategy, config, run_folder(run.id))
