@@ -12,7 +12,6 @@ from engine.config import ConfigError, ExperimentConfig
 from engine.fl.traffic import Traffic, traffic_of
 from engine.jobs import queue
 from engine.metrics import metric_of
-from engine.results.export import zipped
 from engine.vlm.resolved import resolve_model
 
 ACTIVE = ("queued", "running")
@@ -66,6 +65,13 @@ def show_figures(run: Run, traffic: Traffic | None) -> None:
     st.progress(run.rounds_done / run.rounds if run.rounds else float(run.status == "done"))
 
 
+def exported(run_id: int) -> bytes:
+    """Zip the run's adapters. A door: it brings torch."""
+    from engine.results.export import zipped
+
+    return zipped(run_id)
+
+
 def show_buttons(run: Run, usable: bool) -> None:
     """Offer what fits the run's state: stop, resume, ask, export; then its sibling runs."""
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -83,7 +89,7 @@ def show_buttons(run: Run, usable: bool) -> None:
         if run.status not in ACTIVE and run.rounds_done and usable:
             st.download_button(
                 "Export adapters",
-                lambda: zipped(run.id),
+                lambda: exported(run.id),
                 f"run-{run.id}.zip",
                 "application/zip",
                 on_click="ignore",

@@ -17,7 +17,7 @@ from app.widgets import start_experiment
 from engine.config import BUNDLED, WORLD, ConfigError, ExperimentConfig
 from engine.fl.traffic import traffic_of
 from engine.jobs import queue
-from engine.jobs.resolve import MOST_CLIENTS
+from engine.jobs.validate import MOST_CLIENTS
 from engine.presets import PRESETS, preset
 from engine.strategies import STRATEGIES
 from engine.vlm.resolved import resolve_model

@@ -13,6 +13,7 @@ import numpy as np
 
 from engine import plugins
 from engine.config import ExperimentConfig
+from engine.data.resolved import ResolvedData
 
 POOLED_SAMPLES = 64  # of the pooled test set, about the same number from every client
 
@@ -85,6 +86,10 @@ class FederatedDataset(ABC):
     @abstractmethod
     def items(self, k: int, split: str) -> list[Item]:
         """Return what ``examples`` has, without the pictures."""
+
+    @abstractmethod
+    def resolve(self) -> ResolvedData:
+        """Say what the data are now, to be compared with what they are later."""
 
     @abstractmethod
     def key(self, k: int, split: str) -> str:

@@ -3,26 +3,52 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from types import ModuleType
+from typing import TYPE_CHECKING
 
-from engine.config import WORLD, ExperimentConfig
+from engine.config import WORLD, ConfigError, ExperimentConfig
 from engine.data.dataset import FederatedDataset
+from engine.data.resolved import ResolvedData
 from engine.data.synthetic.world import SyntheticDataset
+
+if TYPE_CHECKING:
+    from engine.data.user.collection import Collection
 
 
 def new_dataset(config: ExperimentConfig) -> FederatedDataset:
-    """Return the clients of a config. Raises ConfigError where its data cannot be used.
-
-    A door: the libraries for people's own data cost more than a second that no other run pays.
-    """
+    """Return the clients of a config. Raises ConfigError where its data cannot be used."""
     if config.dataset == WORLD:
         return SyntheticDataset(config)
-    from engine.data.user.collection import collect
-    from engine.data.user.dataset import UserDataset
+    return _user_data().UserDataset(collection_of(config), config)
 
-    return UserDataset(collect(config.dataset, config.data), config)
+
+def collection_of(config: ExperimentConfig) -> Collection:
+    """Return the rows of people's own data. Raises ConfigError where they cannot be read."""
+    return _user_data().collect(config.dataset, config.data)
 
 
 @lru_cache(maxsize=2)
-def dataset_of(config: ExperimentConfig) -> FederatedDataset:
-    """Return the process's data set for a config; what is prefetched is found through it."""
-    return new_dataset(config)
+def dataset_of(config: ExperimentConfig, resolved: ResolvedData) -> FederatedDataset:
+    """Return the process's data set for a config; what is prefetched is found through it.
+
+    Raises ConfigError where the data are not those that were resolved.
+    """
+    dataset = new_dataset(config)
+    check_unchanged(dataset, resolved)
+    return dataset
+
+
+def check_unchanged(dataset: FederatedDataset, resolved: ResolvedData) -> None:
+    """Raise ConfigError where the data are not those that were resolved."""
+    if changes := dataset.resolve().changes_since(resolved):
+        raise ConfigError(
+            f"dataset: the data of {dataset.config.dataset} have changed since this experiment was "
+            f"submitted ({changes}); put them back, or clone the run to train on what is there now"
+        )
+
+
+def _user_data() -> ModuleType:
+    """Load the libraries for people's own data. A door: no other run pays more than a second."""
+    from engine.data.user import dataset
+
+    return dataset

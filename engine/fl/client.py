@@ -19,7 +19,7 @@ class Client:
     def __init__(self, run: RunConfig, client: int) -> None:
         self.run = run
         self.number = client
-        self.context = context_of(run.config)
+        self.context = context_of(run.config, run.resolved)
 
     def factors(self, variant: str, shared: Factors, after_round: int) -> Factors:
         """Return a variant's factors, given the server's shared factors after a round.

@@ -21,22 +21,22 @@ from engine.fl.evaluation import (
     score_generated,
     score_teacher_forced,
 )
+from engine.fl.resolved import Resolved, resolve
 from engine.metrics import metric_of
 from engine.vlm import loading, memory
 from engine.vlm.limits import MicroBatch
 from engine.vlm.lora import Factors, initial_factors
 from engine.vlm.model import Vlm
-from engine.vlm.resolved import ResolvedModel, resolve_model
 
 
 class ExperimentContext:
     """Model and data of one experiment."""
 
-    def __init__(self, config: ExperimentConfig, model: ResolvedModel) -> None:
+    def __init__(self, config: ExperimentConfig, resolved: Resolved) -> None:
         self.config = config
-        self.micro_batch: MicroBatch = memory.micro_batch(config, model)
-        self.vlm: Vlm = loading.load(config, model, words_of(config))
-        self.dataset = dataset_of(config)
+        self.dataset = dataset_of(config, resolved.data)
+        self.micro_batch: MicroBatch = memory.micro_batch(config, resolved.model)
+        self.vlm: Vlm = loading.load(config, resolved.model, words_of(config))
         self.sets = EncodedSets(self.vlm, self.dataset)
         # What the untouched base makes of each client's tests: the same for all strategies.
         self.base_scores: dict[int, EvalResult] = {}
@@ -67,15 +67,19 @@ class ExperimentContext:
 
 
 @lru_cache(maxsize=2)
-def _context_of(config: ExperimentConfig, model: ResolvedModel) -> ExperimentContext:
+def _context_of(config: ExperimentConfig, resolved: Resolved) -> ExperimentContext:
     if config.model != BUNDLED and not loading.is_loaded(config):
         release()  # two large models do not lie in memory side by side
-    return ExperimentContext(config, model)
+    return ExperimentContext(config, resolved)
 
 
-def context_of(config: ExperimentConfig) -> ExperimentContext:
-    """Return the process's context for all experiments with the same model, data and seed."""
-    context = _context_of(config.without_training(), resolve_model(config))
+def context_of(config: ExperimentConfig, resolved: Resolved | None = None) -> ExperimentContext:
+    """Return the process's context for all experiments with the same model, data and seed.
+
+    ``resolved`` when the experiment was submitted, else as they are now. Raises ConfigError where
+    data or model are others by now, or are gone.
+    """
+    context = _context_of(config.without_training(), resolved or resolve(config))
     # Other experiments may use this model in other ways.
     context.vlm.set_micro_batch(context.micro_batch)
     return context

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -9,17 +10,22 @@ from pathlib import Path
 from flwr.app import Context, UserConfig
 
 from engine.config import ExperimentConfig
+from engine.fl.resolved import Resolved
 from engine.strategies import Strategy
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """One run: its id in the database, its strategy, its experiment and its folder."""
+    """One run: its id in the database, its strategy, its experiment and its folder.
+
+    ``resolved`` says what the experiment meant when it was submitted; None: what it means now.
+    """
 
     run: int
     strategy_key: str
     config: ExperimentConfig
     folder: Path
+    resolved: Resolved | None = None
 
     @classmethod
     def of(cls, context: Context) -> RunConfig:
@@ -28,7 +34,9 @@ class RunConfig:
 
     def to_flower(self) -> UserConfig:
         """Return the values as Flower's run config."""
-        values = (str(self.run), self.strategy_key, self.config.model_dump_json(), str(self.folder))
+        resolved = json.dumps(self.resolved.to_dict()) if self.resolved else ""
+        experiment = self.config.model_dump_json()
+        values = (str(self.run), self.strategy_key, experiment, str(self.folder), resolved)
         return dict(zip(_KEYS, values, strict=True))
 
     @cached_property
@@ -37,10 +45,11 @@ class RunConfig:
         return self.config.rule(self.strategy_key)
 
 
-_KEYS = ("run", "strategy", "experiment", "folder")
+_KEYS = ("run", "strategy", "experiment", "folder", "resolved")
 
 
 @lru_cache(maxsize=8)
-def _read(run: str, strategy: str, experiment: str, folder: str) -> RunConfig:
+def _read(run: str, strategy: str, experiment: str, folder: str, resolved: str) -> RunConfig:
     config = ExperimentConfig.model_validate_json(experiment)
-    return RunConfig(int(run), strategy, config, Path(folder))
+    model_and_data = Resolved.from_dict(json.loads(resolved)) if resolved else None
+    return RunConfig(int(run), strategy, config, Path(folder), model_and_data)

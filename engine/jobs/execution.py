@@ -12,34 +12,33 @@ from engine.config import ExperimentConfig
 from engine.fl.client import Client
 from engine.fl.cohort import Cohort
 from engine.fl.context import context_of, release
+from engine.fl.resolved import Resolved
 from engine.fl.run_config import RunConfig
 from engine.fl.runtimes.local import execute as execute_on_runtime
 from engine.jobs.first_round import first_clients, first_sets
-from engine.paths import run_folder
-from engine.strategies import STRATEGIES
+from engine.jobs.stored import run_config
 
 __all__ = ["pieces", "release", "train"]
 
 
 def train(run: Run) -> None:
     """Prepare what the apps need, then hand the run to its runtime."""
-    config = ExperimentConfig.parse(run.experiment.config)
-    strategy = STRATEGIES[run.strategy]
-    factors = context_of(config).vlm.factors
+    running = run_config(run)
+    strategy = running.strategy
+    factors = context_of(running.config, running.resolved).vlm.factors
     trained = sum(p.numel() for name, p in factors.items() if strategy.is_trained(name))
     writes.set_trainable_parameters(run.id, (1 + strategy.two_adapters) * trained)
-    folder = run_folder(run.id)
-    folder.mkdir(parents=True, exist_ok=True)
-    execute_on_runtime(RunConfig(run.id, run.strategy, config, folder))
+    running.folder.mkdir(parents=True, exist_ok=True)
+    execute_on_runtime(running)
 
 
-def pieces(config: ExperimentConfig) -> Iterator[object]:
+def pieces(config: ExperimentConfig, resolved: Resolved) -> Iterator[object]:
     """Make model, data and base scores of the first round, one yield for each piece."""
-    context = context_of(config)
+    context = context_of(config, resolved)
     yield context
     yield from context.sets.make_ready(first_sets(config))
     yield context.sets.pooled()
-    run = RunConfig(0, config.strategies[0], config, Path())
+    run = RunConfig(0, config.strategies[0], config, Path(), resolved)
     clients = first_clients(config)
     cohort = Cohort([Client(run, k) for k in clients], [0] * len(clients), {0: Adapter()})
     yield cohort.scores(0)

@@ -26,8 +26,8 @@ def run_in_foreground(config: ExperimentConfig, *, show: bool = True) -> tuple[i
     """
     with registered(takes_queue=False) as worker:
         experiment, runs = create(config, worker_id=worker.id)
-        stored = reads.run(runs[0]).experiment.config  # what the data decide is filled in
-        prefetch(ExperimentConfig.model_validate(stored))
+        stored = reads.run(runs[0]).experiment  # what the data decide is filled in
+        prefetch(stored.config, stored.resolved)
         execution()
         for run_id in runs:
             with _progress(run_id) if show else nullcontext():

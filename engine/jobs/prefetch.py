@@ -8,12 +8,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 from db import reads, writes
 from db.tables import Preparation, now
 from engine.config import ConfigError, ExperimentConfig
 from engine.data.cache_files import encoded_path
 from engine.data.factory import dataset_of
+from engine.fl.resolved import Resolved
 from engine.jobs.door import execution
 from engine.jobs.first_round import first_sets
 
@@ -47,17 +49,21 @@ class Prefetcher:
 def prefetch_next() -> None:
     """Render ahead for the next run in the queue, or for what the form shows."""
     queued, asked = reads.next_queued(), reads.preparation()
-    values = queued.experiment.config if queued else asked.config if asked else None
     try:
-        if values is not None:
-            prefetch(ExperimentConfig.parse(values))
+        if queued is not None:
+            prefetch(queued.experiment.config, queued.experiment.resolved)
+        elif asked is not None:
+            prefetch(asked.config, asked.resolved)
     except ConfigError:  # the run itself will say what is wrong
         log.exception("nothing could be rendered ahead")
 
 
-def prefetch(config: ExperimentConfig) -> None:
-    """Start to render what the first round will want, in the background."""
-    dataset = dataset_of(config.without_training())
+def prefetch(values: dict[str, Any], resolved: dict[str, Any] | None) -> None:
+    """Start to render what the first round will want, in the background: a config as JSON."""
+    if resolved is None:  # of an older lab: the run itself will see what there is
+        return
+    config = ExperimentConfig.parse(values)
+    dataset = dataset_of(config.without_training(), Resolved.from_dict(resolved).data)
     missing = [key for key in first_sets(config) if not encoded_path(dataset, *key).exists()]
     dataset.prefetch(missing[:_MOST_AHEAD])
 
@@ -67,5 +73,8 @@ def _is_same(asked: Preparation, before: Preparation | None) -> bool:
 
 
 def _pieces(asked: Preparation) -> Iterator[object]:
-    yield from execution().pieces(ExperimentConfig.parse(asked.config))
+    if asked.resolved is None:
+        return
+    config, resolved = ExperimentConfig.parse(asked.config), asked.resolved
+    yield from execution().pieces(config, Resolved.from_dict(resolved))
     writes.mark_prepared(asked.config, asked.resolved)

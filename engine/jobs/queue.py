@@ -11,8 +11,8 @@ from filelock import FileLock
 from db import reads, writes
 from db.tables import Run
 from engine.config import ExperimentConfig
-from engine.jobs.resolve import resolve
-from engine.jobs.validate import validate
+from engine.fl.resolved import resolve
+from engine.jobs.validate import check_unchanged, complete, validate
 from engine.paths import ROOT, home
 from engine.strategies import STRATEGIES
 from engine.system.processes import host, is_alive, is_here
@@ -24,9 +24,10 @@ class NotPossible(ValueError):
 
 def create(config: ExperimentConfig, worker_id: int | None = None) -> tuple[int, list[int]]:
     """Insert an experiment and its runs; return their ids. Raises ConfigError where not ready."""
-    config = validate(config)
+    config, resolved = validate(config)
     rounds = {key: config.rounds * STRATEGIES[key].trained for key in config.strategies}
-    return writes.create_experiment(config.model_dump(mode="json"), rounds, worker_id)
+    values = config.model_dump(mode="json")
+    return writes.create_experiment(values, rounds, worker_id, resolved.to_dict())
 
 
 def submit(config: ExperimentConfig) -> tuple[int, list[int]]:
@@ -45,8 +46,13 @@ def stop(run_id: int) -> None:
 
 
 def resume(run_id: int) -> None:
-    """Queue a run again, to go on after its last round. Raises NoSuchRun, NotPossible."""
+    """Queue a run again, to go on after its last round.
+
+    Raises NoSuchRun, NotPossible, and ConfigError where its data or its model are others by now.
+    """
     run = _run_now(run_id)
+    if run.status in writes.RESUMABLE:
+        check_unchanged(run.experiment)
     if not writes.requeue(run_id):
         raise NotPossible(
             f"run {run_id} is {run.status}; only a stopped, failed or interrupted run can resume"
@@ -59,10 +65,11 @@ def prepare(config: ExperimentConfig) -> None:
 
     Raises ConfigError where the data cannot be read.
     """
-    values = resolve(config, config.model_fields_set).model_dump(mode="json")
+    config = complete(config, config.model_fields_set)
+    values, resolved = config.model_dump(mode="json"), resolve(config).to_dict()
     known = reads.preparation()
-    if known is None or known.config != values:
-        writes.ask_to_prepare(values)
+    if known is None or (known.config, known.resolved) != (values, resolved):
+        writes.ask_to_prepare(values, resolved)
     ensure_worker()
 
 

@@ -1,36 +1,79 @@
-"""What must hold before anything starts: a user's mistake is found here, in one sentence."""
+"""Validation and resolution of a config, once, before anything starts.
+
+A user's mistake is found here, in one sentence; what the config leaves open is filled in from the
+data, and what it names is looked up: the model's files and the data as they are now.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from engine.config import BUNDLED, ExperimentConfig
-from engine.data.factory import new_dataset
-from engine.jobs.resolve import resolve
+from db import writes
+from db.tables import Experiment
+from engine.config import BUNDLED, WORLD, ExperimentConfig
+from engine.data.factory import collection_of
+from engine.fl.resolved import Resolved, resolve
 from engine.vlm.checkpoint_files.sources import source_of
 from engine.vlm.imported_adapter import import_adapter
 from engine.vlm.memory import check_fits
-from engine.vlm.resolved import resolve_model
+
+MOST_CLIENTS = 64  # that come by themselves; more only if somebody asks for them
 
 
-def validate(config: ExperimentConfig, given: set[str] | None = None) -> ExperimentConfig:
-    """The config with what it leaves to the data filled in; see ``settled`` for ``given``.
+def validate(
+    config: ExperimentConfig, given: set[str] | None = None
+) -> tuple[ExperimentConfig, Resolved]:
+    """Return the config with what it leaves to the data filled in, and what it means.
 
+    ``given`` are the keys that the user gave, by default those that were set: clients are as many
+    as the data's own, for kind ``natural`` and up to MOST_CLIENTS, unless "clients" is among them.
     Raises ConfigError when data cannot be read or dealt out, the model cannot be used here, or the
     adapter to start from does not fit.
     """
     given = config.model_fields_set if given is None else given
-    config = resolve(_placed(config), given)
-    new_dataset(config)
-    model = resolve_model(config)
-    check_fits(config, model)
+    config = complete(_with_whole_paths(config), given)
+    resolved = resolve(config)
+    check_fits(config, resolved.model)
     if config.start:
-        config = config.model_copy(update={"start": import_adapter(config, model)})
-    return config
+        config = config.model_copy(update={"start": import_adapter(config, resolved.model)})
+    return config, resolved
 
 
-def _placed(config: ExperimentConfig) -> ExperimentConfig:
-    """The config with whole paths: a worker runs it from another folder."""
+def complete(config: ExperimentConfig, given: set[str]) -> ExperimentConfig:
+    """Fill in the metric and the number of clients from the data; see ``validate``."""
+    metric, groups = "exact", 0
+    if config.dataset != WORLD:
+        collection = collection_of(config)
+        metric, groups = collection.metric, len(collection.clients)
+    update: dict[str, object] = {}
+    if config.data.metric == "auto":
+        update["data"] = config.data.model_copy(update={"metric": metric})
+    if groups and "clients" not in given and config.heterogeneity.kind == "natural":
+        update["clients"] = min(groups, MOST_CLIENTS)
+    return config.model_copy(update=update)
+
+
+def resolved_of(experiment: Experiment) -> Resolved:
+    """Return what an experiment meant when it was submitted.
+
+    One of a lab that did not store it means what it means when this is first asked. Raises
+    ConfigError where its model or its data have gone since.
+    """
+    if experiment.resolved is not None:
+        return Resolved.from_dict(experiment.resolved)
+    resolved = resolve(ExperimentConfig.parse(experiment.config))
+    writes.set_resolved(experiment.id, resolved.to_dict())
+    return resolved
+
+
+def check_unchanged(experiment: Experiment) -> None:
+    """Raise ConfigError where an experiment's data or model are not what they were."""
+    config = ExperimentConfig.parse(experiment.config)
+    resolved_of(experiment).check(config)
+
+
+def _with_whole_paths(config: ExperimentConfig) -> ExperimentConfig:
+    """Return the config with whole paths: a worker runs it from another folder."""
     kind, _, name = config.dataset.partition(":")
     dataset = f"folder:{Path(name).expanduser().resolve()}" if kind == "folder" else config.dataset
     model = config.model if config.model == BUNDLED else source_of(config.model)

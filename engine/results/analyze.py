@@ -11,7 +11,8 @@ from engine.fl.context import context_of
 from engine.fl.evaluation import Task, score_teacher_forced
 from engine.fl.training import Job, train_together
 from engine.jobs.queue import NotPossible
-from engine.results.ask import run_config, usable_run
+from engine.jobs.stored import run_config
+from engine.results.ask import usable_run
 from engine.strategies import STRATEGIES
 from engine.system.seeding import rng
 from engine.vlm.encoded import concatenate, spans
@@ -42,7 +43,7 @@ def cross_matrix(run_id: int) -> tuple[list[int], list[list[float]]]:
     variant = STRATEGIES[run.strategy].deployed_variant()
     config = run_config(run)
     shared = checkpoints.read_shared(config.folder, run.rounds_done)
-    context = context_of(config.config)
+    context = context_of(config.config, config.resolved)
     clients = config.strategy(config.config, {k: k for k in range(config.config.clients)}).tested()
     tests = [context.sets.get(k, "test") for k in clients]
     everyone = concatenate(tests)

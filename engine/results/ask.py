@@ -10,15 +10,13 @@ import numpy as np
 
 from db import reads
 from db.tables import Run
-from engine.config import ExperimentConfig
 from engine.data.dataset import Example
 from engine.fl import checkpoints
 from engine.fl.client import Client
 from engine.fl.evaluation import Task, generate
-from engine.fl.run_config import RunConfig
 from engine.jobs.queue import NotPossible
+from engine.jobs.stored import run_config
 from engine.metrics import is_right, metric_of
-from engine.paths import run_folder
 from engine.strategies import STRATEGIES
 
 _one_at_a_time = threading.Lock()  # the model holds one set of factors
@@ -121,9 +119,3 @@ def _answers(
         task = Task(site.factors(variant, shared, last), site.context.sets.encode(examples))
         [found] = generate(site.context.vlm, [task])
         return [(answer.text, answer.confidence) for answer in found]
-
-
-def run_config(run: Run) -> RunConfig:
-    """A stored run as Flower's apps know it."""
-    config = ExperimentConfig.parse(run.experiment.config)
-    return RunConfig(run.id, run.strategy, config, run_folder(run.id))

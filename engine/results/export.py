@@ -8,20 +8,26 @@ import tempfile
 import zipfile
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from transformers import AutoModelForImageTextToText
 
 from db import reads
-from engine.config import BUNDLED
+from db.tables import Run
+from engine.config import BUNDLED, ExperimentConfig
+from engine.data.vocabulary import words_of
+from engine.fl import checkpoints
+from engine.fl.client import Client
+from engine.fl.context import context_of
 from engine.jobs.queue import NotPossible
+from engine.jobs.stored import run_config
 from engine.paths import BUNDLED_MODEL
 from engine.results.adapters import write_adapter
+from engine.results.ask import usable_run
 from engine.strategies import STRATEGIES
 from engine.vlm.checkpoint_files.sources import source_of
-
-if TYPE_CHECKING:
-    from db.tables import Run
-    from engine.config import ExperimentConfig
-    from engine.vlm.model import Vlm
+from engine.vlm.model import Vlm
+from engine.vlm.processors import load_processor
+from engine.vlm.vocabulary import extend
 
 
 def export(run_id: int, folder: Path, *, moves: bool = False) -> None:
@@ -31,11 +37,6 @@ def export(run_id: int, folder: Path, *, moves: bool = False) -> None:
     global model. A folder that ``moves`` names its own files from inside. Raises NoSuchRun, and
     NotPossible where there is nothing to export or the folder holds something already.
     """
-    from engine.fl import checkpoints
-    from engine.fl.client import Client
-    from engine.fl.context import context_of
-    from engine.results.ask import run_config, usable_run
-
     run = usable_run(run_id, 0)
     rule = STRATEGIES[run.strategy]
     if not rule.variants:
@@ -44,7 +45,7 @@ def export(run_id: int, folder: Path, *, moves: bool = False) -> None:
         raise NotPossible(f"{folder} is not empty; name a new folder")
     stored = run_config(run)
     config, shared = stored.config, checkpoints.read_shared(stored.folder, run.rounds_done)
-    context = context_of(config)
+    context = context_of(config, stored.resolved)
     base = _write_base(folder, config, moves)
     for k in range(config.clients):
         factors = Client(stored, k).factors(rule.deployed_variant(), shared, run.rounds_done)
@@ -60,7 +61,7 @@ def export(run_id: int, folder: Path, *, moves: bool = False) -> None:
 
 
 def zipped(run_id: int) -> bytes:
-    """What ``export`` writes, as a zip file. Raises NoSuchRun, NotPossible."""
+    """Return what ``export`` writes as a zip file. Raises NoSuchRun, NotPossible."""
     buffer = BytesIO()
     with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(buffer, "w") as archive:
         export(run_id, Path(folder), moves=True)
@@ -70,15 +71,9 @@ def zipped(run_id: int) -> bytes:
 
 
 def _write_base(folder: Path, config: ExperimentConfig, moves: bool) -> str:
-    """What adapters name as their base; the bundled model, which is nowhere else, goes along."""
+    """Return what adapters name as their base; the bundled model goes along: it is nowhere else."""
     if config.model != BUNDLED:
         return source_of(config.model)
-    from transformers import AutoModelForImageTextToText
-
-    from engine.data.vocabulary import words_of
-    from engine.vlm.processors import load_processor
-    from engine.vlm.vocabulary import extend
-
     target, words = folder / "model", words_of(config)
     shutil.copytree(BUNDLED_MODEL, target)
     if words:  # it has learnt the names of things in the data

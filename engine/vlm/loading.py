@@ -16,7 +16,7 @@ from engine.vlm.checkpoint_files.sources import place_of
 from engine.vlm.merging import merge_adapter
 from engine.vlm.model import Vlm
 from engine.vlm.processors import load_processor
-from engine.vlm.resolved import ResolvedModel, digest_of, resolve_device
+from engine.vlm.resolved import ResolvedModel, check_files, resolve_device
 from engine.vlm.vocabulary import extend
 
 log = logging.getLogger(__name__)
@@ -67,11 +67,7 @@ def load(config: ExperimentConfig, model: ResolvedModel, words: tuple[str, ...] 
     the device, the hub does not give the model, or its files are not those that were resolved.
     """
     device = resolve_device(model.device)
-    if digest_of(config.model) != model.digest:
-        raise ConfigError(
-            f"model: the files of {config.model} have changed since this experiment was submitted; "
-            "put them back, or clone the experiment"
-        )
+    check_files(config.model, model)
     dtype, tokens = getattr(torch, model.dtype), config.data.answer_tokens
     place = place_of(config.model)
     try:

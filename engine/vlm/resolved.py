@@ -63,6 +63,15 @@ def digest_of(model: str) -> str:
     return content_digest() if model == BUNDLED else read_checkpoint(model).digest
 
 
+def check_files(model: str, resolved: ResolvedModel) -> None:
+    """Raise ConfigError where a model's files are not those that were resolved."""
+    if digest_of(model) != resolved.digest:
+        raise ConfigError(
+            f"model: the files of {model} have changed since this experiment was submitted; "
+            "put them back, or clone the run to train what is there now"
+        )
+
+
 def linear_shapes(config: ExperimentConfig, model: ResolvedModel) -> Mapping[str, tuple[int, ...]]:
     """Return the shapes (d_out, d_in) of a model's linear layers, by name."""
     return _inspected(config, model.digest)[1]

@@ -13,6 +13,7 @@ import numpy as np
 
 from engine.config import ExperimentConfig
 from engine.data.dataset import ClientProfile, Example, FederatedDataset, Item, code_version
+from engine.data.resolved import ResolvedData, digest
 from engine.data.synthetic import heterogeneity
 from engine.data.synthetic.cameras import look_through
 from engine.data.synthetic.questions import FAMILIES, Question, ask
@@ -58,6 +59,18 @@ class SyntheticDataset(FederatedDataset):
             Item(f"{k}-{split}-{i}", q.text, say(q.answer, words), q.family)
             for i, q in enumerate(questions)
         ]
+
+    def resolve(self) -> ResolvedData:
+        """Say what is drawn from the config, by the first client's tests and their first picture."""
+        items = self.items(0, "test")
+        [example] = self.render(0, "test", 1)
+        return ResolvedData(
+            place=self.config.dataset,
+            rows=len(items),
+            pictures=digest([example.image.tobytes()]),
+            questions=digest(item.question for item in items),
+            answers=digest(item.answer for item in items),
+        )
 
     def key(self, k: int, split: str) -> str:
         """Return a name for the content: what is the same under another config has the same key."""

@@ -17,6 +17,7 @@ from PIL import Image
 from engine.config import ConfigError, ExperimentConfig
 from engine.data.dataset import ClientProfile, Example, FederatedDataset, Item, code_version
 from engine.data.pictures import BadPicture, read_picture
+from engine.data.resolved import ResolvedData, digest
 from engine.data.synthetic.cameras import look_through
 from engine.data.synthetic.heterogeneity import camera_of, level_of
 from engine.data.synthetic.words import permute
@@ -70,6 +71,19 @@ class UserDataset(FederatedDataset):
             name, family = f"{k}-{split}-{i}", kind_of(row.question)
             items.append(Item(name, row.question, answers[0], family, answers))
         return items
+
+    def resolve(self) -> ResolvedData:
+        """Say what the rows are, whoever gets them."""
+        rows = self.collection.rows
+        return ResolvedData(
+            place=str(self.collection.folder),
+            rows=len(rows),
+            pictures=digest(row.picture_key for row in rows),
+            questions=digest(row.question for row in rows),
+            answers=digest(row.answers for row in rows),
+            clients=digest(row.client for row in rows),
+            splits=digest(row.split for row in rows),
+        )
 
     def key(self, k: int, split: str) -> str:
         """Return a name for the content of ``train``, ``test`` or all clients' ``pooled``.

@@ -16,6 +16,12 @@ class Row:
     answers: tuple[str, ...]  # at least one; the first is what is trained
     client: str = ""  # value of the client column
     split: str = ""  # "train", "test" or "" (not given)
+    content: str = ""  # a digest of the picture's file
+
+    @property
+    def picture_key(self) -> str:
+        """Return what is the same for the same picture, under whatever name."""
+        return self.content or str(self.picture)
 
 
 @dataclass(frozen=True, slots=True)

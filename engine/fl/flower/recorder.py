@@ -70,7 +70,7 @@ class Recorder:
     def _save_profiles(self, replies: list[Message]) -> None:
         """Store who the clients are when they are first heard of: a thousand at once take long."""
         seen = {int(reply.content["metrics"]["partition-id"]) for reply in replies}
-        dataset = context_of(self.run.config).dataset
+        dataset = context_of(self.run.config, self.run.resolved).dataset
         if new := sorted(seen - self._profiled):
             writes.save_clients(self.experiment, [dataset.profile(k) for k in new])
         self._profiled |= seen
@@ -85,7 +85,7 @@ class Recorder:
 
     def _predictions(self, reply: Message) -> Iterator[Prediction]:
         client = int(reply.content["metrics"]["partition-id"])
-        items = context_of(self.run.config).dataset.items(client, "test")
+        items = context_of(self.run.config, self.run.resolved).dataset.items(client, "test")
         for answer in to_rows(WrittenAnswer, reply.content["answers"]):
             item = items[answer.item]
             yield Prediction(

@@ -89,7 +89,7 @@ def _tested(
 def _agreement(
     strategy: LoraStrategy, run: RunConfig, replies: list[Message], merged: ArrayRecord
 ) -> Agreement:
-    start = {name: value.numpy() for name, value in context_of(run.config).initial.items()}
+    start = {name: value.numpy() for name, value in context_of(run.config, run.resolved).initial.items()}
     return agreement(
         strategy.rule,
         run.config.lora.scale,
@@ -126,6 +126,6 @@ def _arrays_after(run: RunConfig, round_: int) -> ArrayRecord:
     """The shared factors after a committed round; at the start, the common initial ones."""
     if round_ > 0:
         return to_arrays(checkpoints.read(checkpoints.server_path(run.folder, round_)))
-    initial = context_of(run.config).initial
+    initial = context_of(run.config, run.resolved).initial
     checkpoints.write(checkpoints.initial_path(run.folder), initial)
     return to_arrays({name: t for name, t in initial.items() if run.strategy.is_shared(name)})

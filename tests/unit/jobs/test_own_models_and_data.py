@@ -20,11 +20,11 @@ from engine.data.cache import EncodedSets
 from engine.fl import context as context_module
 from engine.jobs import queue
 from engine.jobs.queue import NotPossible
+from engine.jobs.stored import run_config
 from engine.jobs.validate import validate
 from engine.jobs.worker import execute, registered
 from engine.results import ask
 from engine.results.analyze import cross_matrix
-from engine.results.ask import run_config
 from engine.results.export import export
 from engine.vlm.vision_cache import VisionCache
 from tests.helpers.checkpoints import save_checkpoint
@@ -117,7 +117,7 @@ def test_a_picture_is_looked_at_once_whoever_holds_it(folder, tmp_path, looked):
     model = str(save_checkpoint("smolvlm", tmp_path / "model"))
 
     def encode_all(**values: object) -> int:
-        wanted = validate(config(folder, model=model, **values))
+        wanted, _ = validate(config(folder, model=model, **values))
         context = context_module.context_of(wanted)
         looked.clear()
         for k in range(wanted.clients):
@@ -130,7 +130,7 @@ def test_a_picture_is_looked_at_once_whoever_holds_it(folder, tmp_path, looked):
 
 
 def test_own_pictures_go_through_a_small_tower_together(folder, looked):
-    context = context_module.context_of(validate(config(folder)))
+    context = context_module.context_of(*validate(config(folder)))
     looked.clear()
     found = context.sets.get(0, "train")
     assert len(looked) == 1 and looked[0] > 1
@@ -141,7 +141,7 @@ def test_own_pictures_go_through_a_small_tower_together(folder, looked):
 
 
 def test_features_on_disk_are_those_of_the_pictures(folder, tmp_path):
-    wanted = validate(config(folder, model=str(save_checkpoint("idefics3", tmp_path / "model"))))
+    wanted, _ = validate(config(folder, model=str(save_checkpoint("idefics3", tmp_path / "model"))))
     context = context_module.context_of(wanted)
     examples = context.dataset.examples(0, "test")
     first = context.sets.get(0, "test")
@@ -154,8 +154,8 @@ def test_features_on_disk_are_those_of_the_pictures(folder, tmp_path):
 
 def test_an_experiment_reads_the_data_from_where_they_are(folder, monkeypatch):
     monkeypatch.chdir(folder.parent)
-    settled = validate(config(Path(folder.name)))
-    assert settled.dataset == f"folder:{folder}"
+    validated, _ = validate(config(Path(folder.name)))
+    assert validated.dataset == f"folder:{folder}"
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def test_the_worker_makes_ready_what_the_form_shows(tiny, monkeypatch):
     def fail(*_):
         raise AssertionError("made after the press of Run")
 
-    context = context_of(validate(tiny))
+    context = context_of(*validate(tiny))
     assert set(context.base_scores) == {0, 1}
     monkeypatch.setattr(context.dataset, "render", fail)
     monkeypatch.setattr(context.vlm, "encode", fail)

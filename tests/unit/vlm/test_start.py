@@ -49,13 +49,13 @@ def test_the_base_of_a_run_is_the_model_it_started_from(exported, tiny, tmp_path
 
 def test_a_run_keeps_its_own_copy(exported, tiny):
     _, folder = exported
-    settled = validate(config(tiny, start=str(folder / "clients" / "0")))
+    validated, _ = validate(config(tiny, start=str(folder / "clients" / "0")))
     weights = folder / "clients" / "0" / "adapter_model.safetensors"
-    kept = read_adapter(settled.start).factors()
+    kept = read_adapter(validated.start).factors()
     weights.unlink()
     assert kept and all(torch.equal(a, b) for a, b in zip(
-        kept.values(), read_adapter(settled.start).factors().values(), strict=True))  # fmt: skip
-    assert context_of(settled).vlm.factors
+        kept.values(), read_adapter(validated.start).factors().values(), strict=True))  # fmt: skip
+    assert context_of(validated).vlm.factors
 
 
 @pytest.mark.parametrize(

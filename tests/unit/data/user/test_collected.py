@@ -16,7 +16,7 @@ from engine.data.factory import new_dataset
 from engine.data.user import collection as data_module
 from engine.data.user.collection import Row
 from engine.data.user.dataset import UserDataset, circle_of
-from engine.jobs.resolve import resolve
+from engine.jobs.validate import complete
 from engine.metrics import normalised
 from engine.vlm.limits import LONGEST_SIDE
 from tests.helpers.made_up import SITES, collection, config
@@ -214,32 +214,32 @@ def test_the_data_settle_metric_and_clients(monkeypatch):
     data = collection(metric="vqa")
     monkeypatch.setattr(data_module, "collect", lambda *_: data)
     asked = config(clients=2)
-    found = resolve(asked, {"dataset"})
+    found = complete(asked, {"dataset"})
     assert (found.data.metric, found.clients) == ("vqa", 4)
     assert found == asked.model_copy(
         update={"clients": 4, "data": asked.data.model_copy(update={"metric": "vqa"})}
     )
-    assert resolve(found, set()) == found
-    assert resolve(asked, {"clients"}).clients == 2
-    assert resolve(config("label", clients=2), set()).clients == 2
+    assert complete(found, set()) == found
+    assert complete(asked, {"clients"}).clients == 2
+    assert complete(config("label", clients=2), set()).clients == 2
     given = ExperimentConfig.parse({**asked.model_dump(), "data": {"metric": "token_f1"}})
-    assert resolve(given, set()).data.metric == "token_f1"
+    assert complete(given, set()).data.metric == "token_f1"
 
     data = collection(sites={})
-    assert resolve(asked, set()).clients == 2
+    assert complete(asked, set()).clients == 2
     data = collection(2000, sites={f"site {i}": 0.01 for i in range(100)})
-    assert resolve(asked, set()).clients == 64
+    assert complete(asked, set()).clients == 64
 
 
 def test_the_world_settles_by_itself():
-    found = resolve(ExperimentConfig(), set())
+    found = complete(ExperimentConfig(), set())
     assert found.data.metric == "exact"
     assert found.model_copy(update={"data": ExperimentConfig().data}) == ExperimentConfig()
 
 
 def test_neither_needs_torch():
     code = (
-        "import sys; import engine.data.user.dataset, engine.metrics, engine.jobs.resolve;"
+        "import sys; import engine.data.user.dataset, engine.metrics, engine.jobs.validate;"
         "engine.metrics.METRICS['rouge_l'].score('a', ('a',)); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

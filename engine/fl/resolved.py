@@ -1,0 +1,42 @@
+"""What an experiment's config meant when it was submitted: its model and its data. No torch here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+from engine.config import ExperimentConfig
+from engine.data.factory import check_unchanged, new_dataset
+from engine.data.resolved import ResolvedData
+from engine.vlm.resolved import ResolvedModel, check_files, resolve_model
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """Model and data, resolved once; they key every cache."""
+
+    model: ResolvedModel
+    data: ResolvedData
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return {"model": self.model.to_dict(), "data": self.data.to_dict()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Return what ``to_dict`` has written down."""
+        model, data = values["model"], values["data"]
+        return cls(ResolvedModel.from_dict(model), ResolvedData.from_dict(data))
+
+    def check(self, config: ExperimentConfig) -> None:
+        """Raise ConfigError where the config's data or its model's files are no longer these."""
+        check_unchanged(new_dataset(config), self.data)
+        check_files(config.model, self.model)
+
+
+def resolve(config: ExperimentConfig) -> Resolved:
+    """Look up a config's model and data as they are now.
+
+    Raises ConfigError where the data cannot be read or dealt out, or the model cannot be used.
+    """
+    return Resolved(resolve_model(config), new_dataset(config).resolve())
