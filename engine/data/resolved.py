@@ -1,4 +1,4 @@
-"""An experiment's data as they were when it was submitted: they are stored with it and passed on."""
+"""An experiment's data as they were when it was submitted: stored with it, and passed on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an experiment's config meant when it was submitted: its model and its data. No torch here."""
+"""An experiment's model and data as they were when it was submitted. No torch here."""
 
 from __future__ import annotations
 

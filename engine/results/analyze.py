@@ -34,7 +34,7 @@ class Newcomer:
 
 
 def cross_matrix(run_id: int) -> tuple[list[int], list[list[float]]]:
-    """The clients that the run has tested; accuracy of client i's model (row) on client j's tests.
+    """Return the tested clients, and the accuracy of client i's model (row) on client j's tests.
 
     A client's model is its personalised one, or the global one where there is none. Raises
     NoSuchRun, NotPossible.

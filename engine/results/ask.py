@@ -50,7 +50,7 @@ def ask(run_id: int, client: int, image: np.ndarray, question: str) -> list[Vari
 
 
 def predict(run_id: int, client: int, variant: str) -> list[dict[str, object]]:
-    """A variant's answers to the client's test set, with reference and right or wrong.
+    """Answer the client's test set with a variant; with reference and right or wrong.
 
     Raises NoSuchRun, NotPossible.
     """
@@ -97,7 +97,7 @@ def sources(run: Run) -> dict[str, tuple[Run, str]]:
 
 
 def usable_run(run_id: int, client: int) -> Run:
-    """The run, if it has a finished round and this client. Raises NoSuchRun, NotPossible."""
+    """Return the run, if it has a finished round and this client. Raises NoSuchRun, NotPossible."""
     run = reads.run(run_id)
     clients = run.experiment.config["clients"]
     if not 0 <= client < clients:

@@ -34,7 +34,7 @@ def test_the_worker_makes_ready_what_the_form_shows(tiny, monkeypatch):
 
 
 def test_a_fault_while_preparing_is_logged_and_the_worker_goes_on(tiny, monkeypatch, caplog):
-    def fail(config):
+    def fail(*_):
         raise MemoryError("no room")
 
     monkeypatch.setattr("engine.jobs.prefetch._SETTLED", timedelta(0))
@@ -43,5 +43,5 @@ def test_a_fault_while_preparing_is_logged_and_the_worker_goes_on(tiny, monkeypa
     preparing = Prefetcher()
     assert preparing.step() is False and "no room" in caplog.text
     assert preparing.step() is False
-    writes.ask_to_prepare({"clients": "of an older version"})
+    writes.ask_to_prepare({"clients": "of an older version"}, {})
     assert preparing.step() is False and "ValidationError" in caplog.text
