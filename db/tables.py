@@ -38,7 +38,7 @@ class Experiment(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(80))
     config: Mapped[dict[str, Any]]
-    resolved: Mapped[dict[str, Any] | None]
+    resolved: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     bundled: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(default=now)
 
@@ -65,7 +65,7 @@ class Preparation(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     config: Mapped[dict[str, Any]]
-    resolved: Mapped[dict[str, Any] | None]
+    resolved: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     asked_at: Mapped[datetime] = mapped_column(default=now)
     ready_at: Mapped[datetime | None]
 

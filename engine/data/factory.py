@@ -19,12 +19,12 @@ def new_dataset(config: ExperimentConfig) -> FederatedDataset:
     """Return the clients of a config. Raises ConfigError where its data cannot be used."""
     if config.dataset == WORLD:
         return SyntheticDataset(config)
-    return _user_data().UserDataset(collection_of(config), config)
+    return _user_data().dataset.UserDataset(collection_of(config), config)
 
 
 def collection_of(config: ExperimentConfig) -> Collection:
     """Return the rows of people's own data. Raises ConfigError where they cannot be read."""
-    return _user_data().collect(config.dataset, config.data)
+    return _user_data().collection.collect(config.dataset, config.data)
 
 
 @lru_cache(maxsize=2)
@@ -49,6 +49,7 @@ def check_unchanged(dataset: FederatedDataset, resolved: ResolvedData) -> None:
 
 def _user_data() -> ModuleType:
     """Load the libraries for people's own data. A door: no other run pays more than a second."""
-    from engine.data.user import dataset
+    import engine.data.user.collection
+    import engine.data.user.dataset
 
-    return dataset
+    return engine.data.user

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from engine.config import ExperimentConfig
 from engine.fl.context import context_of
+from engine.fl.resolved import Resolved
 from engine.fl.training import Job, train
 from engine.system.seeding import rng
 from engine.vlm.encoded import concatenate
@@ -14,14 +15,18 @@ from engine.vlm.lora import Factors
 
 
 def train_pooled(
-    config: ExperimentConfig, clients: Sequence[int], before: Factors, round_: int
+    config: ExperimentConfig,
+    resolved: Resolved | None,
+    clients: Sequence[int],
+    before: Factors,
+    round_: int,
 ) -> tuple[Factors, float]:
     """Train on what these clients hold; returns all factors and the mean loss over the steps.
 
     As many samples as the clients would take together: their steps, with their batches put
     together, up to MOST_ROWS in one. Raises ArithmeticError as ``train`` does.
     """
-    context = context_of(config)
+    context = context_of(config, resolved)
     rows = config.batch_size * len(clients)
     batch = max(config.batch_size, min(rows, MOST_ROWS))
     job = Job(

@@ -9,6 +9,7 @@ from engine.fl import checkpoints
 from engine.fl.client import Client
 from engine.fl.context import context_of
 from engine.fl.evaluation import Task, score_teacher_forced
+from engine.fl.participation import tested
 from engine.fl.training import Job, train_together
 from engine.jobs.queue import NotPossible
 from engine.jobs.stored import run_config
@@ -44,7 +45,7 @@ def cross_matrix(run_id: int) -> tuple[list[int], list[list[float]]]:
     config = run_config(run)
     shared = checkpoints.read_shared(config.folder, run.rounds_done)
     context = context_of(config.config, config.resolved)
-    clients = config.strategy(config.config, {k: k for k in range(config.config.clients)}).tested()
+    clients = tested(config.config)
     tests = [context.sets.get(k, "test") for k in clients]
     everyone = concatenate(tests)
     ends = [Client(config, k).factors(variant, shared, run.rounds_done) for k in clients]

@@ -61,7 +61,7 @@ class SyntheticDataset(FederatedDataset):
         ]
 
     def resolve(self) -> ResolvedData:
-        """Say what is drawn from the config, by the first client's tests and their first picture."""
+        """Say what is drawn, by the first client's tests and the first of their pictures."""
         items = self.items(0, "test")
         [example] = self.render(0, "test", 1)
         return ResolvedData(

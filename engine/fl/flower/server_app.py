@@ -32,7 +32,7 @@ def main(grid: Grid, context: Context) -> None:
     """Train from the last committed round to the end, or to a request to stop; then get answers."""
     run = RunConfig.of(context)
     recorder = Recorder(run)
-    strategy = LoraStrategy(run.strategy, run.config, _meet_clients(grid))
+    strategy = LoraStrategy(run.strategy, run.config, _meet_clients(grid), run.resolved)
     row = reads.run(run.run)
     last, arrays = row.rounds_done, _arrays_after(run, row.rounds_done)
     for round_ in range(last + 1, row.rounds + 1):
@@ -89,7 +89,8 @@ def _tested(
 def _agreement(
     strategy: LoraStrategy, run: RunConfig, replies: list[Message], merged: ArrayRecord
 ) -> Agreement:
-    start = {name: value.numpy() for name, value in context_of(run.config, run.resolved).initial.items()}
+    initial = context_of(run.config, run.resolved).initial
+    start = {name: value.numpy() for name, value in initial.items()}
     return agreement(
         strategy.rule,
         run.config.lora.scale,

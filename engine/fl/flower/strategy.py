@@ -18,16 +18,24 @@ from engine.fl import privacy
 from engine.fl.flower.messages import client_of, require_success, to_numpy, to_record, weights_of
 from engine.fl.participation import participants, sampled, tested
 from engine.fl.pooled_training import train_pooled
+from engine.fl.resolved import Resolved
 from engine.strategies import Strategy
 
 
 class LoraStrategy(FlowerStrategy):
     """The server's side of one run: a rule, its experiment, and the clients' nodes."""
 
-    def __init__(self, rule: Strategy, config: ExperimentConfig, nodes: dict[int, int]) -> None:
+    def __init__(
+        self,
+        rule: Strategy,
+        config: ExperimentConfig,
+        nodes: dict[int, int],
+        resolved: Resolved | None = None,
+    ) -> None:
         """``nodes`` maps the client number (partition) to Flower's node id."""
         self.rule = rule
         self.config = config
+        self.resolved = resolved
         self.nodes = nodes
         self.sent = ArrayRecord()
         self._took_part: list[list[int]] = []  # clients by round
@@ -93,7 +101,7 @@ class LoraStrategy(FlowerStrategy):
         """Train on what the clients hold; every reply gets the loss."""
         clients = [client_of(reply) for reply in replies]
         before = dict(self.sent.to_torch_state_dict())
-        factors, loss = train_pooled(self.config, clients, before, server_round)
+        factors, loss = train_pooled(self.config, self.resolved, clients, before, server_round)
         for reply in replies:
             reply.content.metric_records["metrics"]["loss"] = loss
         return to_record({name: value.numpy() for name, value in factors.items()})
