@@ -44,4 +44,4 @@ def test_a_fault_while_preparing_is_logged_and_the_worker_goes_on(tiny, monkeypa
     assert preparing.step() is False and "no room" in caplog.text
     assert preparing.step() is False
     writes.ask_to_prepare({"clients": "of an older version"}, {})
-    assert preparing.step() is False and "ValidationError" in caplog.text
+    assert preparing.step() is False and "ConfigError" in caplog.text
