@@ -8,10 +8,11 @@ from typing import Protocol
 
 from engine.config import ConfigError
 from engine.data.user.upload import from_table, unpack_zip
+from engine.data.user.zips import PICTURE_SUFFIXES
 
 TABLES = (".csv", ".jsonl")
-PICTURES = (".png", ".jpg", ".jpeg", ".webp")
-TYPES = ["zip", *(suffix.removeprefix(".") for suffix in (*TABLES, *PICTURES))]
+
+TYPES = ["zip", *(suffix.removeprefix(".") for suffix in (*TABLES, *PICTURE_SUFFIXES))]
 
 
 class File(Protocol):

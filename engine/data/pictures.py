@@ -1,44 +1,71 @@
-"""Pictures that people bring: checked for size, type and pixels before anything else."""
+"""The one reader of pictures, whatever they come from: folders, uploads, the hub, a question.
+
+A file's bytes decide what it is, not its name. What is read is a still picture as 8-bit RGB:
+upright by its EXIF notes, transparent parts over white, deep values scaled from their own range.
+"""
 
 from __future__ import annotations
 
 import io
+import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
 from PIL import Image, ImageOps
 
-FORMATS = ("PNG", "JPEG", "WEBP")
+from engine.vlm.limits import LONGEST_SIDE
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")  # a JPEG may be an MPO, of several views
 MAX_BYTES = 10 * 2**20
 MAX_PIXELS = 25_000_000
 
 # Pillow warns of sizes that are refused here anyway; said once, as pictures are read in threads.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
-_ALLOWED = "allowed are PNG, JPEG and WebP files"
+_ALLOWED = "allowed are PNG, JPEG, WebP, GIF, BMP and TIFF files"
 _DAMAGED = f"This file is cut off or damaged, so it is not a picture; {_ALLOWED}."
-_STARTS = (b"\x89PNG", b"\xff\xd8", b"RIFF")  # of the formats that are allowed
-_DEEP = ("I", "I;16", "I;16B", "F")  # modes with more than 8 bits, which Pillow would clip at 255
+_STARTS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*")
+_MOVING = ("PNG", "WEBP", "GIF")  # formats whose further pictures are an animation's
+# Modes that are read as they should be; others, as LAB, Pillow cannot turn into RGB.
+_FLAT = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV")
+_TRANSPARENT = ("LA", "PA", "RGBA")
+_DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")  # Pillow would clip their values at 255
+_SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
+_ORIENTATION = 0x0112
 
 
 class BadPicture(ValueError):
-    """An upload that cannot be used, in one sentence that says what is allowed."""
+    """A picture that cannot be used, in one sentence that says what is allowed."""
 
 
 def read_picture(data: bytes) -> np.ndarray:
     """Return the picture as (height, width, 3) uint8, upright; raises BadPicture."""
-    with _opened(data) as image:
-        image.load()
-        return np.asarray(_eight_bits(_upright(image)).convert("RGB"))
+    check_size(len(data))
+    return decode(data)
 
 
-def check_picture(data: bytes) -> None:
-    """Raise BadPicture when ``read_picture`` would; quicker, for a large JPEG much quicker."""
+def decode(data: bytes) -> np.ndarray:
+    """Return what ``read_picture`` does, of a file of any size."""
     with _opened(data) as image:
-        image.draft(image.mode, (1, 1))  # a JPEG is read to its end, but at an eighth of its size
         image.load()
+        return np.asarray(_over_white(_eight_bits(_upright(image))))
+
+
+def check_picture(data: bytes) -> tuple[int, int]:
+    """Return height and width; raise BadPicture when ``read_picture`` would.
+
+    Quicker than that, for a large JPEG much quicker.
+    """
+    check_size(len(data))
+    with _opened(data) as image:
+        size = image.size
+        drafted = image.draft(image.mode, (1, 1))  # a JPEG is read to its end, at an eighth
+        image.load()
+        width, height = size if drafted else image.size  # a TIFF is turned while it is read
+        turned = _orientation(image) in _SIDEWAYS
+    return (width, height) if turned else (height, width)
 
 
 def check_size(size: int) -> None:
@@ -51,10 +78,55 @@ def check_size(size: int) -> None:
         )
 
 
+def looks_like_picture(data: bytes) -> bool:
+    """Say whether a file starts as the pictures do that can be read."""
+    is_webp = data.startswith(b"RIFF") and data[8:12] == b"WEBP"
+    is_bmp = data.startswith(b"BM") and data[6:10] == b"\0\0\0\0"
+    return is_webp or is_bmp or data.startswith(_STARTS)
+
+
+def format_of(data: bytes) -> str:
+    """Return Pillow's name for a file's format; "" for what it cannot open."""
+    try:
+        return Image.open(io.BytesIO(data), formats=FORMATS).format or ""
+    except Exception:  # decoders raise errors of any kind on bytes that are not theirs
+        return ""
+
+
+def as_png(data: bytes) -> bytes:
+    """Return what ``decode`` reads as the bytes of a PNG file; raises BadPicture."""
+    buffer = io.BytesIO()
+    Image.fromarray(decode(data)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def stored_size(height: int, width: int) -> tuple[int, int]:
+    """Return height and width of a picture in its data set: at most LONGEST_SIDE each way."""
+    if max(height, width) <= LONGEST_SIDE:
+        return height, width
+    aspect = width / height
+    if width > height:
+        return _nearest(LONGEST_SIDE / aspect, lambda n: aspect - LONGEST_SIDE / n), LONGEST_SIDE
+    return LONGEST_SIDE, _nearest(LONGEST_SIDE * aspect, lambda n: aspect - n / LONGEST_SIDE)
+
+
+def shrink(pixels: np.ndarray) -> np.ndarray:
+    """Return a picture (height, width, 3) uint8 in the size that ``stored_size`` says."""
+    height, width = stored_size(*pixels.shape[:2])
+    if (height, width) == pixels.shape[:2]:
+        return pixels
+    image = Image.fromarray(pixels)
+    return np.asarray(image.resize((width, height), reducing_gap=2.0))
+
+
+def _nearest(side: float, error: Callable[[int], float]) -> int:
+    """Round a side so that the picture's shape changes least; no side is without a pixel."""
+    return min(max(math.floor(side), 1), max(math.ceil(side), 1), key=lambda n: abs(error(n)))
+
+
 @contextmanager
 def _opened(data: bytes) -> Iterator[Image.Image]:
     """Yield the picture, its header read; what goes wrong inside the block is BadPicture."""
-    check_size(len(data))
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError:
@@ -62,19 +134,41 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
             f"This picture has too many pixels; at most {MAX_PIXELS // 10**6} million are allowed."
         ) from None
     except Exception:  # decoders raise errors of any kind on bytes that are not theirs
-        if data.startswith(_STARTS):
-            raise BadPicture(_DAMAGED) from None
-        kind = "a GIF" if data.startswith(b"GIF8") else "not a picture"
-        raise BadPicture(f"This is {kind}; {_ALLOWED}.") from None
+        raise BadPicture(
+            _DAMAGED if looks_like_picture(data) else f"This is not a picture; {_ALLOWED}."
+        ) from None
+    try:
+        _check_header(image)
+        yield image
+    except BadPicture:
+        raise
+    except Exception:
+        raise BadPicture(_DAMAGED) from None
+
+
+def _check_header(image: Image.Image) -> None:
     if image.width * image.height > MAX_PIXELS:
         raise BadPicture(
             f"This picture has {image.width} × {image.height} pixels; "
             f"at most {MAX_PIXELS // 10**6} million are allowed."
         )
+    frames = getattr(image, "n_frames", 1) if image.format in _MOVING else 1
+    if frames > 1:
+        kind = "a GIF" if image.format == "GIF" else f"a {image.format} file"
+        raise BadPicture(f"This is {kind} of {frames} moving pictures; a still one is needed.")
+    if image.mode not in (*_FLAT, *_TRANSPARENT, *_DEEP):
+        raise BadPicture(
+            f"This picture has colours of a kind that is not read ({image.mode}); "
+            "save it in RGB or in grey."
+        )
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation; 1 (upright) where the notes are broken, which pixels are not."""
     try:
-        yield image
+        return image.getexif().get(_ORIENTATION, 1)
     except Exception:
-        raise BadPicture(_DAMAGED) from None
+        return 1
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -86,10 +180,23 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Scale a deep picture (16 bits, as scanners write) from its own range to 0…255."""
+    """Scale a deep picture (16 bits, as scanners write) from its own range to 0…255.
+
+    What is no number, as where a sensor saw nothing, is black.
+    """
     if image.mode not in _DEEP:
         return image
-    values = np.asarray(image, np.float32)
-    low, high = float(values.min()), float(values.max())
-    scaled = (values - low) * (255 / max(high - low, 1))
-    return Image.fromarray(scaled.astype(np.uint8))
+    values = np.asarray(image).astype(np.float64)
+    known = values[np.isfinite(values)]
+    low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
+    filled = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
+    return Image.fromarray((255 * ((filled - low) / ((high - low) or 1))).astype(np.uint8))
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    """Return an image as RGB, transparent parts over white as on paper."""
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    image = image.convert("RGBA")
+    paper = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(paper, image).convert("RGB")

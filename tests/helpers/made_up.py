@@ -36,6 +36,7 @@ def collection(n=1200, *, sites=SITES, per_picture=3, tests=0.0, folder=Path("/p
         "columns": columns,
         "metric": "exact",
         "digest": "made up",
+        "state": "made up",
         "files": (),
     }
     return Collection(tuple(rows), **{**values, "files": (), "folder": folder, **other})

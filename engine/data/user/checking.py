@@ -11,7 +11,7 @@ import os
 import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from hashlib import blake2b
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from engine.data.user.folder import file_state
 from engine.paths import home
 
 # Decoders run outside of Python's lock. Each holds a whole picture: no more than a few at a time.
+_FORM = 2  # of what is remembered; a change looks at all anew
 _THREADS = min(8, os.cpu_count() or 1)
 
 
@@ -29,6 +30,8 @@ class Verdict:
 
     content: str  # the same for the same bytes
     reason: str  # why it cannot be used; "" when it can
+    height: int = 0  # in pixels, upright; 0 when it cannot be used
+    width: int = 0
 
 
 def check(folder: Path, paths: Iterable[Path]) -> dict[Path, Verdict]:
@@ -41,10 +44,15 @@ def check(folder: Path, paths: Iterable[Path]) -> dict[Path, Verdict]:
         looked = dict(zip(fresh, pool.map(_look, fresh), strict=True))
     for path, verdict in looked.items():
         if verdict.content:  # without it nothing was read: next time it may be possible
-            known[str(path)] = [*states[path], verdict.content, verdict.reason]
+            known[str(path)] = [*states[path], *astuple(verdict)]
     if looked:
         _save(memory, known)
     return {path: looked.get(path) or Verdict(*known[str(path)][2:]) for path in states}
+
+
+def digest_of(data: bytes) -> str:
+    """Return a name for a file's content."""
+    return blake2b(data, digest_size=16).hexdigest()
 
 
 def _look(path: Path) -> Verdict:
@@ -52,17 +60,17 @@ def _look(path: Path) -> Verdict:
     try:
         pictures.check_size(path.stat().st_size)  # before it is all read into memory
         data = path.read_bytes()
-        content = blake2b(data, digest_size=16).hexdigest()
-        pictures.check_picture(data)
+        content = digest_of(data)
+        height, width = pictures.check_picture(data)
     except pictures.BadPicture as error:
         return Verdict(content, str(error))
     except OSError as error:
         return Verdict(content, f"This file cannot be opened ({error.strerror}).")
-    return Verdict(content, "")
+    return Verdict(content, "", height, width)
 
 
 def _memory(folder: Path) -> Path:
-    limits = (str(folder), pictures.FORMATS, pictures.MAX_BYTES, pictures.MAX_PIXELS)
+    limits = (_FORM, str(folder), pictures.FORMATS, pictures.MAX_BYTES, pictures.MAX_PIXELS)
     name = blake2b(repr(limits).encode("utf-8", "replace"), digest_size=8).hexdigest()
     return home() / "cache" / "data" / f"{name}.json"
 

@@ -18,8 +18,9 @@ from engine.config import ConfigError, Data
 from engine.data.user import hub, known
 from engine.data.user.folder import PLACES, file_state
 from engine.data.user.reading import read_folder
-from engine.data.user.rows import Problem, Problems, Row, shorten
+from engine.data.user.rows import Account, Problem, Problems, Row, shorten
 from engine.data.user.tables import TABLES
+from engine.data.user.upload import left_out
 
 _SHORT = ((3, "exact"), (10, "token_f1"))  # words in the median answer, at most -> metric
 
@@ -33,8 +34,14 @@ class Collection:
     columns: dict[str, str]  # what was used as image, question, answer, client
     metric: str  # "exact", "token_f1", "rouge_l" or "vqa"
     folder: Path
-    digest: str  # changes when a table or a picture does
+    digest: str  # of the rows and the pictures' content, wherever they are and whatever called
+    state: str  # of names, sizes and times of the files: it changes when one may have changed
     files: tuple[Path, ...]  # the pictures that the tables name
+
+    @property
+    def account(self) -> Account:
+        """Return how many rows are used, and what is wrong with the rest."""
+        return Account(len(self.rows), self.problems)
 
     @cached_property
     def clients(self) -> dict[str, int]:
@@ -65,7 +72,7 @@ def collect(dataset: str, data: Data) -> Collection:
     key = (folder, data.image, data.question, data.answer, data.client, data.rows, data.metric)
     with _lock:
         recent = _recent.get(key)
-        if recent is None or _digest(folder, recent.files) != recent.digest:
+        if recent is None or _state(folder, recent.files) != recent.state:
             recent = _recent[key] = _read(folder, data, origin)
     return recent
 
@@ -80,7 +87,7 @@ def _local(name: str) -> Path:
 
 
 def _read(folder: Path, data: Data, origin: hub.Origin | None) -> Collection:
-    problems = Problems(origin.problems if origin else ())
+    problems = Problems(origin.problems if origin else left_out(folder))
     reading = read_folder(folder, data, problems)
     counted = problems.counted()
     if not reading.rows:
@@ -92,7 +99,8 @@ def _read(folder: Path, data: Data, origin: hub.Origin | None) -> Collection:
         columns=origin.columns if origin else reading.columns,
         metric=_metric(reading.rows) if data.metric == "auto" else data.metric,
         folder=folder,
-        digest=_digest(folder, reading.files),
+        digest=_digest(reading.rows),
+        state=_state(folder, reading.files),
         files=reading.files,
     )
 
@@ -106,7 +114,15 @@ def _metric(rows: Iterable[Row]) -> str:
     return next((metric for most, metric in _SHORT if words <= most), "rouge_l")
 
 
-def _digest(folder: Path, pictures: Iterable[Path]) -> str:
+def _digest(rows: Iterable[Row]) -> str:
+    digest = blake2b(digest_size=16)
+    for row in rows:
+        said = (row.picture_key, row.question, row.answers, row.client, row.split)
+        digest.update(repr(said).encode())
+    return digest.hexdigest()
+
+
+def _state(folder: Path, pictures: Iterable[Path]) -> str:
     """Digest names, sizes and times of change, also of tables that are not there but could be."""
     tables = [folder / place / table for place in PLACES for table in TABLES]
     files = [(str(p.relative_to(folder)), file_state(p)) for p in (*tables, *pictures)]

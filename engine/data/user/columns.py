@@ -8,7 +8,7 @@ from engine.config import ConfigError, Data
 
 NAMES = {  # the likeliest first
     "image": ("file_name", "image", "img", "picture", "photo", "image_path", "img_path",
-              "image_file", "filename", "file", "path"),
+              "image_file", "filename", "file", "path", "images", "file_names"),
     "question": ("question", "prompt", "query", "instruction"),
     "answer": ("answer", "answers", "multiple_choice_answer", "label", "chosen", "response",
                "caption"),

@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from hashlib import blake2b
-from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from engine.config import ConfigError, ExperimentConfig
 from engine.data.dataset import ClientProfile, Example, FederatedDataset, Item, code_version
-from engine.data.pictures import BadPicture, read_picture
+from engine.data.pictures import BadPicture, read_picture, shrink
 from engine.data.resolved import ResolvedData, digest
 from engine.data.synthetic.cameras import look_through
 from engine.data.synthetic.heterogeneity import camera_of, level_of
@@ -25,7 +23,6 @@ from engine.data.user.collection import Collection, Row
 from engine.data.user.partition import kind_of, partition
 from engine.metrics import normalised
 from engine.system.seeding import rng
-from engine.vlm.limits import LONGEST_SIDE
 
 _CIRCLE = 12  # answers that may be permuted
 
@@ -47,19 +44,19 @@ class UserDataset(FederatedDataset):
     def example(self, k: int, split: str, number: int) -> Example:
         """Return one example; no other picture is read."""
         item, row = self.items(k, split)[number], self._rows(k, split)[number]
-        return Example(**vars(item), image=self._look_at(row.picture, k))
+        return Example(**vars(item), image=self._look_at(row, k))
 
     def render(self, k: int, split: str, n: int | None = None) -> tuple[Example, ...]:
         """Read what ``examples`` returns. Questions about one picture share one array.
 
         Raises ConfigError where a picture cannot be read.
         """
-        seen: dict[Path, np.ndarray] = {}
+        seen: dict[str, np.ndarray] = {}
         examples = []
         for item, row in zip(self.items(k, split)[:n], self._rows(k, split), strict=False):
-            if row.picture not in seen:
-                seen[row.picture] = self._look_at(row.picture, k)
-            examples.append(Example(**vars(item), image=seen[row.picture]))
+            if row.picture_key not in seen:
+                seen[row.picture_key] = self._look_at(row, k)
+            examples.append(Example(**vars(item), image=seen[row.picture_key]))
         return tuple(examples)
 
     def items(self, k: int, split: str) -> list[Item]:
@@ -90,13 +87,13 @@ class UserDataset(FederatedDataset):
 
         It names what the content is made of, so that no key of the config can be forgotten.
         """
-        made_from = [code_version(), self.collection.digest, self.config.seed, k, split]
+        made_from: list[object] = [code_version(), self.config.seed, k, split]
         parts = [(k, split)]
         if split == "pooled":
             parts = [(client, "test") for client in range(len(self))]
         for client, part in parts:
             rows = self._rows(client, part)
-            made_from += [[(str(row.picture), row.question, row.answers) for row in rows]]
+            made_from += [[(row.picture_key, row.question, row.answers) for row in rows]]
             made_from += [camera_of(self.config, client)]
             made_from += [sorted(self.words(client).items())]
         return blake2b(repr(made_from).encode(), digest_size=16).hexdigest()
@@ -141,14 +138,16 @@ class UserDataset(FederatedDataset):
     def _rows(self, k: int, split: str) -> list[Row]:
         return [self.collection.rows[number] for number in self._numbers(k, split)]
 
-    def _look_at(self, path: Path, k: int) -> np.ndarray:
+    def _look_at(self, row: Row, k: int) -> np.ndarray:
         """Return a picture, (height, width, 3) uint8, as client k's camera shows it."""
         try:
-            image = _shrunk(read_picture(path.read_bytes()))
+            image = shrink(read_picture(row.picture.read_bytes()))
         except (OSError, BadPicture) as error:
-            raise ConfigError(f"dataset: the picture {path.name} cannot be read; {error}") from None
+            raise ConfigError(
+                f"dataset: the picture {row.picture.name} cannot be read; {error}"
+            ) from None
         camera, strength = camera_of(self.config, k)
-        noise = rng(self.config.seed, "camera", k, path.name)
+        noise = rng(self.config.seed, "camera", k, row.picture_key)
         return look_through(camera, image[None], strength, noise)[0]
 
 
@@ -172,11 +171,3 @@ def circle_of(rows: Sequence[Row]) -> list[str]:
 def _most(counts: Counter[str]) -> str:
     """Return the commonest value, the first by name of equally common ones."""
     return min(counts, key=lambda value: (-counts[value], value))
-
-
-def _shrunk(pixels: np.ndarray) -> np.ndarray:
-    if max(pixels.shape) <= LONGEST_SIDE:
-        return pixels
-    image = Image.fromarray(pixels)
-    image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
-    return np.asarray(image)

@@ -37,20 +37,22 @@ def find_tables(folder: Path, called: str = "") -> list[TableFile]:
     Raises ConfigError when the folder is absent or empty, has no table, or more than it should.
     """
     called = called or str(folder)
-    if not folder.exists():
-        raise ConfigError(f"dataset: there is no folder {called}")
-    if not folder.is_dir():
-        raise ConfigError(f"dataset: {called} is a file; name the folder that holds the table")
     try:
         if not any(folder.iterdir()):
             raise ConfigError(f"dataset: the folder {called} is empty")
+    except FileNotFoundError:
+        raise ConfigError(f"dataset: there is no folder {called}") from None
+    except NotADirectoryError:
+        raise ConfigError(
+            f"dataset: {called} is a file; name the folder that holds the table"
+        ) from None
     except OSError as error:
         raise ConfigError(f"dataset: {called} cannot be opened ({error.strerror})") from None
     tables = [
         TableFile(folder / place / table, place)
         for place in PLACES
         for table in TABLES
-        if (folder / place / table).is_file()
+        if file_state(folder / place / table)
     ]
     if not tables:
         raise ConfigError(
@@ -74,22 +76,44 @@ def find_tables(folder: Path, called: str = "") -> list[TableFile]:
 def picture_path(folder: Path, table: Path, name: str) -> Path | None:
     """Return where a picture named in a table would be; None when that is outside of the folder.
 
-    Links are not followed here: who puts one into a folder means what it points to.
+    Links inside of the folder are not followed here: who puts one there means what it points to.
     """
     spellings = (name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))
     for spelling in spellings[:1] if name.isascii() else spellings:  # macOS writes é as two
-        path = Path(os.path.normpath(table.parent / spelling.replace("\\", "/")))
-        if not path.is_relative_to(folder):
-            return None
-        if file_state(path):
+        path = within(folder, table.parent / spelling.replace("\\", "/"))
+        if path is None or file_state(path):
             break
     return path
 
 
+def within(folder: Path, path: Path) -> Path | None:
+    """Return a path as one below ``folder``, which has no links in it; None when it is outside.
+
+    A path that leads into the folder through a link elsewhere is inside, too.
+    """
+    path = Path(os.path.normpath(path))
+    if path.is_relative_to(folder):
+        return path
+    for parent in path.parents:
+        if _without_links(parent) == folder:
+            return folder / path.relative_to(parent)
+    return None
+
+
+def _without_links(path: Path) -> Path:
+    try:
+        return Path(os.path.realpath(path))
+    except (OSError, ValueError):  # names that no file can have
+        return path
+
+
 def file_state(path: Path) -> tuple[int, int] | None:
-    """Return size and time of change of a file; None when there is no such file."""
+    """Return size and time of change of a file; None when there is no such file.
+
+    So it is for a link to nowhere, a name that no file can have, and a folder.
+    """
     try:
         state = path.stat()
-    except (OSError, ValueError):  # also names that no file can have
+    except (OSError, ValueError):
         return None
     return (state.st_size, state.st_mtime_ns) if stat.S_ISREG(state.st_mode) else None

@@ -1,7 +1,8 @@
 """A client's rows in two: for training and for tests.
 
-Rows are held out by picture, and all clients go through the pictures in one order, so that they
-hold out the same ones: no model is tested on a picture that it, or a neighbour, was trained on.
+Rows are held out by picture, which is its content, whatever its files are called. All clients go
+through the pictures in one order, so that they hold out the same ones: no model is tested on a
+picture that it, or a neighbour, was trained on.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ def hold_out(rows: Sequence[Row], held: Sequence[list[int]], validation: bool, s
     client's rows is, at least one. For ``validation``, as many of the training rows (a quarter of
     them at most) stand in for the tests, which nobody then looks at.
     """
-    pictures = list(dict.fromkeys(row.picture for row in rows))
+    pictures = list(dict.fromkeys(row.picture_key for row in rows))
     order = rng(seed, "pictures").permutation(len(pictures)).tolist()
     place = dict(zip(pictures, order, strict=True))
-    places = [place[row.picture] for row in rows]
+    places = [place[row.picture_key] for row in rows]
 
     if any(row.split == "test" for row in rows):
         sets = [

@@ -21,7 +21,8 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_expo
 from engine.config import ConfigError, Data
 from engine.data.user import known
 from engine.data.user.columns import choose
-from engine.data.user.folder import SPLIT_FOLDERS
+from engine.data.user.folder import SPLIT_FOLDERS, file_state
+from engine.data.user.hub_cells import cells_as_text
 from engine.data.user.hub_errors import is_transient, sentence
 from engine.data.user.hub_rows import Converter
 from engine.data.user.rows import Problem, Problems, shorten
@@ -61,7 +62,7 @@ def fetch(name: str, data: Data) -> Path:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".hub-") as aside:
         try:
             for attempt in _retrying():
-                with attempt:
+                with attempt, cells_as_text():
                     whole = Path(aside) / str(attempt.retry_state.attempt_number)
                     _write(whole, name, data)
         except ConfigError:
@@ -105,7 +106,7 @@ def _write(folder: Path, name: str, data: Data) -> None:
     (folder / "pictures").mkdir(parents=True)
     convert = Converter(folder, used, choices, any_split.features or {}, _local(name))
     problems = Problems()
-    raw = {split: _undecoded(rows, used["image"]) for split, rows in splits.items()}
+    raw = {split: rows.decode(False) for split, rows in splits.items()}  # pictures as bytes
     with (folder / "metadata.jsonl").open("w", encoding="utf-8") as table:
         for number, (where, split, values) in enumerate(_in_turn(raw)):
             if number == data.rows:
@@ -114,6 +115,9 @@ def _write(folder: Path, name: str, data: Data) -> None:
             line = convert(values, split, where, problems)
             if line:
                 table.write(json.dumps(line, ensure_ascii=True) + "\n")
+        if not table.tell():
+            why = f": {problems.counted()[0]}" if problems.counted() else ""
+            raise ConfigError(f"dataset: {name} has no usable row{why}")
     about = asdict(Origin(used, problems.counted()))
     (folder / _ORIGIN).write_text(json.dumps(about), encoding="utf-8")
 
@@ -135,14 +139,6 @@ def _local(name: str) -> Path | None:
     """Return the folder that a name is; None when it is one of the hub."""
     path = os.path.expanduser(name)
     return Path(path).resolve() if os.path.isdir(path) else None
-
-
-def _undecoded(rows: IterableDataset, column: str) -> IterableDataset:
-    """Give pictures as the bytes they are stored as, not as pixels."""
-    from datasets import Image
-
-    is_picture = isinstance((rows.features or {}).get(column), Image)
-    return rows.cast_column(column, Image(decode=False)) if is_picture else rows
 
 
 def _rows_after(read: int, splits: dict[str, IterableDataset]) -> int:
@@ -176,10 +172,9 @@ def _place(name: str, data: Data) -> Path:
 
 def _key(name: str, data: Data) -> str:
     """Digest all that decides what is written; of a folder also which files are in it."""
-    files = []
+    files: list[tuple[str, tuple[int, int] | None]] = []
     if local := _local(name):
-        states = [(path, path.stat()) for path in sorted(local.rglob("*"))]
-        files = [(str(path), state.st_size, state.st_mtime_ns) for path, state in states]
+        files = [(str(path), file_state(path)) for path in sorted(local.rglob("*"))]
     said = (name, data.image, data.question, data.answer, data.client, data.rows, files)
     return blake2b(repr(said).encode(), digest_size=12).hexdigest()
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from engine.config import Data
 from engine.data.user import columns as column_names
@@ -12,11 +13,13 @@ from engine.data.user.checking import Verdict, check
 from engine.data.user.folder import SPLIT_FOLDERS, TableFile, find_tables, picture_path
 from engine.data.user.rows import Problems, Row, shorten
 from engine.data.user.tables import Table, read_table
-from engine.data.user.values import as_answers, as_split, as_text
+from engine.data.user.values import as_answers, as_name, as_split, as_text
+from engine.data.user.written_out import NotUnderstood
 from engine.system.seeding import rng
 
 SPLIT_COLUMN = "split"
 _ODD_SPLIT = "split that is none of train, validation, test: ignored"
+_WORDS = {"question": "question", "answer": "answer", "image": "picture"}
 _LEAST_TEST = 4  # of the rows that are read, one in four is for testing, if there are as many
 
 
@@ -64,7 +67,7 @@ def read_folder(folder: Path, data: Data, problems: Problems) -> Reading:
     candidates = _at_most(_settle_splits(candidates), data.rows, problems)
     verdicts = check(folder, (candidate.row.picture for candidate in candidates))
     readable = _readable(candidates, verdicts, problems)
-    rows = _distinct(readable, verdicts, problems)
+    rows = _distinct(readable, problems)
     if "client" in used:
         _tell_of_clients(candidates, rows, problems)
     return Reading(tuple(rows), used, tuple(sorted({c.row.picture for c in candidates})))
@@ -82,25 +85,54 @@ def _candidates(
     """Yield rows with a question, an answer and a picture's name; splits are not settled yet."""
     for record in table.records:
         where = f"{file.name}, line {record.line}"
-        cell = {role: record.values.get(column) for role, column in used.items()}
-        question, answers = as_text(cell["question"]), as_answers(cell["answer"])
-        name = as_text(cell["image"])
-        picture = picture_path(folder, file.path, name) if name else None
-        if not question:
-            problems.add("empty question", where)
-        elif not answers:
-            problems.add("empty answer", where)
-        elif not name:
-            problems.add("no picture named", where)
-        elif picture is None:
+        cells = {role: record.values.get(column) for role, column in used.items()}
+        texts = _texts(cells, where, problems)
+        if texts is None:
+            continue
+        question, answers, name = texts
+        picture = picture_path(folder, file.path, name)
+        if picture is None:
             problems.add("picture outside of the folder", f"{shorten(name)} ({where})")
-        else:
-            said = file.place or as_text(record.values.get(SPLIT_COLUMN))
-            if said and not as_split(said):
-                problems.add(_ODD_SPLIT, f"{shorten(said)} ({where})")
-            split = as_split(said or _split_folder(picture.relative_to(folder)))
-            row = Row(picture, question, answers, as_text(cell.get("client")), split)
-            yield Candidate(row, where, name)
+            continue
+        said = file.place or _optional(record.values.get(SPLIT_COLUMN), "split", where, problems)
+        if said and not as_split(said):
+            problems.add(_ODD_SPLIT, f"{shorten(said)} ({where})", left_out=False)
+        split = as_split(said or _split_folder(picture.relative_to(folder)))
+        client = _optional(cells.get("client"), "client", where, problems)
+        yield Candidate(Row(picture, question, answers, client, split), where, name)
+
+
+def _texts(
+    cells: dict[str, Any], where: str, problems: Problems
+) -> tuple[str, tuple[str, ...], str] | None:
+    """Return question, answers and the picture's name; None, and why, where one is missing."""
+    readers: dict[str, tuple[Callable[[Any], Any], str]] = {
+        "question": (as_text, "empty question"),
+        "answer": (as_answers, "empty answer"),
+        "image": (as_name, "no picture named"),
+    }
+    values = []
+    for role, (read, empty) in readers.items():
+        try:
+            value = read(cells[role])
+        except NotUnderstood as error:
+            problems.add(f"{_WORDS[role]} not understood", f"{error} ({where})")
+            return None
+        if not value:
+            problems.add(empty, where)
+            return None
+        values.append(value)
+    question, answers, name = values
+    return question, answers, name
+
+
+def _optional(value: Any, role: str, where: str, problems: Problems) -> str:
+    """Return the text of a cell that a row can do without."""
+    try:
+        return as_text(value)
+    except NotUnderstood as error:
+        problems.add(f"{role} not understood: ignored", f"{error} ({where})", left_out=False)
+        return ""
 
 
 def _split_folder(picture: Path) -> str:
@@ -150,20 +182,20 @@ def _readable(
         elif verdict.reason:
             problems.add("unreadable picture", f"{candidate.name}: {verdict.reason}")
         else:
-            readable.append(candidate)
+            size = (verdict.height, verdict.width)
+            row = replace(candidate.row, content=verdict.content, size=size)
+            readable.append(replace(candidate, row=row))
     return readable
 
 
-def _distinct(
-    candidates: list[Candidate], verdicts: dict[Path, Verdict], problems: Problems
-) -> list[Row]:
+def _distinct(candidates: list[Candidate], problems: Problems) -> list[Row]:
     """Keep each row once, and nothing to train on that is also asked in the test.
 
     Pictures are the same when their bytes are, whatever the files are called.
     """
 
     def asked(row: Row) -> tuple[str, str]:
-        return verdicts[row.picture].content, row.question
+        return row.content, row.question
 
     tested = {asked(c.row) for c in candidates if c.row.split == "test"}
     seen: set[tuple] = set()
@@ -186,7 +218,7 @@ def _tell_of_clients(candidates: list[Candidate], rows: list[Row], problems: Pro
     present = {row.client for row in rows}
     for client in dict.fromkeys(c.row.client for c in candidates):
         if client and client not in present:
-            problems.add("client without a usable row", shorten(client))
+            problems.add("client without a usable row", shorten(client), left_out=False)
     for candidate in candidates:
         if not candidate.row.client:
-            problems.add("row without a client", candidate.name)
+            problems.add("row without a client", candidate.name, left_out=False)

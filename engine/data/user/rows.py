@@ -17,6 +17,7 @@ class Row:
     client: str = ""  # value of the client column
     split: str = ""  # "train", "test" or "" (not given)
     content: str = ""  # a digest of the picture's file
+    size: tuple[int, int] = (0, 0)  # height and width of the picture, upright
 
     @property
     def picture_key(self) -> str:
@@ -31,9 +32,10 @@ class Problem:
     kind: str
     count: int
     first: str
+    left_out: bool = True  # else the rows are used as they are
 
     def __str__(self) -> str:
-        return f"{self.kind} ({self.count}; first: {self.first})"
+        return f"{self.kind} ({self.count:,}; first: {self.first})"
 
 
 def shorten(text: str, longest: int = 120) -> str:
@@ -46,13 +48,42 @@ class Problems:
     """Counts problems by kind while data are read."""
 
     def __init__(self, known: Iterable[Problem] = ()) -> None:
-        self._found = {problem.kind: problem for problem in known}
+        self._by_kind = {problem.kind: problem for problem in known}
 
-    def add(self, kind: str, example: str, count: int = 1) -> None:
+    def add(self, kind: str, example: str, count: int = 1, *, left_out: bool = True) -> None:
         """Count a problem; the first example of a kind is the one that is kept."""
-        before = self._found.get(kind, Problem(kind, 0, example))
-        self._found[kind] = Problem(kind, before.count + count, before.first)
+        before = self._by_kind.get(kind, Problem(kind, 0, example, left_out))
+        self._by_kind[kind] = Problem(kind, before.count + count, before.first, before.left_out)
 
     def counted(self) -> tuple[Problem, ...]:
-        """All problems, the commonest first."""
-        return tuple(sorted(self._found.values(), key=lambda problem: -problem.count))
+        """Return all problems, the commonest first."""
+        return tuple(sorted(self._by_kind.values(), key=lambda problem: -problem.count))
+
+
+@dataclass(frozen=True)
+class Account:
+    """The account of a data set: how many rows are used, what was left out and why.
+
+    Set up, the command line, a run's events and its export show this one.
+    """
+
+    used: int
+    problems: tuple[Problem, ...] = ()  # the commonest first
+
+    @property
+    def left_out(self) -> int:
+        """Return how many rows are not used."""
+        return sum(problem.count for problem in self.problems if problem.left_out)
+
+    @property
+    def read(self) -> int:
+        """Return how many rows there were."""
+        return self.used + self.left_out
+
+    def lines(self) -> list[str]:
+        """Return the account in lines; one line where nothing is wrong."""
+        all_of = f"{self.used:,} of {self.read:,}" if self.left_out else f"all {self.used:,}"
+        parts = [f"data: {all_of} rows are used"]
+        parts += [f"left out: {problem}" for problem in self.problems if problem.left_out]
+        parts += [f"noted: {problem}" for problem in self.problems if not problem.left_out]
+        return parts

@@ -6,6 +6,7 @@ import codecs
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,11 @@ from engine.config import ConfigError
 
 TABLES = ("metadata.jsonl", "metadata.csv")
 _LONGEST_HEADER = 100_000  # the csv module refuses a field that is a little longer
+_BOM = "\ufeff"
+_SEPARATOR = re.compile(r'\s*"?sep=([,;|\t])"?[,;|\t ]*(?:[\r\n]+|$)', re.IGNORECASE)
+_NEWLINE = re.compile(r"\r\n|\n|\r")
+_AROUND = f" \t\r\n\u00a0\u200b{_BOM}"  # a name: spaces, and what nobody sees
+_DELIMITERS = ",;\t|"
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -44,10 +50,15 @@ def read_table(path: Path, name: str) -> Table:
         data = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"dataset: {name} cannot be opened ({error.strerror})") from None
+    return parse_table(data, name, path.suffix)
+
+
+def parse_table(data: bytes, name: str, suffix: str) -> Table:
+    """Parse the bytes of a .jsonl or .csv file as ``read_table`` does."""
     text = _decode(data, name)
     if not text.strip():
         raise ConfigError(f"dataset: {name} is empty")
-    return _read_jsonl(text) if path.suffix == ".jsonl" else _read_csv(text, name)
+    return _read_jsonl(text) if suffix == ".jsonl" else _read_csv(text, name)
 
 
 def _decode(data: bytes, name: str) -> str:
@@ -60,24 +71,36 @@ def _decode(data: bytes, name: str) -> str:
         ) from None
     if "\0" in text:
         raise ConfigError(f"dataset: {name} is not a text file; save it as UTF-8 text")
-    return text
+    return text.lstrip(_BOM)  # programs that put another one before it
 
 
 def _read_jsonl(text: str) -> Table:
     records, malformed, columns = [], {}, {}
-    for number, line in enumerate(text.split("\n"), 1):  # splitlines() would cut inside of strings
-        if not line.strip():
-            continue
-        try:
-            values = json.loads(line)
-        except (ValueError, RecursionError):
-            values = None
+    for number, values in _json_rows(text):
         if isinstance(values, dict):
             records.append(Record(number, values))
             columns.update(dict.fromkeys(values))
         else:
             malformed[number] = 1
     return Table(tuple(columns), records, malformed)
+
+
+def _json_rows(text: str) -> Iterator[tuple[int, Any]]:
+    """Yield line and value of every row, None where it is no JSON; of one list, its parts."""
+    whole = _from_json(text) if text.lstrip().startswith("[") else None
+    if isinstance(whole, list) and any(isinstance(values, dict) for values in whole):
+        yield from enumerate(whole, 1)
+        return
+    for number, line in enumerate(_NEWLINE.split(text), 1):  # splitlines() would cut strings
+        if line.strip():
+            yield number, _from_json(line)
+
+
+def _from_json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _read_csv(text: str, name: str) -> Table:
@@ -96,8 +119,14 @@ def _read_csv(text: str, name: str) -> Table:
 
 
 def _csv_lines(text: str) -> Iterator[tuple[int, int, list[str] | None]]:
-    """First line, last line and cells of every row; None as cells where quotes do not match."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
+    """Yield first line, last line and cells of every row; no cells where quotes do not match."""
+    said = _SEPARATOR.match(text)  # Excel's first line
+    start = said[0] if said else ""
+    text, skipped = text[len(start) :], len(_NEWLINE.findall(start))
+    if not text.strip():
+        return
+    delimiter = said[1] if said else _delimiter(text)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     first = 1
     while True:
         try:
@@ -106,20 +135,20 @@ def _csv_lines(text: str) -> Iterator[tuple[int, int, list[str] | None]]:
             return
         except csv.Error:
             cells = None
-        yield first, reader.line_num, cells
+        yield first + skipped, reader.line_num + skipped, cells
         first = reader.line_num + 1
 
 
 def _delimiter(text: str) -> str:
-    """Comma, semicolon or tab: the one that cuts the header into most columns."""
+    """Return the mark that cuts the header into most columns."""
     head = text.lstrip("\r\n").splitlines()[0][:_LONGEST_HEADER]
-    return max(",;\t", key=lambda mark: len(next(csv.reader([head], delimiter=mark))))
+    return max(_DELIMITERS, key=lambda mark: len(next(csv.reader([head], delimiter=mark))))
 
 
 def _header(cells: list[str] | None, name: str) -> list[str]:
     if cells is None:
         raise ConfigError(f"dataset: the quotes in the first line of {name} do not match")
-    header = [cell.strip() for cell in cells]
+    header = [cell.strip(_AROUND) for cell in cells]
     named = [column for column in header if column]
     for column in named:
         if named.count(column) > 1:

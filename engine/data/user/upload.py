@@ -6,25 +6,30 @@ same upload twice is one folder.
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from hashlib import blake2b
 from pathlib import Path, PurePosixPath
 
 from engine.config import ConfigError
 from engine.data.pictures import MAX_BYTES
 from engine.data.user.folder import SPLIT_FOLDERS, find_tables
+from engine.data.user.rows import Problem
 from engine.data.user.tables import TABLES, Table, read_table
 from engine.data.user.zips import (
     MAX_ENTRIES,
     MAX_TABLE,
     MAX_UNPACKED,
-    PICTURE_SUFFIXES,
     check_name,
+    is_picture,
     open_zip,
 )
 from engine.paths import home
+
+_LEFT_OUT = "left_out.json"
 
 
 def unpack_zip(data: bytes) -> Path:
@@ -35,10 +40,22 @@ def unpack_zip(data: bytes) -> Path:
     """
     with open_zip(data) as unpacked, _in_place(_digest([data])) as (aside, folder):
         if aside:
-            for name, content in unpacked:
+            for name, content in unpacked.contents:
                 _write(aside / name, content)
             find_tables(_top(aside), "the zip")
+            if problems := unpacked.left_out.counted():
+                about = json.dumps([asdict(problem) for problem in problems])
+                (_top(aside) / _LEFT_OUT).write_text(about, encoding="utf-8")
     return _top(folder)
+
+
+def left_out(folder: Path) -> tuple[Problem, ...]:
+    """Return what a zip had beside what was unpacked into a folder; () for other folders."""
+    try:
+        problems = json.loads((folder / _LEFT_OUT).read_text(encoding="utf-8"))
+        return tuple(Problem(**problem) for problem in problems)
+    except (OSError, ValueError, TypeError):  # none, or a file of the user's with this name
+        return ()
 
 
 def from_table(name: str, table: bytes, pictures: Mapping[str, bytes]) -> Path:
@@ -90,8 +107,8 @@ def _check_sizes(name: str, table: bytes, files: Mapping[str, bytes]) -> None:
     if sum(map(len, files.values())) > MAX_UNPACKED:
         raise ConfigError(f"dataset: the pictures are too large; at most {MAX_UNPACKED >> 20} MB")
     for file, content in files.items():
-        if PurePosixPath(file).suffix.lower() not in PICTURE_SUFFIXES:
-            raise ConfigError(f"dataset: {file} is not named as a picture is")
+        if not is_picture(file, content):
+            raise ConfigError(f"dataset: {file} is no picture, and not named as a picture is")
         if len(content) > MAX_BYTES:
             raise ConfigError(f"dataset: {file} is too large; at most {MAX_BYTES // 2**20} MB")
 

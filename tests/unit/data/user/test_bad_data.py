@@ -145,7 +145,7 @@ def test_every_line_that_an_open_quote_swallows_is_counted(tmp_path):
                 save_all=True,
                 append_images=[Image.new("L", (4, 4), 9)],
             ),
-            "This is a GIF; allowed are PNG",
+            "This is a GIF of 2 moving pictures",
         ),
     ],
     ids=["0 bytes", "png", "jpeg", "webp", "pdf", "50,000 wide", "bomb", "too large", "gif"],

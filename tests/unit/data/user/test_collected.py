@@ -155,7 +155,7 @@ def test_the_circle_is_of_the_commonest_short_answers_by_kind_of_question():
 
 def test_a_key_names_the_content(pictures):
     base = dataset(pictures, "mixed", 0.5)
-    same = dataset(pictures, "mixed", 0.5, rounds=99, name="other")
+    same, rows = dataset(pictures, "mixed", 0.5, rounds=99, name="other"), base.collection.rows
     keys = {(k, split): base.key(k, split) for k in range(4) for split in ("train", "test")}
     assert len(set(keys.values())) == 8
     assert all(same.key(*of) == key for of, key in keys.items())
@@ -164,7 +164,10 @@ def test_a_key_names_the_content(pictures):
         dataset(pictures, "mixed", 0.6),
         dataset(pictures, "mixed", 0.5, seed=1),
         dataset(pictures, "mixed", 0.5, tested_on="validation"),
-        dataset(pictures, "mixed", 0.5, more={"digest": "other pictures"}),
+        UserDataset(
+            replace(base.collection, rows=tuple(replace(r, content=r.picture.name) for r in rows)),
+            base.config,
+        ),
     ]
     for other in others:
         assert not {other.key(*of) for of in keys} & set(keys.values())

@@ -1,6 +1,7 @@
 """Data that are as they should be, and how they are read."""
 
 import os
+import shutil
 import unicodedata
 
 import pytest
@@ -148,12 +149,25 @@ def test_the_digest_changes_with_a_picture_and_with_a_table(tmp_path):
     before = read(folder)
     os.utime(folder / "1.png", (1, 1))
     touched = read(folder)
-    assert touched.digest != before.digest and touched.rows == before.rows
+    assert touched.state != before.state and touched.digest == before.digest
+    write(folder, {"1.png": picture(9)})
+    assert read(folder).digest != before.digest
     (folder / "metadata.jsonl").write_text(jsonl(row(0)))
-    assert read(folder).digest != touched.digest and len(read(folder).rows) == 1
+    assert read(folder).digest != before.digest and len(read(folder).rows) == 1
     write(folder, {"metadata.csv": "file_name,question,answer\n"})
     with pytest.raises(ConfigError, match="both"):
         read(folder)
+
+
+def test_the_digest_is_that_of_the_content_wherever_it_is(tmp_path):
+    here = plain(tmp_path / "here")
+    there = shutil.copytree(here, tmp_path / "there")
+    (there / "1.png").rename(there / "one.png")
+    rows = [row(0), {**row(1), "file_name": "one.png"}, row(2)]
+    (there / "metadata.jsonl").write_text(jsonl(*rows))
+    assert read(here).digest == read(there).digest
+    (there / "metadata.jsonl").write_text(jsonl(*rows[:2], row(2, answer="b")))
+    assert read(here).digest != read(there).digest
 
 
 def test_a_picture_that_appears_later_is_seen(tmp_path):

@@ -4,6 +4,8 @@ import socket
 
 import datasets
 import httpx
+import numpy as np
+import pandas
 import pytest
 from datasets import ClassLabel, Dataset, Features, Image, Value
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
@@ -11,8 +13,10 @@ from PIL import Image as Pictures
 from tenacity import wait_none
 
 from engine.config import ConfigError, Data
+from engine.data.pictures import MAX_BYTES, read_picture
 from engine.data.user import hub, known
 from engine.data.user.collection import collect
+from engine.data.user.hub_cells import cells_as_text
 from tests.helpers.datasets_for_tests import encoded, jsonl, noise, picture, row, write
 
 FEATURES = Features({"image": Image(), "question": Value("string"), "answer": Value("string")})
@@ -103,6 +107,96 @@ def test_numbered_labels_become_their_names_and_lists_stay(tmp_path):
     rows = [asked(0, answer=["b", "a", "a"])]
     found = collect(f"hub:{parquet(tmp_path / 'b', {'train': rows}, features)}", Data())
     assert found.rows[0].answers == ("a", "a", "b") and found.metric == "vqa"
+
+
+def test_lists_and_tables_of_numbered_labels_become_their_names(tmp_path):
+    labels = ClassLabel(names=["cat", "dog"])
+    forms = {
+        "list": (datasets.List(labels), [1, 1, 0]),
+        "nested": (datasets.List(datasets.List(labels)), [[1], [1, 0]]),
+        "table": ({"answer": labels}, {"answer": 1}),
+        "tables": (datasets.List({"answer": labels}), [{"answer": 1}, {"answer": 0}]),
+    }
+    for form, (feature, value) in forms.items():
+        features = Features({**FEATURES, "answer": feature})
+        source = parquet(tmp_path / form, {"train": [asked(0, answer=value)]}, features)
+        answers = collect(f"hub:{source}", Data()).rows[0].answers
+        assert answers[0] == "dog" and set(answers) <= {"cat", "dog"}, form
+    features = Features({**FEATURES, "answer": labels})
+    rows = [asked(0, answer=1), asked(1, answer=-1)]  # -1: not labelled
+    found = collect(f"hub:{parquet(tmp_path / 'unknown', {'train': rows}, features)}", Data())
+    assert [p.kind for p in found.problems] == ["empty answer"] and len(found.rows) == 1
+
+
+def test_the_one_picture_of_a_list_is_used_and_more_are_named(tmp_path):
+    images = [asked(n)["image"] for n in range(3)]
+    features = Features({**FEATURES, "image": datasets.List(Image())})
+    del features["image"]
+    features = Features({"images": datasets.List(Image()), **features})
+    rows = [asked(0, images=images[:1]), asked(1, images=images[1:]), asked(2, images=[])]
+    found = collect(f"hub:{parquet(tmp_path / 'd', {'train': rows}, features)}", Data())
+    assert [r.picture.read_bytes() for r in found.rows] == [picture(0)]
+    told = {p.kind: p.first for p in found.problems}
+    assert told == {
+        "picture not understood": "2 pictures in one row (train, row 2)",
+        "row without a picture": "train, row 3",
+    }
+
+
+def test_pictures_of_other_kinds_are_read_by_the_one_reader(tmp_path):
+    shades = np.linspace(0, 40_000, 16).reshape(4, 4)
+    deep = [shades.astype(">u2"), shades.astype(np.int32), (shades / 1e5).astype(np.float32)]
+    contents = [encoded(Pictures.fromarray(values), "TIFF") for values in deep]
+    turned = Pictures.new("RGB", (20, 10))
+    exif = turned.getexif()
+    exif[0x0112] = 6
+    contents.append(encoded(turned, "MPO", save_all=True, append_images=[turned], exif=exif))
+    contents.append(encoded(Pictures.new("LA", (4, 4)), "TIFF"))
+    source = parquet(tmp_path / "d", {"train": [asked(n, c) for n, c in enumerate(contents)]})
+    found = collect(f"hub:{source}", Data())
+    assert len(found.rows) == 5 and not found.problems
+    shown = [read_picture(row.picture.read_bytes()) for row in found.rows]
+    for picture_ in shown[:3]:
+        assert len(set(picture_[..., 0].ravel().tolist())) == 16
+    assert shown[3].shape == (20, 10, 3) and found.rows[3].size == (20, 10)
+    assert shown[4].min() == 255, "all of it is transparent"
+
+
+def test_a_large_picture_that_packs_well_is_kept_as_png(tmp_path):
+    large = encoded(Pictures.new("RGB", (2000, 2000), 7), "BMP")
+    assert len(large) > MAX_BYTES
+    found = collect(f"hub:{parquet(tmp_path / 'd', {'train': [asked(0, large)]})}", Data())
+    assert found.rows[0].size == (2000, 2000)
+
+
+def test_cells_of_csv_files_are_text(tmp_path):
+    texts = ["None", "NA", "null", "nan", "007", "1.0", "True", "two"]
+    lines = [f"{n}.png,How many?,{text}" for n, text in enumerate(texts)]
+    table = "\n".join(["file_name,question,answer", *lines])
+    files = {f"{n}.png": picture(n) for n in range(len(texts))}
+    source = write(tmp_path / "d", {"metadata.csv": table, **files})
+    found = collect(f"hub:{source}", Data())
+    assert sorted(r.answers[0] for r in found.rows) == sorted(texts) and not found.problems
+    read, file = pandas.read_csv, str(write(tmp_path / "e", {"t.csv": table}) / "t.csv")
+    with cells_as_text():  # the library's other reader of CSV files
+        rows = datasets.load_dataset("csv", data_files=file, streaming=True)["train"]
+        assert [values["answer"] for values in rows] == texts
+    assert pandas.read_csv is read
+    typed = Features({"file_name": Value("string"), "question": Value("string")})
+    numbers = Features({**typed, "answer": Value("float64")})
+    write(tmp_path / "e", {"t.csv": "file_name,question,answer\nNA,null,\nb,c,1.5\n"})
+    with cells_as_text():
+        rows = datasets.load_dataset("csv", data_files=file, streaming=True, features=numbers)
+        assert [list(values.values()) for values in rows["train"]] == [
+            ["NA", "null", None], ["b", "c", 1.5],
+        ]  # fmt: skip
+
+
+def test_what_no_table_can_hold_is_named(tmp_path):
+    features = Features({**FEATURES, "answer": Value("binary")})
+    rows = [asked(0, answer=b"x")]
+    with pytest.raises(ConfigError, match="row not understood .*of the type bytes"):
+        collect(f"hub:{parquet(tmp_path / 'd', {'train': rows}, features)}", Data())
 
 
 def test_columns_that_are_missing_are_named_with_those_that_are(tmp_path):

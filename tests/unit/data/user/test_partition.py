@@ -262,3 +262,15 @@ def test_a_client_without_tests_or_training_is_named():
     alone = replace(alone, split="test")
     with pytest.raises(ConfigError, match="client 'b' would have no training question; "):
         partition(replace(data, rows=(*data.rows, alone)), config(clients=2))
+
+
+@pytest.mark.parametrize("kind", DEALT)
+@pytest.mark.parametrize("tested_on", ["test", "validation"])
+def test_a_picture_under_several_names_is_in_training_or_in_the_test(kind, tested_on):
+    data = collection(240, per_picture=1)
+    rows = [replace(row, content=f"picture {i % 60}") for i, row in enumerate(data.rows)]
+    data = replace(data, rows=tuple(rows))
+    shares = partition(data, config(kind, 0.5, tested_on=tested_on, **ALL))
+    trained = {rows[i].content for share in shares for i in share.train}
+    tested = {rows[i].content for share in shares for i in share.test}
+    assert trained and tested and not trained & tested

@@ -6,11 +6,12 @@ import struct
 import zipfile
 
 import pytest
+from PIL import Image
 
 from engine.config import ConfigError, Data
 from engine.data.user import upload, zips
 from engine.data.user.collection import collect
-from tests.helpers.datasets_for_tests import jsonl, picture, row
+from tests.helpers.datasets_for_tests import encoded, jsonl, picture, row, write
 
 TABLE = jsonl(row(0))
 
@@ -67,11 +68,16 @@ def test_a_zip_is_unpacked_once_and_holds_tables_and_pictures_only(home, top):
         (f"{top}.hidden.png", b"x"),
     )
     folder = upload.unpack_zip(data)
-    assert sorted(path.name for path in folder.rglob("*")) == ["0.png", "metadata.jsonl"]
+    names = sorted(path.name for path in folder.rglob("*"))
+    assert names == ["0.png", "left_out.json", "metadata.jsonl"]
     assert folder.is_relative_to(home / "datasets")
     assert upload.unpack_zip(data) == folder
     assert len(list((home / "datasets").iterdir())) == 1
-    assert collect(f"folder:{folder}", Data()).rows[0].answers == ("a0",)
+    found = collect(f"folder:{folder}", Data())
+    assert found.rows[0].answers == ("a0",)
+    (problem,) = found.problems
+    assert problem.kind == "file that is neither a table nor a picture"
+    assert problem.first == f"{top}run.py" and problem.count == 1 and found.account.left_out == 0
 
 
 def test_a_zip_with_splits_and_backslashes(home):
@@ -80,11 +86,74 @@ def test_a_zip_with_splits_and_backslashes(home):
     assert found.split == "train"
 
 
-def test_a_gif_in_a_zip_is_told_of_as_unreadable_not_as_missing():
-    rows = jsonl(row(0), {**row(1), "file_name": "1.gif"})
-    data = packed(("metadata.jsonl", rows), ("0.png", picture()), ("1.gif", b"GIF89a"))
+@pytest.mark.parametrize("name", ["1.gif", "1.heic", "1.SVG"])
+def test_a_picture_that_is_not_read_is_told_of_as_unreadable_not_as_missing(name):
+    rows = jsonl(row(0), {**row(1), "file_name": name})
+    data = packed(("metadata.jsonl", rows), ("0.png", picture()), (name, b"GIF89a"))
     (problem,) = collect(f"folder:{upload.unpack_zip(data)}", Data()).problems
-    assert problem.kind == "unreadable picture" and "This is a GIF" in problem.first
+    assert problem.kind == "unreadable picture" and problem.first.startswith(f"{name} (metadata")
+
+
+@pytest.mark.parametrize("name", ["1.jfif", "1.JPE", "1", "1.data", "1.PNG"])
+@pytest.mark.parametrize("way", ["zip", "table", "folder", "hub"])
+def test_content_decides_what_a_picture_is_not_the_name(tmp_path, way, name):
+    rows = jsonl(row(0), {**row(1), "file_name": name})
+    photo = encoded(Image.new("RGB", (4, 4), 99), "JPEG")
+    if way == "zip":
+        folder = upload.unpack_zip(
+            packed(("metadata.jsonl", rows), ("0.png", picture()), (name, photo))
+        )
+    elif way == "table":
+        folder = upload.from_table("t.jsonl", rows.encode(), {"0.png": picture(), name: photo})
+    else:
+        files = {"metadata.jsonl": rows, "0.png": picture(), name: photo}
+        folder = write(tmp_path / "d", files)
+    found = collect(f"{'hub' if way == 'hub' else 'folder'}:{folder}", Data())
+    assert len(found.rows) == 2 and not found.problems
+
+
+NAMES = {
+    "gbk": "\u4e2d\u6587\u56fe.png",
+    "cp932": "\u65e5\u672c\u8a9e\u30bd.png",
+    "cp437": "\u00e9t\u00e9.png",
+    "cp850": "\u00d8re.png",
+    "cp1252": "\u00d8re\u0153.png",
+    "cp866": "\u043a\u043e\u0442.png",
+    "cp949": "\ud55c\uad6d.png",
+    "utf-8": "\u0939\u093f.png",
+}
+
+
+@pytest.mark.parametrize("encoding", NAMES)
+@pytest.mark.parametrize("table", ["metadata.jsonl", "metadata.csv"])
+def test_names_in_the_code_page_of_another_country_are_those_of_the_table(encoding, table):
+    name = NAMES[encoding]
+    rows = jsonl({**row(0), "file_name": f"p/{name}"})
+    if table.endswith("csv"):
+        rows = f"file_name,question,answer\np/{name},what?,a0\n"
+    data = foreign(packed((table, rows), ("p/X", picture())), b"p/X", f"p/{name}".encode(encoding))
+    folder = upload.unpack_zip(data)
+    assert (folder / "p" / name).is_file()
+    assert len(collect(f"folder:{folder}", Data()).rows) == 1
+
+
+def foreign(data: bytes, name: bytes, other: bytes) -> bytes:
+    """The same zip with another name for an entry, as bytes without the flag of UTF-8."""
+    source, buffer = zipfile.ZipFile(io.BytesIO(data)), io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for entry in source.infolist():
+            is_it = entry.filename.encode() == name
+            shown = other.decode("cp437") if is_it else entry.filename
+            info = AsTheyAre(shown)
+            archive.writestr(info, source.read(entry))
+    return buffer.getvalue()
+
+
+class AsTheyAre(zipfile.ZipInfo):
+    """An entry whose name is written as one byte per letter, with no word on its encoding."""
+
+    def _encodeFilenameFlags(self):
+        return self.filename.encode("cp437"), self.flag_bits
 
 
 @pytest.mark.parametrize(
