@@ -16,6 +16,7 @@ from engine.fl.resolved import Resolved, resolve
 from engine.vlm.checkpoint_files.sources import source_of
 from engine.vlm.imported_adapter import import_adapter
 from engine.vlm.memory import check_fits
+from engine.vlm.text_limits import check_lengths
 
 MOST_CLIENTS = 64  # that come by themselves; more only if somebody asks for them
 
@@ -33,6 +34,7 @@ def validate(
     given = config.model_fields_set if given is None else given
     config = complete(_with_whole_paths(config), given)
     resolved = resolve(config)
+    check_lengths(config, resolved.model)
     check_fits(config, resolved.model)
     if config.start:
         config = config.model_copy(update={"start": import_adapter(config, resolved.model)})

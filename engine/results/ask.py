@@ -18,6 +18,8 @@ from engine.jobs.queue import NotPossible
 from engine.jobs.stored import run_config
 from engine.metrics import is_right, metric_of
 from engine.strategies import STRATEGIES
+from engine.vlm.resolved import resolve_model
+from engine.vlm.text_limits import TextLimits
 
 _one_at_a_time = threading.Lock()  # the model holds one set of factors
 
@@ -41,6 +43,10 @@ def ask(run_id: int, client: int, image: np.ndarray, question: str) -> list[Vari
     run = usable_run(run_id, client)
     if not question.strip():
         raise NotPossible("question: write a question first")
+    asked_of = ExperimentConfig.model_validate(run.experiment.config)
+    limits = TextLimits(asked_of, resolve_model(asked_of))
+    if problem := limits.question_problem(question):
+        raise NotPossible(f"question: {problem}")
     example = Example("asked", question.strip(), "", "", image=image)
     found: list[VariantAnswer] = []
     for variant, (source_run, source) in sources(run).items():

@@ -145,7 +145,7 @@ class Vlm:
         with self.vision.showing(batch):
             out = self.model.generate(
                 **self.inputs(batch),
-                max_new_tokens=self.prompter.longest,
+                max_new_tokens=self.prompter.answer_tokens,
                 do_sample=False,
                 num_beams=1,
                 pad_token_id=self.pad,

@@ -7,14 +7,16 @@ than the bundled one are looked at behind one door.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter
 
 from engine.config import BUNDLED, WORLD, ConfigError, ExperimentConfig
 from engine.system.machine import devices
 from engine.vlm.checkpoint_files.bundled import bundled_facts, content_digest, weight_shapes
 from engine.vlm.checkpoint_files.files import read_checkpoint
-from engine.vlm.checkpoint_files.shape import CheckpointFacts, Shape
+from engine.vlm.checkpoint_files.shape import CheckpointFacts
 from engine.vlm.checkpoint_files.sources import place_of
 from engine.vlm.limits import LONGEST_SIDE
 
@@ -34,17 +36,19 @@ class ResolvedModel(CheckpointFacts):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
-        return {**asdict(self), "markers": list(self.markers)}
+        return _JSON.dump_python(self, mode="json")
 
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> ResolvedModel:
         """Return the model that ``to_dict`` has written down."""
-        own = {"shape": Shape(**values["shape"]), "markers": tuple(values["markers"])}
-        return cls(**{**values, **own})
+        return _JSON.validate_python(values)
 
     def adapter_numel(self, rank: int) -> int:
         """Return the numbers in all factors of an adapter of this rank."""
         return rank * (self.numel_a + self.numel_b)
+
+
+_JSON = TypeAdapter(ResolvedModel)
 
 
 def resolve_model(config: ExperimentConfig) -> ResolvedModel:

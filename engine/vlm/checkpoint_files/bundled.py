@@ -16,9 +16,15 @@ from engine.paths import BUNDLED_MODEL
 from engine.vlm.checkpoint_files.shape import CheckpointFacts, shape_from
 from engine.vlm.checkpoint_files.weights import WEIGHTS
 from engine.vlm.families import FAMILIES, LANGUAGE, layers_of, target_layers
+from engine.vlm.markers import Markers
 
 _WORLD_TOKENS = 32  # of a picture and a question of the embedded world
-_ENDS = 2  # tokens that the tokenizer puts around a question
+_ENDS = 2  # tokens that the processor puts around a question
+# Questions that transformers' Florence-2 processor spells out.
+_TASKS = (
+    *("<CAPTION>", "<DENSE_REGION_CAPTION>", "<DETAILED_CAPTION>", "<MORE_DETAILED_CAPTION>"),
+    *("<OCR>", "<OCR_WITH_REGION>", "<OD>", "<REGION_PROPOSAL>"),
+)
 
 
 @lru_cache(maxsize=1)
@@ -43,6 +49,7 @@ def bundled_facts(targets: tuple[str, ...], *, of_world: bool) -> CheckpointFact
     numel_a, numel_b = _adapter_per_rank(shapes, targets)
     text = values["text_config"]
     positions = text["max_position_embeddings"]
+    special = (token["content"] for token in tokenizer["added_tokens"] if token["special"])
     return CheckpointFacts(
         model_type=values["model_type"],
         shape=shape_from(parameters, text),
@@ -52,7 +59,7 @@ def bundled_facts(targets: tuple[str, ...], *, of_world: bool) -> CheckpointFact
         prompt_tokens=_WORLD_TOKENS if of_world else positions,
         frame_tokens=processor["image_processor"]["image_seq_length"] + _ENDS,
         positions=positions,
-        markers=tuple(t["content"] for t in tokenizer["added_tokens"] if t["special"]),
+        markers=Markers(tuple(sorted((*special, *_TASKS))), _TASKS),
     )
 
 

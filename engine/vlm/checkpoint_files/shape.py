@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from engine.vlm.markers import Markers
+
 _INNER = ("intermediate_size", "encoder_ffn_dim", "ffn_dim")  # what configs call the same thing
 
 
@@ -31,7 +33,7 @@ class CheckpointFacts:
     numel_a, numel_b: numbers in all A and in all B of an adapter, per rank; prompt_tokens: of a
     long question about a large picture; frame_tokens: of that prompt but for its question;
     positions: tokens of the longest sequence (0: no limit), with the answer in it if ``causal``;
-    markers: texts that the tokenizer or the processor reads as control.
+    markers: what the tokenizer or the processor reads as control.
     """
 
     model_type: str
@@ -42,7 +44,7 @@ class CheckpointFacts:
     prompt_tokens: int
     frame_tokens: int
     positions: int
-    markers: tuple[str, ...]
+    markers: Markers
 
 
 def shape_from(parameters: int, text: Mapping[str, Any]) -> Shape:

@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModelForImageTextToText
+from transformers import AutoConfig, AutoModelForImageTextToText, PretrainedConfig
 from transformers.processing_utils import ProcessorMixin
 from transformers.utils import logging
 
@@ -28,12 +28,13 @@ from engine.vlm.lora import attach_lora
 from engine.vlm.prompts import Prompter
 
 _QUESTION = "What is in the picture, where is it, and how many of them can be seen? " * 2
+_QUESTIONS = (_QUESTION.strip(), "?")
 
 LinearShapes = dict[str, tuple[int, int]]
 
 
 def build(place: str) -> nn.Module:
-    """Make a new model without weights, from a folder or a hub id. Raises what transformers does."""
+    """Make a model without weights, of a folder or a hub id. Raises what transformers does."""
     logging.set_verbosity_error()
     config = AutoConfig.from_pretrained(place, trust_remote_code=False)
     with torch.device("meta"):
@@ -79,11 +80,7 @@ def _facts(
     values = text.to_dict() | {"hidden_size": text.hidden_size, "vocab_size": text.vocab_size}
     causal = not config.is_encoder_decoder
     prompter = Prompter(processor, family_of(config.model_type), 0, causal, 1)
-    picture = np.zeros((side, side, 3), np.uint8)
-    prompts = [
-        prompter.inputs([picture], [question])[0]["input_ids"].shape[1]
-        for question in (_QUESTION, "?")
-    ]
+    prompts = [_prompt_tokens(model, prompter, config, question, side) for question in _QUESTIONS]
     numel_a, numel_b = _adapter_per_rank(model, skeleton, lora)
     facts = CheckpointFacts(
         model_type=config.model_type,
@@ -92,11 +89,39 @@ def _facts(
         numel_b=numel_b,
         causal=causal,
         prompt_tokens=prompts[0],
-        frame_tokens=prompts[1] - 1,
+        frame_tokens=prompts[1] - len(processor.tokenizer("?", add_special_tokens=False).input_ids),
         positions=values.get("max_position_embeddings") or 0,
-        markers=(),
+        markers=prompter.markers,
     )
     return facts, linear
+
+
+def _prompt_tokens(
+    model: str, prompter: Prompter, config: PretrainedConfig, question: str, side: int
+) -> int:
+    """Return the tokens of a prompt about a picture; raises ConfigError where it has none."""
+    try:
+        text = prompter.prompt(question)
+    except ConfigError:
+        raise
+    except Exception as error:  # a template is a program, and raises what it likes
+        raise ConfigError(
+            f"model: the chat template of {model} cannot be used ({shortened(error)})"
+        ) from error
+    if question not in text:
+        raise ConfigError(f"model: the chat template of {model} leaves out the question")
+    picture = np.zeros((side, side, 3), np.uint8)
+    try:
+        [inputs] = prompter.inputs([picture], [question])
+    except Exception as error:  # processors raise of many kinds
+        raise ConfigError(
+            f"model: the chat template of {model} has no place for a picture that its processor "
+            f"could fill ({shortened(error)})"
+        ) from error
+    image_token = getattr(config, "image_token_id", None)
+    if image_token is not None and not (inputs["input_ids"] == image_token).any():
+        raise ConfigError(f"model: the chat template of {model} has no place for a picture")
+    return inputs["input_ids"].shape[1]
 
 
 def _adapter_per_rank(model: str, skeleton: nn.Module, lora: Lora) -> tuple[int, int]:

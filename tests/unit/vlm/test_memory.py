@@ -29,6 +29,7 @@ from tests.helpers.runs import run
 from tests.unit.vlm.test_families import encoded, lively, pictures
 
 GB = 2**30
+LONG = "What is it? " * 20
 MODEL = Estimate(8 * GB, GB // 100, 0, GB, GB // 10, GB // 5)
 
 
@@ -82,11 +83,11 @@ def test_a_row_keeps_what_is_estimated(tmp_path, monkeypatch, family, dtype):
     wide = {"hidden_size": 128, "intermediate_size": 352, "num_hidden_layers": 6}
     monkeypatch.setattr(made, "TEXT", made.TEXT | wide)
     folder = str(save_checkpoint(family, tmp_path / family))
-    monkeypatch.setattr("engine.vlm.checkpoint_files.skeleton._QUESTION", "What is it? " * 20)
+    monkeypatch.setattr("engine.vlm.checkpoint_files.skeleton._QUESTIONS", (LONG, "?"))
     config = ExperimentConfig(model=folder, dtype=dtype, device="cpu")
     found = memory.estimate(config, resolve_model(config))
     vlm = load_from(folder, Lora(), "cpu", getattr(torch, dtype))
-    batch = vlm.encode(pictures()[:2], ["What is it? " * 20] * 2, ["a thing"] * 2)
+    batch = vlm.encode(pictures()[:2], [LONG] * 2, ["a thing"] * 2)
     plain = _kept(vlm, batch) / 2
     assert 0.8 * plain < found.row < 3 * plain
     vlm.set_micro_batch(MicroBatch(checkpointing=True))
