@@ -10,15 +10,16 @@ import numpy as np
 
 from db import reads
 from db.tables import Run
+from engine.config import ExperimentConfig
 from engine.data.dataset import Example
 from engine.fl import checkpoints
 from engine.fl.client import Client
 from engine.fl.evaluation import Task, generate
 from engine.jobs.queue import NotPossible
 from engine.jobs.stored import run_config
+from engine.jobs.validate import resolved_of
 from engine.metrics import is_right, metric_of
 from engine.strategies import STRATEGIES
-from engine.vlm.resolved import resolve_model
 from engine.vlm.text_limits import TextLimits
 
 _one_at_a_time = threading.Lock()  # the model holds one set of factors
@@ -43,8 +44,8 @@ def ask(run_id: int, client: int, image: np.ndarray, question: str) -> list[Vari
     run = usable_run(run_id, client)
     if not question.strip():
         raise NotPossible("question: write a question first")
-    asked_of = ExperimentConfig.model_validate(run.experiment.config)
-    limits = TextLimits(asked_of, resolve_model(asked_of))
+    config = ExperimentConfig.parse(run.experiment.config)
+    limits = TextLimits(config, resolved_of(run.experiment).model)
     if problem := limits.question_problem(question):
         raise NotPossible(f"question: {problem}")
     example = Example("asked", question.strip(), "", "", image=image)

@@ -64,7 +64,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """A config's model for people: sizes in bytes; ``memory`` is what this machine could give it."""
+    """A config's model for people: sizes in bytes; ``memory`` is what there is for it here."""
 
     family: str
     parameters: int

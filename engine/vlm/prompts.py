@@ -103,7 +103,8 @@ def chat_template_of(processor: ProcessorMixin) -> str | None:
         template = getattr(part, "chat_template", None)
         if isinstance(template, dict) and template and "default" not in template:
             raise ConfigError(
-                f"model: of its chat templates ({', '.join(sorted(template))}) none is called default"
+                f"model: of its chat templates ({', '.join(sorted(template))}) none is called "
+                "default"
             )
         template = template.get("default") if isinstance(template, dict) else template
         if template:
