@@ -10,8 +10,8 @@ from typing import NamedTuple
 import plotly.graph_objects as go
 
 from app.look import STYLES, client_name
-from db.reads import Tradeoff
-from db.tables import ClientRound, Evaluation, Round, Run
+from db.reads import ClientScore, MeanDrift, MeanScore, Tradeoff
+from db.tables import Round, Run
 from engine.strategies import STRATEGIES
 
 MOST_LINES = 16
@@ -28,23 +28,23 @@ class Line(NamedTuple):
 
 
 def variant_lines(
-    runs: Iterable[tuple[Run, Sequence[Evaluation]]], value: str, scope: str = "own"
+    runs: Iterable[tuple[Run, Sequence[MeanScore]]], value: str, scope: str = "own"
 ) -> list[Line]:
-    """Average ``accuracy`` or ``loss`` over clients by round: base, and what clients use."""
+    """Return the means of ``accuracy`` or ``loss`` by round: base, and what clients use."""
     lines: list[Line] = []
     runs = list(runs)
     alone = all(deployed_variant(run) != "global" for run, _ in runs)
     for run, rows in runs:
         shown = deployed_variant(run)
-        view = _means([r for r in rows if r.variant == "global" and r.scope == scope], value)
+        view = _by_round(rows, "global", scope, value)
         if alone and view:  # without a FedIT run, the server's own view stands in for it
             lines.append(Line("global", run.strategy, list(view), list(view.values())))
-        means = _means([r for r in rows if r.variant == shown and r.scope == scope], value)
+        means = _by_round(rows, shown, scope, value)
         if means:
             lines.append(
                 Line(style_of(run.strategy), run.strategy, list(means), list(means.values()))
             )
-        base = _means([r for r in rows if (r.variant, r.scope) == ("base", scope)], value)
+        base = _by_round(rows, "base", scope, value)
         if base and not any(line.style == "base" for line in lines):
             span = sorted({row.round for row in rows})
             level = next(iter(base.values()))
@@ -108,10 +108,13 @@ def cosines(rounds: Sequence[Round]) -> go.Figure:
     return figure.update_yaxes(range=[-1.05, 1.05])
 
 
-def drifts(rows: Sequence[ClientRound]) -> go.Figure:
+def drifts(rows: Sequence[MeanDrift]) -> go.Figure:
     """Draw how far A and B moved in a round, mean over clients."""
     return small_lines(
-        {name: list(_means(rows, f"drift_{name.lower()}").items()) for name in ("A", "B")}
+        {
+            "A": [(row.round, row.drift_a) for row in rows],
+            "B": [(row.round, row.drift_b) for row in rows],
+        }
     )
 
 
@@ -121,11 +124,9 @@ def epsilons(rounds: Sequence[Round]) -> go.Figure:
     return figure.update_yaxes(tickformat="~s")
 
 
-def evenness(run: Run, rows: Sequence[Evaluation]) -> go.Figure:
+def evenness(rows: Iterable[ClientScore]) -> go.Figure:
     """Draw the worst client and the standard deviation over clients, own test sets, by round."""
-    shown = deployed_variant(run)
-    used = [row for row in rows if (row.variant, row.scope) == (shown, "own")]
-    accuracies = by_round(used, "accuracy")
+    accuracies = by_round(rows)
     return small_lines(
         {
             "worst client": [(n, min(values)) for n, values in accuracies.items()],
@@ -181,17 +182,17 @@ def style_of(strategy: str) -> str:
     return "local" if strategy == "local" else STRATEGIES[strategy].deployed_variant()
 
 
-def _means(rows: Iterable[Evaluation | ClientRound], value: str) -> dict[int, float]:
-    return {round_: sum(v) / len(v) for round_, v in by_round(rows, value).items()}
+def _by_round(rows: Iterable[MeanScore], variant: str, scope: str, value: str) -> dict[int, float]:
+    own = (row for row in rows if (row.variant, row.scope) == (variant, scope))
+    return {row.round: getattr(row, value) for row in own}
 
 
-def by_round(rows: Iterable[Evaluation | ClientRound], value: str) -> dict[int, list[float]]:
-    """Group the known values of all clients by round, in order."""
-    values: dict[int, list[float]] = defaultdict(list)
+def by_round(rows: Iterable[ClientScore]) -> dict[int, list[float]]:
+    """Group the accuracies of all clients by round."""
+    accuracies: dict[int, list[float]] = defaultdict(list)
     for row in rows:
-        if (known := getattr(row, value)) is not None:
-            values[row.round].append(known)
-    return dict(sorted(values.items()))
+        accuracies[row.round].append(row.accuracy)
+    return dict(accuracies)
 
 
 def _format(accuracy: bool) -> str:

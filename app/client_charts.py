@@ -11,30 +11,29 @@ import plotly.graph_objects as go
 
 from app import charts
 from app.look import STYLES, client_name
-from db.tables import Evaluation, Run
+from db.reads import ClientScore
+from db.tables import Run
 from engine.data.user.rows import shorten
 
 
 def per_client(
-    run: Run, rows: Sequence[Evaluation], names: Mapping[int, str] | None = None
+    run: Run, rows: Sequence[ClientScore], names: Mapping[int, str] | None = None
 ) -> go.Figure:
     """Draw a line per client: the accuracy of the model that it uses, on its own test set.
 
     ``names`` are those that the data give to clients; a line ends in its client's name or number.
     Of more than MOST_LINES clients only the lowest, the median and the highest of each round.
     """
-    shown = charts.deployed_variant(run)
     style = STYLES[charts.style_of(run.strategy)]
     names = names or {}
     lines: dict[str, dict[int, float]] = defaultdict(dict)
     ends: dict[str, str] = {}
-    used = [row for row in rows if row.variant == shown and row.scope == "own"]
-    for row in sorted(used, key=lambda row: row.client):
+    for row in sorted(rows, key=lambda row: row.client):
         name = client_name(row.client, names.get(row.client, ""))
         lines[name][row.round] = row.accuracy
         ends[name] = shorten(names.get(row.client, ""), 14) or str(row.client)
     if len(lines) > charts.MOST_LINES:
-        lines = _spread(used)
+        lines = _spread(rows)
     figure = go.Figure()
     for name, points in lines.items():
         figure.add_scatter(
@@ -66,8 +65,8 @@ def _apart(values: Mapping[str, float], gap: float = 0.06) -> dict[str, float]:
     return places
 
 
-def _spread(rows: Sequence[Evaluation]) -> dict[str, dict[int, float]]:
-    by_round = charts.by_round(rows, "accuracy")
+def _spread(rows: Sequence[ClientScore]) -> dict[str, dict[int, float]]:
+    by_round = charts.by_round(rows)
     measures: dict[str, Callable[[list[float]], float]] = {
         "lowest": min,
         "median": median,

@@ -8,8 +8,7 @@ from typing import Any, TypeVar
 import streamlit as st
 
 from app.fields import number, words
-from engine.config import ExperimentConfig
-from engine.config import field as limits_of
+from engine.config import field
 
 T = TypeVar("T")
 
@@ -50,12 +49,12 @@ class Form:
         start = self[key]
         is_list = isinstance(start, list | tuple)
         options = {"value": ", ".join(map(str, start)) if is_list else start, **options}
-        text = st.text_input(title_of(key), key=self._widget(key), **options).strip()
+        text = st.text_input(field(key).title, key=self._widget(key), **options).strip()
         self[key] = words(text) if is_list else text
 
     def tick(self, key: str, **options: Any) -> None:
         """Ask for yes or no."""
-        self[key] = st.checkbox(title_of(key), self[key], key=self._widget(key), **options)
+        self[key] = st.checkbox(field(key).title, self[key], key=self._widget(key), **options)
 
     def choose(
         self,
@@ -66,7 +65,7 @@ class Form:
     ) -> None:
         """Ask for one of the allowed values."""
         self[key] = st.selectbox(
-            title_of(key),
+            field(key).title,
             allowed,
             allowed.index(self[key]),
             format_func=name,
@@ -79,7 +78,7 @@ class Form:
     ) -> None:
         """Ask for one of a few values that all stay in sight."""
         self[key] = st.segmented_control(
-            title_of(key),
+            field(key).title,
             allowed,
             default=self[key],
             required=True,
@@ -91,7 +90,7 @@ class Form:
     def pick_many(self, key: str, allowed: Sequence[str], **options: Any) -> None:
         """Ask for any number of the allowed values."""
         self[key] = st.pills(
-            title_of(key),
+            field(key).title,
             allowed,
             selection_mode="multi",
             default=self[key],
@@ -101,9 +100,9 @@ class Form:
 
     def slide(self, key: str, step: float, **options: Any) -> None:
         """Ask for a number between the key's limits with a slider."""
-        limits = limits_of(key)
+        limits = field(key)
         self[key] = st.slider(
-            title_of(key),
+            field(key).title,
             limits.low,
             limits.high,
             self[key],
@@ -114,15 +113,7 @@ class Form:
 
     def slide_over(self, key: str, allowed: Sequence[int]) -> None:
         """Ask for one of the allowed numbers with a slider."""
-        self[key] = st.select_slider(title_of(key), allowed, self[key], key=self._widget(key))
+        self[key] = st.select_slider(field(key).title, allowed, self[key], key=self._widget(key))
 
     def _widget(self, key: str) -> str:
         return f"{key}:{self.mark}" if self.mark else key
-
-
-def title_of(key: str) -> str:
-    """Return what the config calls a dotted key."""
-    head, _, tail = key.partition(".")
-    field = ExperimentConfig.model_fields[head]
-    field = field.annotation.model_fields[tail] if tail else field  # type: ignore[union-attr]
-    return field.title or key

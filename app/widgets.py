@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import streamlit as st
 
@@ -31,24 +31,13 @@ def choose_run(label: str = "Run", *, trained_only: bool = False) -> Run | None:
         st.info("There is no run yet. Set one up, or press Run on the Start page.")
         st.page_link(SETUP, label="Set up an experiment")
         return None
-    numbers = [run.id for run in runs]
+    by_id = {run.id: run for run in runs}
     linked = _number_in_url("run")
-    if linked is not None and linked not in numbers:
+    if linked is not None and linked not in by_id:
         st.warning(f"There is no run {linked} to show here; this is another one.")
-    names = {run.id: run_name(run) for run in runs}
-    latest = [run.id for run in runs if run.experiment_id == runs[0].experiment_id]
-    usual = next(
-        (run.id for run in runs if run.strategy == "plora" and run.id in latest), latest[0]
-    )
-    chosen = st.selectbox(
-        label,
-        numbers,
-        index=numbers.index(linked if linked in numbers else usual),
-        format_func=names.__getitem__,
-        key="choose_run",
-    )
-    st.query_params["run"] = str(chosen)
-    return runs[numbers.index(chosen)]
+    latest = [run for run in runs if run.experiment_id == runs[0].experiment_id]
+    usual = next((run.id for run in latest if run.strategy == "plora"), latest[0].id)
+    return by_id[_choose("run", label, list(by_id), usual, lambda key: run_name(by_id[key]))]
 
 
 def client_names(run: Run) -> dict[int, str]:
@@ -56,31 +45,34 @@ def client_names(run: Run) -> dict[int, str]:
     return {client.client: client.name for client in reads.clients(run.experiment_id)}
 
 
-def choose_client(clients: int, names: Mapping[int, str]) -> int:
+def choose_client(clients: int, names: Mapping[int, str], usual: int = 0) -> int:
     """Ask for a client of a run, kept in the URL as ``?client=``."""
-    linked = _number_in_url("client")
-    chosen = st.selectbox(
-        "Client",
-        range(clients),
-        index=linked if linked is not None and linked < clients else 0,
-        format_func=lambda k: client_name(k, names.get(k, "")),
-        key="choose_client",
+    return _choose(
+        "client", "Client", range(clients), usual, lambda k: client_name(k, names.get(k, ""))
     )
-    st.query_params["client"] = str(chosen)
-    return chosen
 
 
-def choose_item(label: str, names: list[str]) -> int:
-    """Ask for a test item, kept in the URL as ``?item=``."""
-    linked = _number_in_url("item")
-    chosen = st.selectbox(
-        label,
-        range(len(names)),
-        index=linked if linked is not None and linked < len(names) else 0,
-        format_func=names.__getitem__,
-        key="choose_item",
-    )
-    st.query_params["item"] = str(chosen)
+def choose_item(label: str, names: list[str], usual: int, client: int) -> int:
+    """Ask for a test item of a client, kept in the URL as ``?item=``; another client, another."""
+    if st.session_state.setdefault("client_of_item", client) != client:
+        st.session_state["client_of_item"] = client
+        st.session_state.pop("choose_item", None)
+    return _choose("item", label, range(len(names)), usual, names.__getitem__)
+
+
+def _choose(
+    what: str, label: str, options: Sequence[int], usual: int, name: Callable[[int], str]
+) -> int:
+    """Ask for one of ``options``, kept in the URL as ``?what=``; a link that changes it counts."""
+    key, known = f"choose_{what}", f"known_{what}"
+    linked = _number_in_url(what)
+    if linked in options and linked != st.session_state.get(known):
+        st.session_state[key] = linked
+    elif st.session_state.get(key) not in options:
+        st.session_state[key] = usual
+    chosen: int = st.selectbox(label, options, format_func=name, key=key)
+    st.query_params[what] = str(chosen)
+    st.session_state[known] = chosen
     return chosen
 
 

@@ -111,11 +111,11 @@ def clients(experiment_id: int) -> list[Client]:
         return list(session.scalars(of_it.order_by(Client.client)))
 
 
-def rounds(run_id: int) -> list[Round]:
-    """Return the finished rounds, in order."""
+def rounds(run_id: int, *, after_round: int = -1) -> list[Round]:
+    """Return the finished rounds, in order, only those later than ``after_round``."""
     with reading() as session:
-        of_it = select(Round).where(Round.run_id == run_id).order_by(Round.round)
-        return list(session.scalars(of_it))
+        of_it = select(Round).where(Round.run_id == run_id, Round.round > after_round)
+        return list(session.scalars(of_it.order_by(Round.round)))
 
 
 def client_rounds(run_id: int) -> list[ClientRound]:
@@ -136,7 +136,6 @@ def evaluations(run_id: int) -> list[Evaluation]:
 class MeanScore:
     """A variant's mean scores over the clients that were tested after a round."""
 
-    run: int
     round: int
     variant: str
     scope: str
@@ -144,17 +143,19 @@ class MeanScore:
     accuracy: float
 
 
-def mean_scores(experiment_id: int) -> list[MeanScore]:
-    """Return the means over clients of all runs of an experiment, in order of run and round.
+def mean_scores(run_id: int, *, after_round: int = -1) -> list[MeanScore]:
+    """Return the means over clients, in order of rounds, only those later than ``after_round``.
 
     As many rows as rounds, whatever the number of clients.
     """
-    keys = (Evaluation.run_id, Evaluation.round, Evaluation.variant, Evaluation.scope)
+    keys = (Evaluation.round, Evaluation.variant, Evaluation.scope)
     means = (func.avg(Evaluation.loss), func.avg(Evaluation.accuracy))
     with reading() as session:
-        of_it = select(*keys, *means).join(Run, Run.id == Evaluation.run_id)
-        of_it = of_it.where(Run.experiment_id == experiment_id).group_by(*keys).order_by(*keys)
-        return [MeanScore(*row) for row in session.execute(of_it)]
+        of_it = select(*keys, *means).where(
+            Evaluation.run_id == run_id, Evaluation.round > after_round
+        )
+        rows = session.execute(of_it.group_by(*keys).order_by(*keys))
+        return [MeanScore(*row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,11 +193,13 @@ class MeanDrift:
     drift_b: float | None
 
 
-def mean_drifts(run_id: int) -> list[MeanDrift]:
+def mean_drifts(run_id: int, *, after_round: int = -1) -> list[MeanDrift]:
     """Return the means over clients of how far their factors moved, in order of rounds."""
     means = (func.avg(ClientRound.drift_a), func.avg(ClientRound.drift_b))
     with reading() as session:
-        of_it = select(ClientRound.round, *means).where(ClientRound.run_id == run_id)
+        of_it = select(ClientRound.round, *means).where(
+            ClientRound.run_id == run_id, ClientRound.round > after_round
+        )
         rows = session.execute(of_it.group_by(ClientRound.round).order_by(ClientRound.round))
         return [MeanDrift(*row) for row in rows]
 

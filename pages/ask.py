@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
+from app.disagreement import telling_client, telling_item
 from app.judging import verdict
 from app.look import STYLES, certainty, plain
 from app.thumbnails import shrunk
@@ -53,7 +54,7 @@ def example_of(config: str, client: int, number: int) -> Example:
 
 
 def choose_image(
-    config: ExperimentConfig, client: int
+    run: Run, config: ExperimentConfig, client: int
 ) -> tuple[np.ndarray, str, tuple[str, ...] | None]:
     """Ask for a test item or an upload: image, question, and right answers if known."""
     source = st.segmented_control(
@@ -65,7 +66,8 @@ def choose_image(
     values = config.model_dump_json()
     items = dataset_of(values).items(client, "test")
     names = [f"{number + 1}. {shorten(item.question)}" for number, item in enumerate(items)]
-    example = example_of(values, client, choose_item("Test picture", names))
+    usual = telling_item(run, client, [item.item for item in items])
+    example = example_of(values, client, choose_item("Test picture", names, usual, client))
     written = st.text_area if len(example.question) > LONG_QUESTION else st.text_input
     question = written("Question", example.question, key=f"question_{client}_{example.item}")
     return example.image, question, example.accepted if question == example.question else None
@@ -113,7 +115,7 @@ def show_page(run: Run, client: int, config: ExperimentConfig) -> None:
     """Show image and question on the left, the answers on the right."""
     left, right = st.columns([4, 6], gap="large")
     with left:
-        image, question, references = choose_image(config, client)
+        image, question, references = choose_image(run, config, client)
         height, width = image.shape[:2]
         st.image(shrunk(image, 2 * SIDE), width=max(1, SIDE * width // max(height, width)))
     with right:
@@ -153,7 +155,9 @@ with which_run:
 if selected is not None:
     config = ExperimentConfig.parse(selected.experiment.config)
     with which_client:
-        chosen = choose_client(config.clients, client_names(selected))
+        chosen = choose_client(
+            config.clients, client_names(selected), telling_client(selected, config.clients)
+        )
     try:
         show_page(selected, chosen, config)
     except (NotPossible, reads.NoSuchRun) as mistake:

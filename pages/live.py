@@ -1,13 +1,17 @@
-"""Live: the rounds of a run as they happen."""
+"""Live: the rounds of an experiment's runs as they happen."""
+
+from collections.abc import Sequence
+from statistics import mean
 
 import streamlit as st
 
 from app import charts, client_charts
+from app.history import History, histories_of
 from app.judging import measured
 from app.look import duration, percent, size
 from app.widgets import ASK, LIVE, choose_run, client_names, status_line
 from db import reads
-from db.tables import Evaluation, Round, Run, now
+from db.tables import Run, now
 from engine.config import ConfigError, ExperimentConfig
 from engine.fl.traffic import Traffic, traffic_of
 from engine.jobs import queue
@@ -16,23 +20,33 @@ from engine.vlm.resolved import resolve_model
 
 ACTIVE = ("queued", "running")
 
+LATEST = 20  # rounds whose mean time says how long the others take
 
-Pairs = list[tuple[Run, list[Evaluation]]]  # the experiment's runs with their evaluations
 
-
-def times(run: Run) -> tuple[str, str]:
-    """Say time so far and time left."""
-    rounds = reads.rounds(run.id)
-    in_rounds = sum(row.seconds for row in rounds)
+def times(histories: Sequence[History], shown: History) -> tuple[str, str]:
+    """Say the shown run's time so far, and the time left for all runs of its experiment."""
+    run, in_rounds = shown.run, sum(row.seconds for row in shown.rounds)
     if run.status == "queued":
-        return "–", "waiting"
-    if run.status != "running":
-        return duration(max(run.wall_seconds, in_rounds)), "–"
-    elapsed = duration((now() - run.started_at).total_seconds())
-    if not rounds:
-        return elapsed, "after round 1"
-    mean = in_rounds / len(rounds)
-    return elapsed, f"about {duration(mean * (run.rounds - run.rounds_done))}"
+        elapsed = "–"
+    elif run.status == "running" and run.started_at:
+        elapsed = duration((now() - run.started_at).total_seconds())
+    else:
+        elapsed = duration(max(run.wall_seconds, in_rounds))
+    missing = sum(h.run.rounds - h.run.rounds_done for h in histories if h.run.status in ACTIVE)
+    recent = [row.seconds for h in (shown, *histories) for row in h.rounds[-LATEST:]][:LATEST]
+    if not any(h.run.status in ACTIVE for h in histories):
+        return elapsed, "–"
+    return elapsed, f"about {duration(mean(recent) * missing)}" if recent else "after round 1"
+
+
+def next_run(watched: Run, runs: Sequence[Run]) -> Run | None:
+    """Return the run to go on to when the one that was watched has ended; None to stay."""
+    if watched.status in ACTIVE:
+        st.session_state["watched"] = watched.id
+    elif st.session_state.get("watched") == watched.id:
+        del st.session_state["watched"]
+        return next((run for run in runs if run.status in ACTIVE), None)
+    return None
 
 
 def expected_traffic(run: Run) -> Traffic | None:
@@ -45,24 +59,28 @@ def expected_traffic(run: Run) -> Traffic | None:
         return None
 
 
-def show_figures(run: Run, traffic: Traffic | None) -> None:
-    """Show round x of N, times, accuracies, traffic."""
-    summary = reads.summary(run.id)
-    elapsed, left = times(run)
-    cells = st.columns(6)
-    cells[0].metric("Round", f"{run.rounds_done} of {run.rounds}")
-    cells[1].metric("Time so far", elapsed)
-    cells[2].metric("Time left", left)
+def show_figures(
+    histories: Sequence[History], shown: History, summary: reads.Summary, traffic: Traffic | None
+) -> None:
+    """Show round x of N, times, accuracies, traffic, in one row or, on a phone, in few."""
+    run = shown.run
+    elapsed, left = times(histories, shown)
     config = ExperimentConfig.parse(run.experiment.config)
     metric = metric_of(config.data.metric)
     judged = f"Mean over clients. {metric.title}: {metric.explanation}"
-    cells[3].metric("Own test set", percent(summary.personal_accuracy), help=judged)
-    cells[4].metric("Worst client", percent(summary.worst_client_accuracy))
     counted = "Counted in the messages."
     if traffic:
         counted += f" By the formula a client sends {size(traffic.bytes_up)} per round."
-    cells[5].metric("Sent by clients", size(summary.bytes_up), help=counted)
-    st.progress(run.rounds_done / run.rounds if run.rounds else float(run.status == "done"))
+    with st.container(horizontal=True, gap="medium", horizontal_alignment="distribute"):
+        figure("Round", f"{run.rounds_done} of {run.rounds}")
+        figure("Time so far", elapsed)
+        figure("Time left", left, "For all runs of this experiment.")
+        figure("Own test set", percent(summary.personal_accuracy), judged)
+        figure("Worst client", percent(summary.worst_client_accuracy))
+        figure("Sent by clients", size(summary.bytes_up), counted)
+    done = sum(history.run.rounds_done for history in histories)
+    planned = sum(history.run.rounds for history in histories)
+    st.progress(done / planned if planned else float(run.status == "done"))
 
 
 def exported(run_id: int) -> bytes:
@@ -72,7 +90,12 @@ def exported(run_id: int) -> bytes:
     return zipped(run_id)
 
 
-def show_buttons(run: Run, usable: bool) -> None:
+def figure(label: str, value: str, explanation: str | None = None) -> None:
+    """Show one figure, as wide as it is."""
+    st.metric(label, value, help=explanation, width="content")
+
+
+def show_buttons(run: Run, runs: Sequence[Run], usable: bool) -> None:
     """Offer what fits the run's state: stop, resume, ask, export; then its sibling runs."""
     with st.container(horizontal=True, vertical_alignment="center"):
         if run.status in ACTIVE and not run.stop_requested:
@@ -96,7 +119,7 @@ def show_buttons(run: Run, usable: bool) -> None:
                 help="Every client's model as a PEFT adapter, with config and metrics.",
                 key="export",
             )
-        siblings = [r for r in reads.runs_of(run.experiment_id) if r.id != run.id]
+        siblings = [sibling for sibling in runs if sibling.id != run.id]
         if siblings:
             st.markdown("Same clients, same data:", width="content")
         for sibling in siblings:
@@ -104,41 +127,44 @@ def show_buttons(run: Run, usable: bool) -> None:
             st.page_link(LIVE, label=label, query_params={"run": str(sibling.id)})
 
 
-def show_charts(run: Run, pairs: Pairs, own: list[Evaluation]) -> None:
+def show_charts(histories: Sequence[History], shown: History) -> None:
     """Show accuracy and loss by variant over the experiment's runs, and a line per client."""
+    run, runs = shown.run, [(history.run, history.means) for history in histories]
     config = ExperimentConfig.parse(run.experiment.config)
     measure = measured(config)
     left, right = st.columns(2, gap="large")
     with left:
         st.markdown(f"**{measure} on the clients' own test sets, mean over clients**")
-        lines = charts.variant_lines(pairs, "accuracy")
+        lines = charts.variant_lines(runs, "accuracy")
         st.plotly_chart(charts.over_rounds(lines, run.rounds, accuracy=True), key="accuracy")
         st.caption(
             "All runs of this experiment. A round's point appears when the server has averaged and "
             "the clients of the round have tested the result, before the next round begins."
         )
         st.markdown(f"**{measure} on the pooled test set**")
-        lines = charts.variant_lines(pairs, "accuracy", scope="pooled")
+        lines = charts.variant_lines(runs, "accuracy", scope="pooled")
         st.plotly_chart(charts.over_rounds(lines, run.rounds, accuracy=True), key="pooled")
         st.caption("Everybody's pictures and words: how well a model serves sites it was not for.")
     with right:
         clients, tested = config.clients, config.clients_tested
-        lines = "One line per client" if clients <= charts.MOST_LINES else "The clients"
-        st.markdown(f"**{lines} of run {run.id}. {measure}, own test set**")
-        st.plotly_chart(client_charts.per_client(run, own, client_names(run)), key="clients")
+        title = "One line per client" if clients <= charts.MOST_LINES else "The clients"
+        st.markdown(f"**{title} of run {run.id}. {measure}, own test set**")
+        lines_of_clients = client_charts.per_client(run, shown.clients, client_names(run))
+        st.plotly_chart(lines_of_clients, key="clients")
         st.caption(
             "Look for clients that stay behind the others."
             if tested == clients
             else f"In a round those that take part; after the last, {tested} of {clients:,}."
         )
         st.markdown("**Loss on the clients' own test sets, mean over clients**")
-        lines = charts.variant_lines(pairs, "loss")
+        lines = charts.variant_lines(runs, "loss")
         st.plotly_chart(charts.over_rounds(lines, run.rounds, accuracy=False), key="loss")
         st.caption("Lower is better; a line that turns up again means over-fitting.")
 
 
-def show_averaging(run: Run, rounds: list[Round]) -> None:
+def show_averaging(shown: History) -> None:
     """Show what averaging gets wrong, how far the clients agree, and how far they move."""
+    rounds = shown.rounds
     if not any(row.cosine_a is not None or row.cosine_b is not None for row in rounds):
         return
     with st.expander("What averaging does to the factors"):
@@ -159,12 +185,13 @@ def show_averaging(run: Run, rounds: list[Round]) -> None:
             st.caption("1: all the same way. 0: nothing in common. Below 0: against each other.")
         with drift:
             st.markdown("**How far a client's factors move in a round (drift), mean over clients**")
-            st.plotly_chart(charts.drifts(reads.client_rounds(run.id)), key="averaging_drift")
+            st.plotly_chart(charts.drifts(shown.drifts), key="averaging_drift")
             st.caption("The length of the change. Clients that differ much pull far.")
 
 
-def show_fairness(run: Run, own: list[Evaluation]) -> None:
+def show_fairness(shown: History) -> None:
     """Show how even the clients are, and what a personal model gives up elsewhere."""
+    run = shown.run
     points = reads.tradeoffs(run.id)
     if not points:
         return
@@ -176,16 +203,16 @@ def show_fairness(run: Run, own: list[Evaluation]) -> None:
             st.caption("Higher: better at home. Further right: better for everybody's questions.")
         with right:
             st.markdown(f"**Worst client, and spread over clients, of run {run.id}**")
-            figure = charts.evenness(run, own)
-            st.plotly_chart(figure, key="evenness")
+            st.plotly_chart(charts.evenness(shown.clients), key="evenness")
             st.caption("A mean can hide a client that gains nothing.")
 
 
-def show_privacy(run: Run, rounds: list[Round]) -> None:
+def show_privacy(shown: History) -> None:
     """Show what has been spent of the clients' privacy."""
+    rounds = shown.rounds
     if not rounds or rounds[-1].epsilon is None:
         return
-    privacy = ExperimentConfig.parse(run.experiment.config).privacy
+    privacy = ExperimentConfig.parse(shown.run.experiment.config).privacy
     with st.expander("What is spent of the clients' privacy"):
         st.markdown(
             f"**ε after each round, at δ = {privacy.delta:g}; now {rounds[-1].epsilon:,.1f}** "
@@ -195,40 +222,47 @@ def show_privacy(run: Run, rounds: list[Round]) -> None:
         st.caption("Small is private: near 1 is a strong promise, above 10 a weak one.")
 
 
-def show_events(run: Run) -> None:
-    """Show what happened, newest first."""
-    st.markdown("**What happened**")
-    for event in reads.events(run.id, limit=12):
-        st.caption(f"{event.at:%H:%M:%S} UTC · {event.text}")
-
-
 st.title("Live")
 selected = choose_run()
 if selected is None:
     st.stop()
-experiment_alive = any(r.status in ACTIVE for r in reads.runs_of(selected.experiment_id))
+queue.tend()
+siblings = reads.runs_of(selected.experiment_id)
+histories = histories_of(siblings)
+shown = next(history for history in histories if history.run.id == selected.id)
+refresh = 1.0 if any(sibling.status in ACTIVE for sibling in siblings) else None
 
 
-@st.fragment(run_every=1.0 if experiment_alive else None)
-def follow(run_id: int) -> None:
-    """Draw the run, every second anew while the experiment is alive."""
+@st.fragment(run_every=refresh)
+def follow(summary: reads.Summary, traffic: Traffic | None) -> None:
+    """Draw what changes by the second; where there is more, draw the whole page anew.
+
+    So a second costs a few rows, however long the run is, and charts stand still between rounds.
+    """
     queue.tend()
-    run = reads.run(run_id)
-    status_line(run)
-    traffic = expected_traffic(run)
-    show_figures(run, traffic)
-    show_buttons(run, usable=traffic is not None)
-    pairs = [(r, reads.evaluations(r.id)) for r in reads.runs_of(run.experiment_id)]
-    own = next(rows for r, rows in pairs if r.id == run.id)
-    rounds = reads.rounds(run.id)
-    show_charts(run, pairs, own)
-    show_fairness(run, own)
-    show_averaging(run, rounds)
-    show_privacy(run, rounds)
-    show_events(run)
-    alive = any(r.status in ACTIVE for r in reads.runs_of(run.experiment_id))
-    if experiment_alive and not alive:
+    runs = reads.runs_of(shown.run.experiment_id)
+    # All of them look: none of them may be left out by any() of a generator.
+    if any([history.look(run) for history, run in zip(histories, runs, strict=True)]):
         st.rerun()
+    if following := next_run(shown.run, runs):
+        st.query_params["run"] = str(following.id)
+        st.rerun()
+    status_line(shown.run)
+    show_figures(histories, shown, summary, traffic)
+    show_buttons(shown.run, runs, usable=traffic is not None)
 
 
-follow(selected.id)
+@st.fragment(run_every=refresh)
+def follow_events(run_id: int) -> None:
+    """Draw what happened, newest first."""
+    st.markdown("**What happened**")
+    for event in reads.events(run_id, limit=12):
+        st.caption(f"{event.at:%H:%M:%S} UTC · {event.text}")
+
+
+follow(reads.summary(shown.run.id), expected_traffic(shown.run))
+show_charts(histories, shown)
+show_fairness(shown)
+show_averaging(shown)
+show_privacy(shown)
+follow_events(shown.run.id)

@@ -4,6 +4,7 @@ import numpy as np
 import streamlit as st
 
 from app import charts
+from app.disagreement import disagreements, most_telling
 from app.look import percent
 from app.story import ALT, diagram
 from app.widgets import ASK, LIVE, SETUP, start_experiment
@@ -16,23 +17,23 @@ from engine.presets import preset
 
 
 @st.cache_data(max_entries=4, show_spinner=False)
-def disagreements(fedit: int, plora: int) -> list[tuple[np.ndarray, str, str]]:
-    """Find each client's first test item whose stored answers differ: image, question, text.
+def telling_items(plora: int) -> list[tuple[np.ndarray, str, str, dict[str, str]]]:
+    """Find each client's most telling item: image, question, both answers, link to it on Ask.
 
     Kept: it renders the clients' images anew, and a finished example does not change.
     """
-    config = ExperimentConfig.parse(reads.run(plora).experiment.config)
+    run = reads.run(plora)
+    config = ExperimentConfig.parse(run.experiment.config)
     dataset = new_dataset(config)
     items = []
     for client in range(config.clients):
-        ours = {p.item: p for p in reads.predictions(plora, client) if p.variant == "personal"}
-        theirs = {p.item: p for p in reads.predictions(fedit, client) if p.variant == "global"}
-        for example in dataset.examples(client, "test"):
-            shared, own = theirs[example.item], ours[example.item]
-            if shared.answer != own.answer:
-                text = f"global: {marked(shared)}  \npersonal: {marked(own)}"
-                items.append((example.image, example.question, text))
-                break
+        if best := most_telling(disagreements(run, client)):
+            numbers = [item.item for item in dataset.items(client, "test")]
+            number = numbers.index(best.item)
+            example = dataset.example(client, "test", number)
+            text = f"global: {marked(best.shared)}  \npersonal: {marked(best.own)}"
+            url = {"run": str(plora), "client": str(client), "item": str(number)}
+            items.append((example.image, example.question, text, url))
     return items
 
 
@@ -78,7 +79,7 @@ if bundled is not None:
     with chart:
         st.markdown("**Right answers on each client's own test pictures, mean over clients**")
         lines = charts.variant_lines(
-            [(run, reads.evaluations(run.id)) for run in siblings], "accuracy"
+            [(run, reads.mean_scores(run.id)) for run in siblings], "accuracy"
         )
         st.plotly_chart(
             charts.over_rounds(lines, bundled.rounds, accuracy=True), key="example_chart"
@@ -90,11 +91,12 @@ if bundled is not None:
         b.metric("Global (FedIT)", percent(summaries["fedit"].global_accuracy))
         c.metric("Personalised (pLoRA)", percent(summaries["plora"].personal_accuracy))
         url = {"run": str(summaries["plora"].run)}
-        st.markdown("**Where the two disagree**, the first such question of each site:")
-        shown = disagreements(summaries["fedit"].run, summaries["plora"].run)
-        for column, (image, question, text) in zip(st.columns(4), shown, strict=False):
+        st.markdown("**Where the two disagree**, one question of each site:")
+        telling = telling_items(summaries["plora"].run)
+        for column, (image, question, text, link) in zip(st.columns(4), telling, strict=False):
             with column:
                 st.image(image, width="stretch", alt=question)
                 st.caption(f"{question}  \n{text}")
+                st.page_link(ASK, label="Ask →", query_params=link)
         st.page_link(ASK, label="Ask the example's models →", query_params=url)
         st.page_link(LIVE, label="See how its rounds went →", query_params=url)

@@ -289,7 +289,7 @@ def test_live_and_ask_name_clients_and_metric_and_mark_answers(tmp_path):
     names = {
         client.client: client.name for client in reads.clients(reads.run(plora.run).experiment_id)
     }
-    rows = reads.evaluations(plora.run)
+    rows = reads.client_scores(plora.run, "personal")
     figure = client_charts.per_client(reads.run(plora.run), rows, names)
     assert {note.text for note in figure.layout.annotations} == set(SITES)
     app = open_page("ask", run=str(plora.run), client="1")

@@ -4,6 +4,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app import charts, client_charts
+from app.disagreement import disagreements
+from app.history import History
 from db import reads, writes
 from db.tables import Evaluation
 from engine.config import ExperimentConfig
@@ -108,8 +110,7 @@ def test_live_shows_who_gains_what_averaging_does_and_what_privacy_costs(tiny):
     figure = charts.own_over_pooled(reads.tradeoffs(fedit.run))
     assert [trace.name for trace in figure.data] == ["fedit", "local"]
     assert all(len(trace.x) == 2 for trace in figure.data)
-    rows = reads.evaluations(fedit.run)
-    worst, spread = charts.evenness(reads.run(fedit.run), rows).data
+    worst, spread = charts.evenness(reads.client_scores(fedit.run, "global")).data
     assert worst.y[-1] == fedit.worst_client_accuracy and spread.y[-1] >= 0
 
 
@@ -189,7 +190,70 @@ def test_live_shows_the_spread_of_many_clients(tiny):
         for k in range(many)
     ]  # fmt: skip
     writes.save_evaluations(rows)
-    figure = client_charts.per_client(reads.run(run_id), reads.evaluations(run_id))
+    figure = client_charts.per_client(reads.run(run_id), reads.client_scores(run_id, "global"))
     assert [line.y[0] for line in figure.data] == [0, (many - 1) / 2 / many, (many - 1) / many]
     app = open_page("live", run=str(run_id))
     assert not app.exception and "The clients of run" in text_of(app)
+
+
+def scores_of(run_id: int, rounds: range, accuracy: float = 0.5) -> list[Evaluation]:
+    return [
+        Evaluation(
+            run_id=run_id, round=n, client=k, variant="global", scope="own",
+            loss=1.0, accuracy=accuracy + k / 10, samples=48,
+        )
+        for n in rounds
+        for k in range(2)
+    ]  # fmt: skip
+
+
+def test_another_look_at_a_run_reads_only_its_last_round_again(tiny, monkeypatch):
+    _, [run_id] = queue.create(tiny.model_copy(update={"strategies": ("fedit",)}))
+    writes.save_evaluations(scores_of(run_id, range(9)))
+    history = History(reads.run(run_id))
+    assert history.look(reads.run(run_id)) and len(history.means) == 9
+    assert not history.look(reads.run(run_id))
+    asked = []
+    for name in ("rounds", "mean_scores", "client_scores", "mean_drifts"):
+        monkeypatch.setattr(reads, name, noting(getattr(reads, name), asked))
+    writes.save_evaluations(scores_of(run_id, range(9, 10), accuracy=0.7))
+    assert history.look(reads.run(run_id))
+    assert [row.round for row in history.means] == list(range(10))
+    assert history.means[-1].accuracy == pytest.approx(0.75)
+    assert [(row.round, row.client) for row in history.clients][-2:] == [(9, 0), (9, 1)]
+    assert set(asked) == {7}  # rounds 8 and 9
+
+
+def noting(read, asked: list):
+    def reader(*arguments, after_round=-1):
+        asked.append(after_round)
+        return read(*arguments, after_round=after_round)
+
+    return reader
+
+
+def test_live_goes_on_to_the_next_run_when_the_one_that_is_watched_ends(tiny):
+    config = tiny.model_dump(mode="json")
+    _, [fedit, plora] = writes.create_experiment(config, {"fedit": 2, "plora": 2})
+    app = open_page("live", run=str(fedit))
+    writes.start_run(fedit)
+    writes.end_run(fedit, "done")
+    app.run()
+    assert app.selectbox(key="choose_run").value == plora and "waiting" in text_of(app)
+    app.query_params["run"] = str(fedit)  # as a link to a run that is over
+    app.run()
+    assert app.selectbox(key="choose_run").value == fedit and "is **done**" in text_of(app)
+
+
+def test_ask_opens_where_personalising_put_an_answer_right():
+    app = open_page("ask")
+    [plora] = [r for r in reads.runs() if r.experiment.bundled and r.strategy == "plora"]
+    client, item = (int(app.query_params[key]) for key in ("client", "item"))
+    telling = {d.item: d for d in disagreements(plora, client)}
+    names = app.selectbox(key="choose_item").options
+    dataset = new_dataset(ExperimentConfig.model_validate(plora.experiment.config))
+    items = dataset.items(client, "test")
+    assert len(names) == len(items) and items[item].item in telling
+    found = telling[items[item].item]
+    assert found.own.correct and not found.shared.correct
+    assert "✓ right" in text_of(app) and "✗ wrong" in text_of(app)
