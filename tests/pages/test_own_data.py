@@ -46,7 +46,7 @@ def with_folder(path: Path):
 
 
 def newest() -> ExperimentConfig:
-    return ExperimentConfig.model_validate(reads.runs()[0].experiment.config)
+    return ExperimentConfig.parse(reads.runs()[0].experiment.config)
 
 
 def test_a_folder_is_previewed_and_run(tmp_path, started):

@@ -9,6 +9,7 @@ from app.history import History
 from db import reads, writes
 from db.tables import Evaluation
 from engine.config import ExperimentConfig
+from engine.data.factory import new_dataset
 from engine.jobs import queue
 from engine.paths import ROOT
 from tests.helpers.runs import run
@@ -69,7 +70,7 @@ def test_setup_previews_clients_and_costs_and_runs_what_it_shows():
     app.number_input(key="rounds:quickstart").set_value(2).run()
     app.button(key="run").click().run()
     assert not app.exception
-    config = ExperimentConfig.model_validate(reads.runs()[0].experiment.config)
+    config = ExperimentConfig.parse(reads.runs()[0].experiment.config)
     assert (config.clients, config.rounds, config.heterogeneity.level) == (3, 2, 0.0)
 
 
@@ -125,7 +126,7 @@ def test_setup_takes_ranks_privacy_and_dropout(started):
     app.number_input(key="dropout:quickstart").set_value(0.25).run()
     app.button(key="run").click().run()
     assert not app.exception
-    config = ExperimentConfig.model_validate(reads.runs()[0].experiment.config)
+    config = ExperimentConfig.parse(reads.runs()[0].experiment.config)
     assert config.lora.client_ranks == (8, 2) and config.dropout == 0.25
     assert (config.privacy.clip, config.privacy.noise) == (1.0, 0.5)
 
@@ -251,7 +252,7 @@ def test_ask_opens_where_personalising_put_an_answer_right():
     client, item = (int(app.query_params[key]) for key in ("client", "item"))
     telling = {d.item: d for d in disagreements(plora, client)}
     names = app.selectbox(key="choose_item").options
-    dataset = new_dataset(ExperimentConfig.model_validate(plora.experiment.config))
+    dataset = new_dataset(ExperimentConfig.parse(plora.experiment.config))
     items = dataset.items(client, "test")
     assert len(names) == len(items) and items[item].item in telling
     found = telling[items[item].item]
