@@ -9,12 +9,14 @@ from functools import lru_cache
 from pathlib import Path
 
 from filelock import FileLock
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
-from engine.paths import home
+from engine.paths import BadEnvironment, home
 
+_VARIABLE = "FEDVLM_DATABASE_URL"
 MIGRATIONS = Path(__file__).parent / "migrations"
 # Steps are named 0001_…, 0002_…: the newest file name tells the newest revision without alembic.
 HEAD = max(step.name[:4] for step in (MIGRATIONS / "versions").glob("[0-9]*.py"))
@@ -24,14 +26,26 @@ class DatabaseTooNew(RuntimeError):
     """A newer version of the lab has written this database."""
 
 
-def database_url() -> str:
-    """Return ``FEDVLM_DATABASE_URL``, or the address of the SQLite file in FEDVLM_HOME."""
-    return os.environ.get("FEDVLM_DATABASE_URL") or f"sqlite:///{home() / 'fedvlm.db'}"
+def database_url() -> URL:
+    """Return ``FEDVLM_DATABASE_URL``, or the address of the SQLite file in FEDVLM_HOME.
+
+    Raises BadEnvironment where it is none.
+    """
+    address = os.environ.get(_VARIABLE)
+    if not address:
+        return URL.create("sqlite", database=str(home() / "fedvlm.db"))
+    try:
+        return make_url(address)
+    except (ArgumentError, ValueError):
+        raise BadEnvironment(
+            f"{_VARIABLE}: this is no address of a database; allowed: sqlite:////FOLDER/FILE or "
+            "postgresql+DRIVER://USER:PASSWORD@HOST/NAME"
+        ) from None
 
 
 def is_file() -> bool:
     """Tell whether the database is a file, which only processes of this machine open."""
-    return database_url().startswith("sqlite")
+    return database_url().get_backend_name() == "sqlite"
 
 
 @contextmanager
@@ -50,7 +64,22 @@ def reading() -> Iterator[Session]:
 
 
 @lru_cache(maxsize=16)
-def _engine(url: str, read_only: bool = False) -> Engine:
+def _engine(url: URL, read_only: bool = False) -> Engine:
+    try:
+        return _connected(url, read_only)
+    except ImportError as error:
+        raise BadEnvironment(
+            f"{_VARIABLE}: what is needed for {url.drivername} is not installed ({error})"
+        ) from None
+    except (NoSuchModuleError, DBAPIError) as error:
+        reason = " ".join(str(getattr(error, "orig", None) or error).split())
+        place = _VARIABLE if os.environ.get(_VARIABLE) else "FEDVLM_HOME"
+        raise BadEnvironment(
+            f"{place}: the database {url} cannot be opened ({reason[:200]})"
+        ) from None
+
+
+def _connected(url: URL, read_only: bool) -> Engine:
     engine = create_engine(url)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _read_pragmas if read_only else _write_pragmas)

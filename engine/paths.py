@@ -27,10 +27,18 @@ class BadEnvironment(ValueError):
 
 
 def home() -> Path:
-    """The folder of all state, ``FEDVLM_HOME`` or ``var/`` in the repo; made if missing."""
-    folder = Path(os.environ.get("FEDVLM_HOME") or ROOT / "var").expanduser().resolve()
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    """Return the folder of all state, ``FEDVLM_HOME`` or ``var/`` in the repo; made if missing.
+
+    Raises BadEnvironment where it cannot be made.
+    """
+    folder = os.environ.get("FEDVLM_HOME") or ROOT / "var"
+    try:
+        path = Path(folder).expanduser().resolve()
+        path.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError) as error:  # a file, no permission, nobody's home
+        reason = getattr(error, "strerror", None) or error
+        raise BadEnvironment(f"FEDVLM_HOME: {folder} cannot be a folder ({reason})") from None
+    return path
 
 
 def run_folder(run: int) -> Path:

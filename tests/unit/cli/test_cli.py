@@ -62,6 +62,34 @@ def test_a_mistake_gives_one_line_and_status_2(capsys, arguments, words):
     assert words in err and err.count("\n") == 1 and err.startswith("error: ")
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("FEDVLM_DATABASE_URL", "nonsense", "allowed: sqlite:"),
+        ("FEDVLM_DATABASE_URL", "oracle://host/x", "oracle"),
+        ("FEDVLM_DATABASE_URL", "moon://host/x", "moon"),
+        ("FEDVLM_DATABASE_URL", "sqlite:////no/such/folder/x.db", "cannot be opened"),
+        ("FEDVLM_DATABASE_URL", f"sqlite:///{__file__}", "not a database"),
+        ("FEDVLM_HOME", __file__, "cannot be a folder"),
+        ("FEDVLM_HOME", f"{__file__}/below", "cannot be a folder"),
+    ],
+)
+def test_an_environment_that_cannot_be_had_is_one_line_too(
+    capsys, monkeypatch, variable, value, words
+):
+    monkeypatch.setenv(variable, value)
+    status, out, err = call(capsys, "runs")
+    assert (status, out) == (2, "")
+    assert err.startswith(f"error: {variable}: ") and words in err and err.count("\n") == 1
+
+
+def test_a_home_may_be_called_as_one_likes(capsys, monkeypatch, tmp_path):
+    odd = tmp_path / "what? 100% #1"
+    monkeypatch.setenv("FEDVLM_HOME", str(odd))
+    assert call(capsys, "runs")[0] == 0
+    assert (odd / "fedvlm.db").is_file()
+
+
 def test_a_run_can_be_cloned_with_changes(capsys, started):
     _, out, _ = call(capsys, "submit", "--preset", "tiny", "--set", "seed=4", "--json")
     run_id = json.loads(out)["runs"][1]
