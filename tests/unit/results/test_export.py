@@ -20,65 +20,37 @@ from engine.jobs.queue import NotPossible
 from engine.paths import BUNDLED_MODEL
 from engine.results import ask
 from engine.results.export import export, zipped
+from tests.helpers.outside import answers_outside
 from tests.helpers.runs import run
 
-OUTSIDE = """
-import json, sys
-from peft import PeftModel
-from PIL import Image
-from transformers import AutoModelForImageTextToText, AutoProcessor
-
-base, adapter, questions = sys.argv[1:]
-asked = json.load(open(questions))
-processor = AutoProcessor.from_pretrained(base)
-model = PeftModel.from_pretrained(AutoModelForImageTextToText.from_pretrained(base), adapter).eval()
-inputs = processor(
-    text=[a["question"] for a in asked],
-    images=[Image.open(a["image"]).convert("RGB") for a in asked],
-    padding=True,
-    return_tensors="pt",
-)
-out = model.generate(**inputs, max_new_tokens=12, do_sample=False, num_beams=1)
-print(json.dumps([text.strip() for text in processor.batch_decode(out, skip_special_tokens=True)]))
-assert "engine" not in sys.modules
-"""
+KEYS = ("plora", "fedit", "fedex", "feddpa", "hetlora")
 
 
-def answers_outside(adapter, tmp_path, config, client: int) -> list[str]:
-    asked = []
-    for example in context_of(config).dataset.examples(client, "test"):
-        path = tmp_path / f"{example.item}.png"
-        Image.fromarray(example.image).save(path)
-        asked.append({"question": example.question, "image": str(path)})
-    questions, script = tmp_path / "questions.json", tmp_path / "outside.py"
-    questions.write_text(json.dumps(asked))
-    script.write_text(OUTSIDE)
-    base = json.loads((adapter / "adapter_config.json").read_text())["base_model_name_or_path"]
-    command = [sys.executable, str(script), base, str(adapter), str(questions)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-@pytest.mark.parametrize("key", ["plora", "fedit", "fedex", "feddpa", "hetlora"])
-def test_an_exported_adapter_answers_as_the_lab_does(key, tiny, tmp_path):
-    values = {"local_steps": 12, "samples_per_client": 64, "batch_size": 16, "strategies": [key]}
-    values |= {"lora": {"client_ranks": [8, 3]}, "data": {"test_samples": 104}}
+def test_exported_adapters_answer_as_the_lab_does(tiny, tmp_path):
+    values = {"local_steps": 12, "samples_per_client": 64, "batch_size": 16, "strategies": KEYS}
+    values |= {"lora": {"client_ranks": [8, 3]}}
     config = ExperimentConfig.parse({**tiny.model_dump(), **values})
-    [summary] = run(config)
-    export(summary.run, tmp_path / "out")
-    variant = "personal" if key in ("plora", "feddpa") else "global"
-    found = answers_outside(tmp_path / "out" / "clients" / "1", tmp_path, config, 1)
-    inside = [row["answer"] for row in ask.predict(summary.run, 1, variant)]
-    assert found == inside
-    base = [row["answer"] for row in ask.predict(summary.run, 1, "base")]
-    assert found != base, "an untrained adapter would prove nothing"
+    runs = [summary.run for summary in run(config)]
+    for key, run_id in zip(KEYS, runs, strict=True):
+        export(run_id, tmp_path / key)
+    outside = answers_outside([(tmp_path / key / "clients/1", config, 1) for key in KEYS], tmp_path)
+    base = [row["answer"] for row in ask.predict(runs[0], 1, "base")]
+    for key, run_id, answers in zip(KEYS, runs, outside, strict=True):
+        variant = "personal" if key in ("plora", "feddpa") else "global"
+        assert answers == [row["answer"] for row in ask.predict(run_id, 1, variant)], key
+        assert answers != base, "an untrained adapter would prove nothing"
 
 
-def test_the_folder_holds_all_that_is_needed(tiny, tmp_path):
+@pytest.fixture(scope="module")
+def exported(tiny, module_home):
+    """A run of plora and one of fedsa, and where the first one is exported."""
     plora, fedsa = run(tiny.model_copy(update={"strategies": ("plora", "fedsa")}))
-    out = tmp_path / "out"
-    export(plora.run, out)
+    export(plora.run, module_home / "out")
+    return plora, fedsa, module_home / "out"
+
+
+def test_the_folder_holds_all_that_is_needed(exported, tiny):
+    plora, fedsa, out = exported
     assert {path.name for path in (out / "clients").iterdir()} == {"0", "1"}
     adapter = json.loads((out / "global" / "adapter_config.json").read_text())
     assert (adapter["r"], adapter["lora_alpha"], adapter["peft_type"]) == (8, 16.0, "LORA")
@@ -96,10 +68,8 @@ def test_the_folder_holds_all_that_is_needed(tiny, tmp_path):
         assert b"There is no `global/`" in archive.read(f"run-{fedsa.run}/README.md")
 
 
-def test_the_script_in_its_readme_runs(tiny, tmp_path):
-    [plora] = run(tiny.model_copy(update={"strategies": ("plora",), "rounds": 1}))
-    out = tmp_path / "out"
-    export(plora.run, out)
+def test_the_script_in_its_readme_runs(exported, tiny):
+    plora, _, out = exported
     script = re.search(r"```python\n(.+?)```", (out / "README.md").read_text(), re.DOTALL).group(1)
     example = context_of(tiny).dataset.examples(0, "test")[0]
     Image.fromarray(example.image).save(out / "picture.png")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -14,8 +15,8 @@ from engine.jobs.validate import validate
 from engine.results import ask
 from engine.results.export import export
 from engine.vlm.imported_adapter import read_adapter
+from tests.helpers.outside import answers_outside
 from tests.helpers.runs import run
-from tests.unit.results.test_export import answers_outside
 
 
 def config(tiny: ExperimentConfig, **values: object) -> ExperimentConfig:
@@ -23,11 +24,18 @@ def config(tiny: ExperimentConfig, **values: object) -> ExperimentConfig:
     return ExperimentConfig.parse({**tiny.model_dump(), **usual, **values})
 
 
-@pytest.fixture
-def exported(tiny, tmp_path):
+@pytest.fixture(scope="module")
+def once(tiny, module_home):
     [first] = run(config(tiny))
-    export(first.run, tmp_path / "first")
-    return first, tmp_path / "first"
+    export(first.run, module_home / "first")
+    return first, module_home / "first"
+
+
+@pytest.fixture
+def exported(once, tmp_path):
+    """A run and a copy of its export, to be spoilt."""
+    first, folder = once
+    return first, shutil.copytree(folder, tmp_path / "first")
 
 
 def test_the_base_of_a_run_is_the_model_it_started_from(exported, tiny, tmp_path):
@@ -38,13 +46,16 @@ def test_the_base_of_a_run_is_the_model_it_started_from(exported, tiny, tmp_path
     before = [row["answer"] for row in ask.predict(first.run, 0, "global")]
     assert [row["answer"] for row in ask.predict(plain.run, 0, "base")] == before
     assert plain.base_accuracy == pytest.approx(first.global_accuracy)
-    for summary in (plain, exact):  # its export does what both adapters do together
-        out = tmp_path / f"run-{summary.run}"
+    folders = [tmp_path / f"run-{summary.run}" for summary in (plain, exact)]
+    for summary, out in zip((plain, exact), folders, strict=True):
         export(summary.run, out)
-        found = answers_outside(out / "clients" / "0", tmp_path, wanted, 0)
-        assert found == [row["answer"] for row in ask.predict(summary.run, 0, "global")]
-        assert found != before
-    assert json.loads((out / "global" / "adapter_config.json").read_text())["r"] > 8
+    # Its export does what both adapters do together.
+    outside = answers_outside([(out / "clients" / "0", wanted, 0) for out in folders], tmp_path)
+    for summary, answers in zip((plain, exact), outside, strict=True):
+        assert answers == [row["answer"] for row in ask.predict(summary.run, 0, "global")]
+        assert answers != before
+    config_file = folders[-1] / "global" / "adapter_config.json"
+    assert json.loads(config_file.read_text())["r"] > 8
 
 
 def test_a_run_keeps_its_own_copy(exported, tiny):
