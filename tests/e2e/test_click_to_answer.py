@@ -108,6 +108,7 @@ def test_from_click_to_answer(lab, page):
     assert outside == []
 
 
+@pytest.mark.slow
 def test_a_run_outlives_the_tab_and_the_app(lab, page):
     address, streamlit = lab
     page.goto(address)

@@ -21,6 +21,11 @@ def run(config: ExperimentConfig) -> list[reads.Summary]:
     return [reads.summary(run_id) for run_id in runs]
 
 
+def changed(config: ExperimentConfig, **values: object) -> ExperimentConfig:
+    """A config with other values, checked anew."""
+    return ExperimentConfig.parse({**config.model_dump(), **values})
+
+
 class RecordingGrid(LocalGrid):
     """Keeps every message that crosses it."""
 

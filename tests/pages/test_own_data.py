@@ -213,8 +213,8 @@ def test_a_model_that_is_not_there_gives_one_sentence(tmp_path):
     assert not [button for button in app.button if button.key == "run"]
 
 
-def test_a_model_of_ones_own_is_described_and_run(tmp_path):
-    folder = save_checkpoint("smolvlm", tmp_path / "model")
+def test_a_model_of_ones_own_is_described_and_run(checkpoint):
+    folder = checkpoint("smolvlm")
     app = with_model(str(folder))
     assert not app.exception and not app.error
     shown = {metric.label: metric.value for metric in app.metric}
@@ -225,9 +225,15 @@ def test_a_model_of_ones_own_is_described_and_run(tmp_path):
     assert newest().model == str(folder)
 
 
-@pytest.mark.parametrize("family", ["smolvlm", "llava", "paligemma", "qwen2_vl"])
-def test_a_model_of_ones_own_from_set_up_to_ask(family, tmp_path):
-    model = save_checkpoint(family, tmp_path / family)
+@pytest.mark.parametrize(
+    "family",
+    [
+        "smolvlm",
+        *(pytest.param(f, marks=pytest.mark.slow) for f in ("llava", "paligemma", "qwen2_vl")),
+    ],
+)
+def test_a_model_of_ones_own_from_set_up_to_ask(family, tmp_path, checkpoint):
+    model = checkpoint(family)
     app = open_page("setup")
     app.selectbox(key="preset").set_value("tiny").run()
     app.selectbox(key="data.source").set_value("folder").run()

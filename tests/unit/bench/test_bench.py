@@ -30,6 +30,7 @@ def vlm():
     return bench.vlm
 
 
+@pytest.mark.slow
 def test_the_bundled_model_sees_and_does_not_guess(vlm):
     seeing = world.neutral_accuracy(vlm, seed=11, n=900)
     assert seeing["overall"] >= 0.92
@@ -39,6 +40,7 @@ def test_the_bundled_model_sees_and_does_not_guess(vlm):
     assert world.milliseconds_per_question(vlm, seed=11, repeats=3) > 0
 
 
+@pytest.mark.slow
 def test_a_site_is_strange_at_first_and_training_helps():
     found = world.shifted_accuracy(seed=12, clients=2, steps=60)
     assert found["shifted_base"] <= 0.6
@@ -73,6 +75,7 @@ def small(monkeypatch):
     forget()
 
 
+@pytest.mark.slow
 def test_floor_and_cohorts_reach_the_losses_of_the_lab(small, home):
     measured = speed.measure(["floor", "fused"], repeats=1)
     report = measured.report
@@ -82,12 +85,14 @@ def test_floor_and_cohorts_reach_the_losses_of_the_lab(small, home):
     assert os.environ["FEDVLM_HOME"] == str(home), "the caller's home is back"
 
 
+@pytest.mark.slow
 def test_no_ratio_where_the_losses_differ(small, monkeypatch):
     monkeypatch.setattr(speed.floor, "batches", lambda n, *_: batches(n, 2, 1, rng(99, "other")))
     report = speed.measure(["floor"], repeats=1).report
     assert report.losses_agree is False and report.ours_over_floor is None
 
 
+@pytest.mark.slow
 def test_the_reference_is_the_same_federation(small, tmp_path):
     setting = tmp_path / "setting"
     setting.mkdir()
@@ -98,6 +103,7 @@ def test_the_reference_is_the_same_federation(small, tmp_path):
     assert close(found["losses"]["plora"], losses_of(summary.run))
 
 
+@pytest.mark.slow
 def test_the_profile_knows_where_the_time_goes(small, monkeypatch):
     measured = speed.measure(["profile"])
     for shares in (measured.before, measured.after):
@@ -106,6 +112,7 @@ def test_the_profile_knows_where_the_time_goes(small, monkeypatch):
         assert {"data", "evaluation", "model arithmetic"} <= set(shares)
 
 
+@pytest.mark.slow
 def test_a_model_of_full_size_is_measured_as_the_miniature_is(home, monkeypatch):
     """The same code on a model that is hardly larger than the bundled one."""
     vision = {"depths": (1, 1), "embed_dim": (16, 32), "num_heads": (2, 2), "num_groups": (2, 2)}

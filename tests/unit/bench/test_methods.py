@@ -106,6 +106,7 @@ def test_a_wrong_plan_gives_a_sentence(lists, words):
         Plan.of(lists, 1, ExperimentConfig())
 
 
+@pytest.mark.slow
 def test_a_grid_runs_once_and_is_measured_from_what_is_stored(tiny, monkeypatch):
     monkeypatch.setattr(methods, "LEARNING_RATES", (3e-3,))
     monkeypatch.setitem(HEADLINE, "clients", 2)

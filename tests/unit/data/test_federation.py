@@ -66,7 +66,7 @@ def test_level_zero_is_exactly_iid(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("seed", [0, 7])
+@pytest.mark.parametrize("seed", [0, pytest.param(7, marks=pytest.mark.slow)])
 def test_clients_move_apart_as_the_dial_turns(kind, seed):
     values = {"clients": 6, "samples_per_client": 512, "seed": seed}
     found = [distance(config(kind, level, **values)) for level in (0, 0.25, 0.5, 0.75, 1)]
@@ -78,11 +78,12 @@ def test_clients_move_apart_as_the_dial_turns(kind, seed):
 def test_every_client_has_its_samples_however_skewed(kind):
     data = dataset(kind, 1.0, samples_per_client=64, clients=12)
     sizes = [data.profile(k).train_samples for k in range(12)]
-    assert sizes == [len(data.examples(k, "train")) for k in range(12)]
+    assert sizes == [len(data.items(k, "train")) for k in range(12)]
+    assert len(data.examples(3, "train")) == sizes[3]
     assert min(sizes) >= heterogeneity.SMALLEST
     assert abs(np.mean(sizes) - 64) < 1
     assert (len(set(sizes)) > 6) == (kind == "quantity")
-    assert {len(data.examples(k, "test")) for k in range(12)} == {48}
+    assert {len(data.items(k, "test")) for k in range(12)} == {48}
 
 
 def test_a_task_client_mostly_asks_its_own_family():

@@ -94,7 +94,14 @@ def test_clients_of_different_ranks_train_together(tiny):
 
 
 @pytest.mark.parametrize(
-    "key", ["fedit", "plora", "rolora", "flora", "hetlora", "flexlora", "feddpa", "ditto"]
+    "key",
+    [
+        *("plora", "flora", "feddpa", "ditto"),
+        *(
+            pytest.param(key, marks=pytest.mark.slow)
+            for key in ("fedit", "rolora", "hetlora", "flexlora")
+        ),
+    ],
 )
 def test_a_run_has_the_same_numbers_with_and_without_cohorts(key, tiny, monkeypatch):
     values = {"strategies": [key], "clients": 3, "lora": {"client_ranks": [8, 2, 3]}}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 import torch
 from dp_accounting import GaussianDpEvent
@@ -12,7 +14,7 @@ from engine.config import ConfigError, ExperimentConfig, Privacy
 from engine.fl.context import context_of
 from engine.fl.flower.messages import to_numpy
 from engine.fl.privacy import epsilon, most_messages, protected
-from tests.helpers.runs import record_wire, run
+from tests.helpers.runs import changed, record_wire, run
 
 BEFORE = {"x.lora_A": torch.ones(4, 7), "x.lora_B": torch.zeros(5, 4)}
 AFTER = {"x.lora_A": torch.full((4, 7), 3.0), "x.lora_B": torch.full((5, 4), -1.0)}
@@ -52,20 +54,28 @@ def test_epsilon_is_the_accountants_and_grows_with_every_message():
 
 
 @pytest.mark.parametrize("key", ["fedit", "plora", "fedsa", "feddpa", "hetlora"])
-def test_a_private_run_sends_little_and_says_what_it_has_spent(key, tiny, monkeypatch):
+def test_a_private_run_sends_little(key, tiny, monkeypatch):
     wire = record_wire(monkeypatch)
-    values = {"strategies": [key], "privacy": {"clip": 0.05, "noise": 0.0}, "rounds": 1}
-    run(ExperimentConfig.parse({**tiny.model_dump(), **values}))
+    run(changed(tiny, strategies=[key], privacy={"clip": 0.05, "noise": 0.0}, rounds=1))
     replies = [m for m in wire if "metrics" in m.content and "arrays" in m.content]
-    assert len(replies) == 2
+    assert len(replies) == tiny.clients
     start = context_of(tiny).initial
     for reply in replies:
         up = {n: torch.tensor(v) for n, v in to_numpy(reply.content["arrays"]).items()}
         assert 0 < norm(up, start) <= 0.0501
-    values |= {"privacy": {"clip": 0.05, "noise": 1.0}, "rounds": 2}
-    [summary] = run(ExperimentConfig.parse({**tiny.model_dump(), **values}))
-    spent = [row.epsilon for row in reads.rounds(summary.run)]
-    assert spent == [epsilon(Privacy(clip=0.05, noise=1.0), times) for times in (1, 2)]
+
+
+def test_a_run_has_spent_what_the_client_that_sent_most_often_has_spent(tiny):
+    """Being drawn seldom helps by sending less often, and by nothing else."""
+    values = {"clients": 4, "participation": 0.5, "rounds": 5, "local_steps": 1}
+    values |= {"privacy": {"clip": 0.05, "noise": 1.0}, "strategies": ["fedit", "plora"]}
+    for summary in run(changed(tiny, **values)):
+        rows = reads.client_rounds(summary.run)
+        sent = [Counter(row.client for row in rows if row.round <= r) for r in range(1, 6)]
+        times = [max(counts.values()) for counts in sent]
+        assert times[0] == 1 < times[-1] < 5, "nobody in all rounds, or it proves little"
+        spent = [row.epsilon for row in reads.rounds(summary.run)]
+        assert spent == [epsilon(Privacy(clip=0.05, noise=1.0), n) for n in times]
 
 
 def test_who_sends_nothing_spends_nothing(tiny):

@@ -7,7 +7,6 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 
 from db import reads, writes
 from engine.adapters.adapter import B
-from engine.config import ExperimentConfig
 from engine.fl import checkpoints
 from engine.fl.client import Client
 from engine.fl.context import context_of
@@ -21,11 +20,7 @@ from engine.jobs.worker import execute, registered
 from engine.paths import run_folder
 from engine.results import ask
 from engine.strategies import STRATEGIES
-from tests.helpers.runs import record_wire, run
-
-
-def changed(config: ExperimentConfig, **values) -> ExperimentConfig:
-    return ExperimentConfig.parse({**config.model_dump(), **values})
+from tests.helpers.runs import changed, record_wire, run
 
 
 def server_state(run_id: int, round_: int) -> dict[str, torch.Tensor]:
@@ -37,7 +32,7 @@ def same(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
 
 
 def test_all_strategies_run_and_fill_every_table(tiny):
-    config = changed(tiny, strategies=list(STRATEGIES))
+    config = changed(tiny, strategies=list(STRATEGIES), local_steps=1)
     found = {summary.strategy: summary for summary in run(config)}
     assert {s.status for s in found.values()} == {"done"}
     assert [found[key].rounds for key in STRATEGIES] == [0] + [2] * (len(STRATEGIES) - 1)
@@ -120,11 +115,17 @@ KILLED = {  # in which call of what a run of three rounds dies, and how many rou
 }
 
 
+@pytest.fixture(scope="module")
+def whole(tiny, module_home):
+    """A run of three rounds that nobody has disturbed."""
+    [summary] = run(changed(tiny, clients=3, participation=0.67, rounds=3, strategies=["plora"]))
+    return summary
+
+
 @pytest.mark.parametrize("when", KILLED)
-def test_a_killed_run_resumes_to_the_same_numbers(when, tiny, monkeypatch):
+def test_a_killed_run_resumes_to_the_same_numbers(when, tiny, whole, monkeypatch):
     owner, name, last_call, committed = KILLED[when]
     config = changed(tiny, clients=3, participation=0.67, rounds=3, strategies=["plora"])
-    [whole] = run(config)
     alive, calls = getattr(owner, name), []
 
     def die(*args):
@@ -221,22 +222,20 @@ def test_a_round_is_committed_with_its_scores_before_the_next_begins(tiny, monke
 def test_a_round_is_scored_as_if_it_were_the_last(key, tiny):
     mixed = {"client_ranks": [8, 3]} if STRATEGIES[key].mixed_ranks else {}
     config = changed(tiny, strategies=[key], lora={**tiny.lora.model_dump(), **mixed})
-    [whole] = run(changed(config, rounds=3))
-    for last in (1, 2):
-        [part] = run(changed(config, rounds=last))
-        here, there = (
-            {
-                (row.client, row.variant, row.scope): (row.loss, row.accuracy)
-                for row in reads.evaluations(summary.run)
-                if row.round == last and row.variant != "base"
-            }
-            for summary in (whole, part)
-        )
-        assert here == there and len(here) == 4 * len(STRATEGIES[key].variants)
+    summaries = run(config)[0], run(changed(config, rounds=1))[0]
+    here, there = (
+        {
+            (row.client, row.variant, row.scope): (row.loss, row.accuracy)
+            for row in reads.evaluations(summary.run)
+            if row.round == 1 and row.variant != "base"
+        }
+        for summary in summaries
+    )
+    assert here == there and len(here) == 4 * len(STRATEGIES[key].variants)
 
 
 def test_a_live_run_is_asked_at_its_newest_round(tiny):
-    [summary] = run(changed(tiny, rounds=4, strategies=["plora"]))
+    [summary] = run(changed(tiny, rounds=3, strategies=["plora"]))
     stale = reads.run(summary.run)
     stale.rounds_done = 1  # as read before the model was loaded; its checkpoint is pruned by now
     assert not checkpoints.server_path(run_folder(summary.run), 1).exists()

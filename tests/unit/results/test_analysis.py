@@ -1,24 +1,20 @@
 """The cross-client matrix and the newcomer, on tiny real runs."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
 from db import reads
 from engine import config as config_module
-from engine.config import ExperimentConfig
+from engine.cli.main import app
 from engine.jobs.queue import NotPossible
-from engine.paths import ROOT
 from engine.results.analyze import NEWCOMER_SAMPLES, cross_matrix, newcomer
-from tests.helpers.runs import run
+from tests.helpers.runs import changed, run
 
 
-@pytest.fixture
-def finished(tiny):
-    values = {"strategies": ["fedit", "plora"], "clients": 3, "samples_per_client": 64}
-    return run(ExperimentConfig.parse({**tiny.model_dump(), **values}))
+@pytest.fixture(scope="module")
+def finished(tiny, module_home):
+    return run(changed(tiny, clients=3, samples_per_client=64))
 
 
 def test_the_diagonal_of_the_matrix_is_what_the_run_has_stored(finished):
@@ -39,11 +35,10 @@ def test_the_diagonal_of_the_matrix_is_what_the_run_has_stored(finished):
 
 def test_the_matrix_is_of_the_clients_that_were_tested(tiny, monkeypatch):
     monkeypatch.setattr(config_module, "MOST_TESTED", 2)
-    values = {"strategies": ["fedit"], "clients": 5, "rounds": 1, "seed": 3}
-    [summary] = run(ExperimentConfig.parse({**tiny.model_dump(), **values}))
-    tested = sorted(reads.deployed_accuracies(summary.run, "own"))
+    [summary] = run(changed(tiny, strategies=["fedit"], clients=5, rounds=1, seed=3))
     clients, matrix = cross_matrix(summary.run)
-    assert set(clients) <= set(tested) and len(clients) == len(matrix) == 2
+    assert sorted(reads.deployed_accuracies(summary.run, "own")) == clients
+    assert len(clients) == len(matrix) == 2
     assert clients != [0, 1], "a draw, not the first"
 
 
@@ -56,12 +51,11 @@ def test_a_newcomer_starts_from_what_is_shared_and_learns(finished):
 
 
 def test_who_cannot_have_a_newcomer_is_told_why(tiny):
-    values = {"strategies": ["local"], "rounds": 1}
-    [local] = run(ExperimentConfig.parse({**tiny.model_dump(), **values}))
+    [local] = run(changed(tiny, strategies=["local"], rounds=1))
     with pytest.raises(NotPossible, match="shares nothing"):
         newcomer(local.run)
-    values |= {"strategies": ["fedit"], "heterogeneity": {"kind": "quantity", "level": 1}}
-    [amounts] = run(ExperimentConfig.parse({**tiny.model_dump(), **values}))
+    values = {"heterogeneity": {"kind": "quantity", "level": 1}, "rounds": 1}
+    [amounts] = run(changed(tiny, strategies=["fedit"], **values))
     with pytest.raises(NotPossible, match="amounts"):
         newcomer(amounts.run)
 
@@ -78,9 +72,8 @@ def test_own_against_pooled_is_what_the_runs_have_stored(finished):
     assert len({p.pooled for p in points if p.strategy == "fedit"}) == 1, "one model, one set"
 
 
-def test_all_are_on_the_command_line(finished, home):
+def test_all_are_on_the_command_line(finished, capsys):
     names = (("matrix", "accuracy"), ("newcomer", "from_shared"), ("tradeoff", "points"))
     for name, key in names:
-        command = [sys.executable, "-m", "engine", name, str(finished[1].run), "--json"]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-        assert key in json.loads(done.stdout.splitlines()[-1])
+        app([name, str(finished[1].run), "--json"], standalone_mode=False)
+        assert key in json.loads(capsys.readouterr().out.splitlines()[-1])

@@ -24,12 +24,11 @@ from engine.vlm import loading, memory
 from engine.vlm.checkpoint_files import files, skeleton
 from engine.vlm.checkpoint_files.sources import place_of, source_of
 from engine.vlm.resolved import ResolvedModel, resolve_model
-from tests.helpers.checkpoints import save_checkpoint
 
 
-@pytest.fixture(scope="module")
-def original(tmp_path_factory) -> Path:
-    return save_checkpoint("smolvlm", tmp_path_factory.mktemp("models") / "smolvlm")
+@pytest.fixture
+def original(checkpoint) -> Path:
+    return Path(checkpoint("smolvlm"))
 
 
 @pytest.fixture

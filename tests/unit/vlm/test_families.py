@@ -1,7 +1,5 @@
 """Every first-class family, on a tiny random checkpoint: what is cached must change nothing."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -15,22 +13,16 @@ from engine.vlm.encoded import IGNORE_INDEX, concatenate
 from engine.vlm.loading import load_from
 from engine.vlm.lora import initial_factors
 from engine.vlm.model import Vlm
-from tests.helpers.checkpoints import FAMILIES, save_checkpoint
+from tests.helpers.checkpoints import FAMILIES
 
 SIZES = ((40, 72), (64, 40), (32, 32), (90, 33))  # pictures of different shapes: other token counts
 QUESTIONS = ("What is it?", "How many are there?", "Why?", "Is it red, or is it blue?")
 ANSWERS = ("red", "a blue box", "7", "no")
 
 
-@pytest.fixture(scope="module")
-def checkpoints(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("checkpoints")
-
-
 @pytest.fixture(params=FAMILIES)
-def folder(request, checkpoints) -> str:
-    place = checkpoints / request.param
-    return str(place if place.exists() else save_checkpoint(request.param, place))
+def folder(request, checkpoint) -> str:
+    return checkpoint(request.param)
 
 
 def pictures() -> list[np.ndarray]:

@@ -25,23 +25,12 @@ from engine.vlm.multi_lora import stacked
 from engine.vlm.resolved import resolve_model
 from tests.helpers import checkpoints as made
 from tests.helpers.checkpoints import save_checkpoint
-from tests.helpers.runs import run
+from tests.helpers.runs import changed, run
 from tests.unit.vlm.test_families import encoded, lively, pictures
 
 GB = 2**30
 LONG = "What is it? " * 20
 MODEL = Estimate(8 * GB, GB // 100, 0, GB, GB // 10, GB // 5)
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models")
-
-    def of(family: str) -> str:
-        there = folder / family
-        return str(there if there.exists() else save_checkpoint(family, there))
-
-    return of
 
 
 def test_as_many_rows_as_fit_and_checkpointing_where_not_one_does():
@@ -58,19 +47,19 @@ def test_as_many_rows_as_fit_and_checkpointing_where_not_one_does():
 
 @pytest.mark.parametrize("vision", [False, True])
 @pytest.mark.parametrize("family", ["florence2", "smolvlm", "qwen3_vl", "paligemma"])
-def test_adapter_size_is_that_of_the_loaded_model(place, family, vision):
+def test_adapter_size_is_that_of_the_loaded_model(checkpoint, family, vision):
     lora = Lora(rank=3, vision=vision)
-    config = ExperimentConfig(model=place(family), lora=lora)
-    factors = load_from(place(family), lora, "cpu").factors
+    config = ExperimentConfig(model=checkpoint(family), lora=lora)
+    factors = load_from(checkpoint(family), lora, "cpu").factors
     model = resolve_model(config)
     assert 3 * model.numel_a == sum(p.numel() for n, p in factors.items() if n.endswith("lora_A"))
     assert 3 * model.numel_b == sum(p.numel() for n, p in factors.items() if n.endswith("lora_B"))
 
 
-def test_adapter_size_counts_the_layers_that_are_named(place):
+def test_adapter_size_counts_the_layers_that_are_named(checkpoint):
     lora = Lora(rank=2, targets=("q_proj", "down_proj"))
-    model = resolve_model(ExperimentConfig(model=place("llava"), lora=lora))
-    factors = load_from(place("llava"), lora, "cpu").factors
+    model = resolve_model(ExperimentConfig(model=checkpoint("llava"), lora=lora))
+    factors = load_from(checkpoint("llava"), lora, "cpu").factors
     assert model.adapter_numel(2) == sum(p.numel() for p in factors.values())
     with pytest.raises(ConfigError, match="^lora.targets: .*bundled model is called nothing"):
         resolve_model(ExperimentConfig(lora=Lora(targets=("nothing",))))
@@ -122,8 +111,8 @@ def _loss(vlm, batch) -> torch.Tensor:
 
 @pytest.mark.parametrize("vision", [False, True])
 @pytest.mark.parametrize("family", ["florence2", "smolvlm", "qwen2_vl", "qwen3_vl", "paligemma"])
-def test_checkpointing_gives_the_same_gradient_and_computes_twice(place, family, vision):
-    vlm = load_from(place(family), Lora(rank=4, vision=vision), "cpu")
+def test_checkpointing_gives_the_same_gradient_and_computes_twice(checkpoint, family, vision):
+    vlm = load_from(checkpoint(family), Lora(rank=4, vision=vision), "cpu")
     vlm.load_factors(lively(vlm, 1))
     batch = encoded(vlm)
     inner = [m for n, m in vlm.model.named_modules() if n.endswith("q_proj.base_layer")][-1]
@@ -157,8 +146,8 @@ def test_checkpointing_gives_the_same_gradient_and_computes_twice(place, family,
     hook.remove()
 
 
-def test_a_cohort_keeps_to_the_rows_of_a_pass(place, monkeypatch):
-    vlm = load_from(place("smolvlm"), Lora(rank=4), "cpu")
+def test_a_cohort_keeps_to_the_rows_of_a_pass(checkpoint, monkeypatch):
+    vlm = load_from(checkpoint("smolvlm"), Lora(rank=4), "cpu")
     start = initial_factors({n: p.shape for n, p in vlm.factors.items()}, 0)
     samples = encoded(vlm)
     sizes: list[int] = []
@@ -183,8 +172,8 @@ def test_a_cohort_keeps_to_the_rows_of_a_pass(place, monkeypatch):
                 torch.testing.assert_close(one[name], other[name], atol=2e-3, rtol=1e-2)
 
 
-def test_tests_keep_to_the_rows_of_a_pass(place):
-    vlm = load_from(place("smolvlm"), Lora(rank=4), "cpu")
+def test_tests_keep_to_the_rows_of_a_pass(checkpoint):
+    vlm = load_from(checkpoint("smolvlm"), Lora(rank=4), "cpu")
     tasks = [Task(lively(vlm, k), encoded(vlm)) for k in range(3)]
     whole = score_teacher_forced(vlm, tasks)
     vlm.set_micro_batch(MicroBatch(2, 2))
@@ -195,19 +184,21 @@ def test_tests_keep_to_the_rows_of_a_pass(place):
         torch.testing.assert_close(one.loss, other.loss, atol=1e-3, rtol=1e-3)
 
 
-def test_only_small_plain_models_share_a_pass(place, monkeypatch):
-    plain = load_from(place("smolvlm"), Lora(rank=4), "cpu")
+def test_only_small_plain_models_share_a_pass(checkpoint, monkeypatch):
+    plain = load_from(checkpoint("smolvlm"), Lora(rank=4), "cpu")
     assert stacked.supports_stacking(plain)
     assert not stacked.supports_stacking(
-        load_from(place("smolvlm"), Lora(rank=2, vision=True), "cpu")
+        load_from(checkpoint("smolvlm"), Lora(rank=2, vision=True), "cpu")
     )
-    assert not stacked.supports_stacking(load_from(place("smolvlm"), Lora(), "cpu", torch.bfloat16))
+    assert not stacked.supports_stacking(
+        load_from(checkpoint("smolvlm"), Lora(), "cpu", torch.bfloat16)
+    )
     monkeypatch.setattr(plain, "is_small", False)
     assert not stacked.supports_stacking(plain)
 
 
-def test_two_adapters_of_one_client_act_in_bfloat16(place):
-    vlm = load_from(place("smolvlm"), Lora(rank=4), "cpu", torch.bfloat16)
+def test_two_adapters_of_one_client_act_in_bfloat16(checkpoint):
+    vlm = load_from(checkpoint("smolvlm"), Lora(rank=4), "cpu", torch.bfloat16)
     one = lively(vlm, 1)
     twice = side_by_side(one, one, 0.25)
     plain, both = (score_teacher_forced(vlm, [Task(f, encoded(vlm))])[0] for f in (one, twice))
@@ -218,13 +209,13 @@ def describe(config: ExperimentConfig) -> memory.ModelFacts:
     return memory.describe(config, resolve_model(config))
 
 
-def test_describing_the_bundled_model_and_another(place):
+def test_describing_the_bundled_model_and_another(checkpoint):
     facts = describe(ExperimentConfig())
     assert facts.family == "Florence-2" and facts.fits and facts.micro_batch == MicroBatch()
     assert facts.bytes == 4 * facts.parameters and facts.memory > facts.bytes
-    other = describe(ExperimentConfig(model=place("qwen2_vl"), device="cpu"))
+    other = describe(ExperimentConfig(model=checkpoint("qwen2_vl"), device="cpu"))
     assert (other.family, other.device, other.dtype) == ("Qwen2-VL", "cpu", "float32")
-    model = load_from(place("qwen2_vl"), Lora(), "cpu").model
+    model = load_from(checkpoint("qwen2_vl"), Lora(), "cpu").model
     assert other.parameters == sum(
         p.numel() for n, p in model.named_parameters() if "lora_" not in n
     )
@@ -242,8 +233,10 @@ def test_what_is_free_counts_what_this_process_holds_and_a_containers_limit(tmp_
     assert machine.free_memory() == 4000
 
 
-def test_a_workbench_sets_the_passes_and_another_large_model_replaces_it(tiny, place, monkeypatch):
-    own = ExperimentConfig.parse({**tiny.model_dump(), "model": place("smolvlm"), "device": "cpu"})
+def test_a_context_sets_the_passes_and_another_large_model_replaces_it(
+    tiny, checkpoint, monkeypatch
+):
+    own = changed(tiny, model=checkpoint("smolvlm"), device="cpu")
     vlm = context_module.context_of(own).vlm
     assert vlm.rows_per_pass == 256 and not vlm.checkpointing
     small = own.model_copy(update={"micro_batch": 2, "checkpointing": True})
@@ -254,7 +247,7 @@ def test_a_workbench_sets_the_passes_and_another_large_model_replaces_it(tiny, p
     monkeypatch.setattr(context_module, "release", lambda: released.append(1))
     context_module.context_of(own.model_copy(update={"seed": 5}))
     assert not released, "it is the same model"
-    other = place("llava")
+    other = checkpoint("llava")
     context_module.loading._alive.pop(str(other), None)  # another test may have loaded it
     context_module.context_of(own.model_copy(update={"model": other}))
     assert released
@@ -298,8 +291,8 @@ def test_other_faults_are_not_taken_for_want_of_memory(tiny):
     assert advice(switched) == "memory ran out: lower batch_size, data.answer_tokens, lora.rank"
 
 
-def test_a_failed_step_leaves_no_gradient_behind(place, monkeypatch):
-    vlm = load_from(place("smolvlm"), Lora(rank=4), "cpu")
+def test_a_failed_step_leaves_no_gradient_behind(checkpoint, monkeypatch):
+    vlm = load_from(checkpoint("smolvlm"), Lora(rank=4), "cpu")
     start = initial_factors({n: p.shape for n, p in vlm.factors.items()}, 0)
 
     def fail(self, *_, **__):
