@@ -8,7 +8,7 @@ import pytest
 
 from engine.cli import main
 from engine.cli.options import config_of
-from engine.paths import ASSETS, ROOT
+from engine.paths import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^\.venv/bin/python -m engine (.+)$", README, re.MULTILINE)
@@ -36,15 +36,3 @@ def test_there_are_commands_and_all_linked_files_exist():
     targets = re.findall(r"^make (\w+)", README, re.MULTILINE)
     makefile = (ROOT / "Makefile").read_text()
     assert targets and all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets)
-
-
-def test_figures_are_those_of_the_benchmark():
-    written = (ROOT / "benchmarks" / "QUICKSTART.md").read_text(encoding="utf-8")
-    means = re.findall(r"^\| mean \|(.+)$", written, re.MULTILINE)
-    assert len(means) == 2
-    for row in means:
-        base, fedit, plora = (cell.strip() for cell in row.split("|")[:3])
-        assert f"| {base} | {fedit} | {plora} |" in README
-    card = (ASSETS / "MODEL_CARD.md").read_text(encoding="utf-8")
-    overall = re.search(r"\*\*overall\*\* \| \*\*(.+?)\*\*", card).group(1)
-    assert f"answers {overall} of neutral held-out questions rightly" in README
