@@ -97,7 +97,7 @@ class EncodedSets:
         if not path.exists():
             return None
         os.utime(path)  # read lately, so pruned late
-        return self._keep(path.name, _batch(read_tensors(path), self.vlm.causal))
+        return self._keep(path.name, EncodedBatch(**read_tensors(path), causal=self.vlm.causal))
 
     def _make(self, client: int, split: str, examples: Iterable[Example]) -> EncodedBatch:
         made = self.encode(examples)
@@ -111,12 +111,6 @@ class EncodedSets:
             return encoded  # read from disk as it is used
         self._memory[name] = encoded.to(self.vlm.device)
         return self._memory[name]
-
-
-def _batch(tensors: dict[str, torch.Tensor], causal: bool) -> EncodedBatch:
-    names = ("input_ids", "attention_mask", "labels", "features", "counts", "grid")
-    ids, mask, labels, features, counts, grid = (tensors[name] for name in names)
-    return EncodedBatch(ids, mask, labels, features, counts, grid, causal=causal)
 
 
 def _digest(image: np.ndarray) -> str:

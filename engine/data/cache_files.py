@@ -16,7 +16,7 @@ from engine.paths import home
 from engine.vlm.checkpoint_files.sources import folder_of
 
 _ON_DISK = 8 * 2**30  # bytes
-_FORM = "3"  # of the files; a change makes all anew
+_FORM = "4"  # of the files; a change makes all anew
 
 
 def encoded_path(dataset: FederatedDataset, client: int, split: str) -> Path:
