@@ -74,7 +74,8 @@ def choose_data(more: DeltaGenerator) -> Chosen:
         return Chosen(dataset="", data=settings)
     try:
         data = {**settings, **_columns(dataset)}
-        return Chosen(dataset, title, data, _read(dataset, Data(**data)))
+        config = ExperimentConfig.parse({"dataset": dataset, "data": data})
+        return Chosen(dataset, title, data, _read(dataset, config.data))
     except ConfigError as mistake:
         st.error(str(mistake))
         return Chosen(dataset="", data=settings)

@@ -13,7 +13,7 @@ from app.look import plain
 from app.thumbnails import alike, shrunk
 from engine.data.pictures import BadPicture, read_picture
 from engine.data.user.collection import Collection
-from engine.data.user.rows import Row
+from engine.data.user.rows import Account, Row
 from engine.metrics import METRICS
 
 _IMAGES = 5
@@ -23,7 +23,7 @@ _SIDE = 240  # pixels
 def show_collection(collection: Collection) -> None:
     """Show figures, problems, answers and a few images."""
     _show_figures(collection)
-    _show_problems(collection)
+    show_account(collection.account)
     counts = Counter(row.answers[0] for row in collection.rows)
     _show_answers(counts)
     _show_images(collection)
@@ -54,17 +54,21 @@ def _splits(tests: int, collection: Collection) -> str:
     return f"{len(collection.rows) - tests:,} to train on and {tests:,} to test on."
 
 
-def _show_problems(collection: Collection) -> None:
-    if not collection.problems:
-        st.markdown("✓ No problems found.")
+def show_account(account: Account) -> None:
+    """Show how many rows are used, and every problem counted and named."""
+    if not account.problems:
+        st.markdown(f"✓ No problems found: all {account.used:,} rows are used.")
         return
-    count = sum(problem.count for problem in collection.problems)
-    total = "1 problem" if count == 1 else f"{count:,} problems"
-    st.markdown(f"**⚠ {total}.** Rows that cannot be used are left out.")
+    st.markdown(f"**⚠ {account.used:,} of {account.read:,} rows are used.**")
     st.table(
         [
-            {"what is wrong": p.kind, "how many": f"{p.count:,}", "the first": plain(p.first, 300)}
-            for p in collection.problems
+            {
+                "what is wrong": problem.kind,
+                "how many": f"{problem.count:,}",
+                "so": "left out" if problem.left_out else "used as it is",
+                "the first": plain(problem.first, 300),
+            }
+            for problem in account.problems
         ],
         hide_index=True,
     )

@@ -14,11 +14,23 @@ DEFAULTS = ExperimentConfig().model_dump()
 def number(key: str, base: dict[str, Any], mark: str = "", **options: Any) -> Any:
     """Draw a number input for a config's key that starts at the value in ``base``.
 
-    ``mark`` is what the start depends on: with another one the field starts anew.
+    ``mark`` is what the start depends on: with another one the field starts anew. A number beyond
+    the limits is answered below its field, and returned: a field with limits of its own would keep
+    the number before, in silence.
     """
     info = field(key)
     options = {"value": info.value_in(base), "key": _widget_key(key, mark), **options}
-    return st.number_input(info.title, info.low, info.high, **options)
+    value = st.number_input(info.title, **options)
+    if is_outside(value, info):
+        low, high = (f"{x:,}" if isinstance(x, int) else f"{x:g}" for x in (info.low, info.high))
+        st.caption(f":red[**{info.title}: from {low} to {high}.**]")
+    return value
+
+
+def is_outside(value: float, info: FieldInfo) -> bool:
+    """Tell if a number is beyond its key's limits."""
+    below = info.low is not None and value < info.low
+    return below or (info.high is not None and value > info.high)
 
 
 def choice(key: str, base: dict[str, Any], mark: str = "") -> Any:

@@ -338,3 +338,11 @@ def test_several_references_count_as_right():
     assert verdict("The cat.", ("dog", "cat"), metric)[0] == "✓ right"
     assert verdict("cow", ("dog", "cat"), metric) == ["✗ wrong", "VQA accuracy 0%"]
     assert verdict("dog", ("dog",), METRICS["exact"]) == ["✓ right"]
+
+
+def test_rows_out_of_range_are_answered_beside_their_field(tmp_path):
+    app = with_folder(wards(tmp_path / "wards"))
+    app.number_input(key="data.rows").set_value(3).run()
+    assert not app.exception and "from 16 to 1,000,000" in text_of(app)
+    assert app.error[0].value.startswith("data.rows: ")
+    assert not [button for button in app.button if button.key == "run"]

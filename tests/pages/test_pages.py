@@ -258,3 +258,19 @@ def test_ask_opens_where_personalising_put_an_answer_right():
     found = telling[items[item].item]
     assert found.own.correct and not found.shared.correct
     assert "✓ right" in text_of(app) and "✗ wrong" in text_of(app)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("clients:quickstart", 5000, "Clients: from 1 to 1,000."),
+        ("learning_rate:quickstart", 3.0, "Learning rate: from 0.0001 to 1."),
+        ("rounds:quickstart", 0, "Rounds: from 1 to 500."),
+    ],
+)
+def test_a_number_out_of_range_is_answered_beside_its_field(key, value, told):
+    app = open_page("setup")
+    app.number_input(key=key).set_value(value).run()
+    assert not app.exception and told in text_of(app)
+    assert key.partition(":")[0] in app.error[0].value
+    assert not [button for button in app.button if button.key == "run"]
