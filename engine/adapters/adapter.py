@@ -11,6 +11,7 @@ from typing import Any, Generic, Self, TypeVar
 
 import numpy as np
 
+ALL_LINEAR = "all-linear"  # of lora.targets: every linear layer of the language model
 A, B = "lora_A", "lora_B"
 DELTA = "offset"  # what some strategies add to a layer's frozen weight, (d_out, d_in)
 

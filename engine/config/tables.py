@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from engine.adapters.factors import ALL_LINEAR
+from engine.adapters.adapter import ALL_LINEAR
 from engine.metrics import METRICS
 
 HeterogeneityKind = Literal["mixed", "concept", "domain", "label", "task", "quantity", "natural"]

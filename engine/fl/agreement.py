@@ -7,15 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.adapters.factors import A, B, effective, factor_of
-from engine.strategies.base import Arrays, Strategy
+from engine.adapters.adapter import DELTA, A, B, name_of
+from engine.adapters.products import Arrays
+from engine.strategies import Strategy
 
 _MOST = 32  # clients that are compared in pairs
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """aggregation_error: ‖server's model − Σ p_k client k's model‖ over all layers, None where the
+    """How far apart clients and server are.
+
+    aggregation_error: ‖server's model − Σ p_k client k's model‖ over all layers, None where the
     server does not know the clients' models; cosine_a, cosine_b: mean over pairs of clients of the
     cosine between what they changed, None for a factor that is not sent or a lone client.
     """
@@ -39,41 +42,53 @@ def agreement(
     """
     error = None
     if any(sent) and (rule.two_adapters or not rule.personal_factors):
-        error = _error(scale, received, sent, weights, merged)
+        clients = [received | own for own in sent]
+        squares = (_error(layer, scale, clients, weights, merged) for layer in merged.layers())
+        error = float(np.sqrt(sum(squares)))
     updates = [_update(own, received) for own in sent[:_MOST]]
     return Agreement(error, _mean_cosine(updates, A), _mean_cosine(updates, B))
 
 
+def _error(
+    layer: str, scale: float, clients: Sequence[Arrays], weights: np.ndarray, server: Arrays
+) -> float:
+    """Return ‖s·BA + Δ − Σ p_k (s·B_k A_k + Δ_k)‖² of one layer.
+
+    The products are one product of stacked factors, b·a; where these are thin their norm is that of
+    two small triangles, and no matrix of the layer's size is made.
+    """
+    shares = [scale, *(-scale * weight for weight in weights)]
+    adapters = [server, *clients]
+    pairs = zip(shares, adapters, strict=True)
+    b = np.hstack([share * own.b(layer).astype(np.float64) for share, own in pairs])
+    a = np.vstack([own.a(layer) for own in adapters]).astype(np.float64)
+    name = name_of(layer, DELTA)
+    if name in server or name in clients[0]:
+        difference = b @ a + server.get(name, 0)
+        for own, weight in zip(clients, weights, strict=True):
+            difference -= weight * own.get(name, np.float64(0))
+    elif len(a) < min(len(b), a.shape[1]):
+        difference = np.linalg.qr(b, mode="r") @ np.linalg.qr(a.T, mode="r").T
+    else:
+        difference = b @ a
+    return float(np.square(difference).sum())
+
+
 def _update(own: Arrays, received: Arrays) -> Arrays:
-    """What a client changed; zeros stand for the directions that one of a lower rank lacks."""
-    found: Arrays = {}
+    """Return what a client changed; zeros stand for the directions that a lower rank lacks."""
+    update = Arrays()
     for name, value in own.items():
         part = tuple(slice(n) for n in value.shape)
-        found[name] = np.zeros_like(received[name])
-        found[name][part] = value - received[name][part]
-    return found
-
-
-def _error(
-    scale: float, received: Arrays, sent: Sequence[Arrays], weights: np.ndarray, server: Arrays
-) -> float:
-    reached = effective(server, scale)
-    for own, weight in zip(sent, weights, strict=True):
-        for layer, value in effective(received | own, scale).items():
-            reached[layer] -= weight * value
-    return float(np.sqrt(sum(np.square(value).sum() for value in reached.values())))
+        update[name] = np.zeros_like(received[name])
+        update[name][part] = value - received[name][part]
+    return update
 
 
 def _mean_cosine(updates: Sequence[Arrays], factor: str) -> float | None:
-    rows = [
-        np.concatenate(
-            [np.empty(0, np.float32), *(v.ravel() for name, v in own.items() if factor_of(name) == factor)]
-        )
-        for own in updates
-    ]
-    if len(rows) < 2 or not len(rows[0]):
+    parts = [[value.ravel() for value in own.only(factor).values()] for own in updates]
+    if len(parts) < 2 or not parts[0]:
         return None
-    matrix = np.stack(rows)
+    matrix = np.stack([np.concatenate(part) for part in parts])
     matrix = matrix / np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-12)
-    n = len(rows)
+    n = len(matrix)
     return float(((matrix @ matrix.T).sum() - n) / (n * (n - 1)))

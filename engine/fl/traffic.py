@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from engine.adapters.factors import A, B
+from engine.adapters.adapter import A, B
 from engine.config import ExperimentConfig
 from engine.strategies import STRATEGIES
 from engine.vlm.resolved import ResolvedModel

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from engine.adapters.factors import A, B
+from engine.adapters.adapter import A, B
 from engine.paths import ROOT
 from engine.strategies import STRATEGIES, Strategy
 

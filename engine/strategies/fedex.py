@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from engine.adapters.factors import DELTA, products
+from engine.adapters.adapter import DELTA, name_of
+from engine.adapters.products import products
 from engine.strategies.base import BOTH, STRATEGIES, Arrays, Strategy
 
 
@@ -32,19 +33,19 @@ class FedEx(Strategy):
         return merged | added_deltas(merged, errors, scale)
 
 
-def mean_products(sent: list[Arrays], weights: np.ndarray) -> Arrays:
+def mean_products(sent: list[Arrays], weights: np.ndarray) -> dict[str, np.ndarray]:
     """Σ p_k B_k A_k by layer, in float64."""
-    total: Arrays = {}
+    total: dict[str, np.ndarray] = {}
     for arrays, weight in zip(sent, weights, strict=True):
         for layer, product in products(arrays).items():
             total[layer] = total.get(layer, 0) + weight * product
     return total
 
 
-def added_deltas(before: Arrays, updates: Arrays, scale: float) -> Arrays:
+def added_deltas(before: Arrays, updates: dict[str, np.ndarray], scale: float) -> Arrays:
     """Return the offsets in ``before`` with s·update added, by ``<layer>.offset``, in float32."""
-    names = {layer: f"{layer}.{DELTA}" for layer in updates}
-    return {
-        name: (before.get(name, 0) + scale * updates[layer]).astype(np.float32)
-        for layer, name in names.items()
-    }
+    deltas = Arrays()
+    for layer, update in updates.items():
+        name = name_of(layer, DELTA)
+        deltas[name] = (before.get(name, np.float64(0)) + scale * update).astype(np.float32)
+    return deltas

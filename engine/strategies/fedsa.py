@@ -1,6 +1,6 @@
 """FedSA-LoRA: A is shared, B is the client's own."""
 
-from engine.adapters.factors import A, B
+from engine.adapters.adapter import A, B
 from engine.strategies.base import STRATEGIES, Strategy
 
 

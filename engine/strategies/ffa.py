@@ -1,6 +1,6 @@
 """FFA-LoRA: only B is trained and averaged."""
 
-from engine.adapters.factors import B
+from engine.adapters.adapter import B
 from engine.strategies.base import STRATEGIES, Strategy
 
 

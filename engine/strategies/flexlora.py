@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from engine.adapters.factors import A, B, factor_of
+from engine.adapters.adapter import A, B, name_of
 from engine.strategies.base import BOTH, STRATEGIES, Arrays, Strategy
 
 
@@ -27,25 +27,25 @@ class FlexLora(Strategy):
         self, sent: list[Arrays], weights: np.ndarray, before: Arrays, scale: float, rank: int
     ) -> Arrays:
         """Return the best adapter of this rank; directions that nobody trained keep their A."""
-        merged: Arrays = {}
-        for name in (name for name in sent[0] if factor_of(name) == A):
-            partner = name.removesuffix(A) + B
+        merged = Arrays()
+        for layer in sent[0].layers():
             b, a = best_rank(
-                np.hstack([w * own[partner] for w, own in zip(weights, sent, strict=True)]),
-                np.vstack([own[name] for own in sent]),
+                np.hstack([w * own.b(layer) for w, own in zip(weights, sent, strict=True)]),
+                np.vstack([own.a(layer) for own in sent]),
                 rank,
             )
-            learned = len(a)
-            merged[name] = np.vstack([a, before[name][learned:]]).astype(np.float32)
-            zeros = np.zeros((len(b), rank - learned))
-            merged[partner] = np.hstack([b, zeros]).astype(np.float32)
+            untrained = before.a(layer)[len(a) :]
+            merged[name_of(layer, A)] = np.vstack([a, untrained]).astype(np.float32)
+            zeros = np.zeros((len(b), len(untrained)))
+            merged[name_of(layer, B)] = np.hstack([b, zeros]).astype(np.float32)
         return merged
 
 
 def best_rank(b: np.ndarray, a: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
-    """B (d_out, r) and A (r, d_in), r ≤ rank, whose product is nearest to b·a (Eckart and Young).
+    """Return B (d_out, r) and A (r, d_in), r ≤ rank, with the product nearest to b·a.
 
-    Through two QR decompositions: the product itself, d_out × d_in, is never made.
+    By Eckart and Young, through two QR decompositions: the product itself, d_out × d_in, is never
+    made.
     """
     left, upper = np.linalg.qr(b.astype(np.float64))
     right, lower = np.linalg.qr(a.astype(np.float64).T)

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from engine.adapters.factors import A, B, padded, products
+from engine.adapters.adapter import split_name
+from engine.adapters.products import products
 from engine.strategies.base import BOTH, STRATEGIES, Arrays, Strategy, weighted_mean
 
 
@@ -28,14 +29,11 @@ class HetLora(Strategy):
     ) -> Arrays:
         """Weigh by the size of what each client has learned; by samples where none has."""
         norms = [{n: np.linalg.norm(value) for n, value in products(own).items()} for own in sent]
-        whole = [padded(own, rank) for own in sent]
-        merged: Arrays = {}
+        whole = [own.padded(rank) for own in sent]
+        merged = Arrays()
         for layer in norms[0]:
             sizes = np.array([own[layer] for own in norms])
             shares = sizes / sizes.sum() if sizes.sum() else weights
-            merged |= weighted_mean([_layer(own, layer) for own in whole], shares)
+            layers = [own.where(lambda name, at=layer: split_name(name)[0] == at) for own in whole]
+            merged |= weighted_mean(layers, shares)
         return merged
-
-
-def _layer(arrays: Arrays, layer: str) -> Arrays:
-    return {f"{layer}.{factor}": arrays[f"{layer}.{factor}"] for factor in (A, B)}

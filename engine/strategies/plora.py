@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from engine.adapters.factors import A, B
+from engine.adapters.adapter import A, B
 from engine.strategies.base import STRATEGIES, Options, Phase, Strategy
 
 

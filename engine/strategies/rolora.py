@@ -1,6 +1,6 @@
 """RoLoRA: the two factors take turns."""
 
-from engine.adapters.factors import A, B, factor_of
+from engine.adapters.adapter import A, B, factor_of
 from engine.strategies.base import BOTH, STRATEGIES, Strategy
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from engine.adapters.factors import ALL_LINEAR
+from engine.adapters.adapter import ALL_LINEAR
 from engine.plugins import Registry
 
 if TYPE_CHECKING:  # plugins import this file before there is a config

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from flwr.app import Array, ArrayRecord, Message
 
-from engine.strategies.base import Arrays
+from engine.adapters.adapter import Adapter
+from engine.adapters.products import Arrays
 
 
 class ClientFailed(RuntimeError):
@@ -38,7 +39,7 @@ def weights_of(replies: list[Message]) -> np.ndarray:
 
 def to_numpy(record: ArrayRecord) -> Arrays:
     """Return a record's arrays."""
-    return {name: array.numpy() for name, array in record.items()}
+    return Adapter({name: array.numpy() for name, array in record.items()})
 
 
 def to_record(arrays: Mapping[str, np.ndarray]) -> ArrayRecord:

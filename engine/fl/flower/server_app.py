@@ -15,6 +15,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from db import reads, writes
 from db.tables import Round
+from engine.adapters.adapter import Adapter
 from engine.fl import checkpoints
 from engine.fl.agreement import Agreement, agreement
 from engine.fl.context import context_of
@@ -90,7 +91,7 @@ def _agreement(
     strategy: LoraStrategy, run: RunConfig, replies: list[Message], merged: ArrayRecord
 ) -> Agreement:
     initial = context_of(run.config, run.resolved).initial
-    start = {name: value.numpy() for name, value in initial.items()}
+    start = Adapter({name: value.numpy() for name, value in initial.items()})
     return agreement(
         strategy.rule,
         run.config.lora.scale,

@@ -12,7 +12,8 @@ import torch
 from flwr.app import Message
 
 from db import reads
-from engine.adapters.factors import DELTA, products
+from engine.adapters.adapter import DELTA
+from engine.adapters.products import Arrays, products
 from engine.config import ExperimentConfig
 from engine.data.cache import EncodedSets
 from engine.fl import checkpoints
@@ -94,7 +95,7 @@ def trial(setting, module_home) -> Callable[..., Trial]:
 
 def effective(arrays: dict[str, np.ndarray], config: ExperimentConfig) -> dict[str, np.ndarray]:
     """What a model's factors and offsets add to the frozen weights, by layer."""
-    initial = {name: value.numpy() for name, value in context_of(config).initial.items()}
+    initial = Arrays({n: value.numpy() for n, value in context_of(config).initial.items()})
     weights = products(initial | arrays)
     for layer in weights:
         offset = arrays.get(f"{layer}.{DELTA}", 0.0)
@@ -153,14 +154,16 @@ def test_fedit_is_not_exact_unless_the_clients_agree(trial):
     assert max(aggregation_errors(trial("fedit"))) > 1e-3
     rule = STRATEGIES["fedit"]()
     generator = np.random.default_rng(0)
-    first = {
-        "x.lora_A": generator.normal(size=(4, 7)),
-        "x.lora_B": generator.normal(size=(5, 4)),
-    }
+    first = Arrays(
+        {
+            "x.lora_A": generator.normal(size=(4, 7)),
+            "x.lora_B": generator.normal(size=(5, 4)),
+        }
+    )
     errors = []
     for spread in (0.0, 0.1, 0.5, 1.0):
-        second = {name: value + spread for name, value in first.items()}
-        mean = products(rule.merge([first, second], np.array([0.25, 0.75]), {}, 1.0, 4))["x"]
+        second = Arrays({name: value + spread for name, value in first.items()})
+        mean = products(rule.merge([first, second], np.array([0.25, 0.75]), Arrays(), 1.0, 4))["x"]
         exact = 0.25 * products(first)["x"] + 0.75 * products(second)["x"]
         errors.append(np.linalg.norm(mean - exact))
     assert errors[0] < 1e-12 and errors == sorted(errors) and errors[-1] > 1
@@ -253,13 +256,15 @@ def test_flexlora_leaves_no_direction_dead_when_few_have_trained(setting):
 def test_hetlora_pads_and_weighs_by_what_was_learned():
     generator = np.random.default_rng(0)
     sent = [
-        {
-            "x.lora_A": generator.normal(size=(rank, 7)).astype(np.float32),
-            "x.lora_B": generator.normal(size=(5, rank)).astype(np.float32),
-        }
+        Arrays(
+            {
+                "x.lora_A": generator.normal(size=(rank, 7)).astype(np.float32),
+                "x.lora_B": generator.normal(size=(5, rank)).astype(np.float32),
+            }
+        )
         for rank in (4, 2)
     ]
-    merged = STRATEGIES["hetlora"]().merge(sent, np.array([0.5, 0.5]), {}, 1.0, 4)
+    merged = STRATEGIES["hetlora"]().merge(sent, np.array([0.5, 0.5]), Arrays(), 1.0, 4)
     norms = [np.linalg.norm(own["x.lora_B"] @ own["x.lora_A"]) for own in sent]
     share = norms[1] / sum(norms)
     assert share != pytest.approx(0.5, abs=0.01)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.adapters.factors import A, B
+from engine.adapters.adapter import A, B
 from engine.bench.world import neutral_accuracy
 from engine.config import Lora
 from engine.data import cache, cache_files
