@@ -12,7 +12,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from app.form import Form
-from app.uploads import TYPES, put_in_place
+from app.uploads import put_in_place
 from engine.config import WORLD, ConfigError, Data, ExperimentConfig
 from engine.data.user import hub, known
 from engine.data.user.collection import Collection, collect
@@ -100,7 +100,6 @@ def _upload() -> tuple[str, str]:
     """Return folder and title of what is uploaded now, or was before; ("", "") for neither."""
     files = st.file_uploader(
         "A zip of pictures and their table, or all of these files at once",
-        TYPES,
         accept_multiple_files=True,
         help=LAYOUT,
         max_upload_size=LARGEST_UPLOAD,

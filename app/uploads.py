@@ -8,11 +8,8 @@ from typing import Protocol
 
 from engine.config import ConfigError
 from engine.data.user.upload import from_table, unpack_zip
-from engine.data.user.zips import PICTURE_SUFFIXES
 
-TABLES = (".csv", ".jsonl")
-
-TYPES = ["zip", *(suffix.removeprefix(".") for suffix in (*TABLES, *PICTURE_SUFFIXES))]
+TABLES = (".csv", ".jsonl")  # any other name may be that of a picture: content decides
 
 
 class File(Protocol):
