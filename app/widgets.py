@@ -82,13 +82,21 @@ def start_experiment(config: ExperimentConfig) -> None:
     st.switch_page(LIVE, query_params={"run": str(runs[0])})
 
 
+def figure(label: str, value: str, explanation: str | None = None) -> None:
+    """Show one figure, as wide as it is: on a phone several stand in a row."""
+    st.metric(label, value, help=explanation, width="content")
+
+
 def status_line(run: Run) -> None:
-    """Say a run's state in one sentence, with the reason where it failed."""
+    """Say a run's state in one sentence; where it has ended early, why and what to do."""
+    done = run.rounds_done
+    kept = f"Its {done} finished rounds are kept." if done != 1 else "Its finished round is kept."
     words = f"Run {run.id} ({run.strategy}) is **{STATUS_WORDS[run.status]}**"
     if run.status == "failed":
         st.error(f"{words}. Reason: {run.error}")
+        st.caption(f"{kept} Resume goes on from there; other settings are a new run, in Set up.")
     elif run.status == "interrupted":
-        st.warning(f"{words}. Its {run.rounds_done} finished rounds are kept.")
+        st.warning(f"{words}. {kept} Resume goes on from there.")
     else:
         st.markdown(f"{words}.")
 

@@ -9,7 +9,8 @@ from app import charts, client_charts
 from app.history import History, histories_of
 from app.judging import measured
 from app.look import duration, percent, size
-from app.widgets import ASK, LIVE, choose_run, client_names, status_line
+from app.verdict import verdict
+from app.widgets import ASK, LIVE, choose_run, client_names, figure, status_line
 from db import reads
 from db.tables import Run, now
 from engine.config import ConfigError, ExperimentConfig
@@ -88,11 +89,6 @@ def exported(run_id: int) -> bytes:
     from engine.results.export import zipped
 
     return zipped(run_id)
-
-
-def figure(label: str, value: str, explanation: str | None = None) -> None:
-    """Show one figure, as wide as it is."""
-    st.metric(label, value, help=explanation, width="content")
 
 
 def show_buttons(run: Run, runs: Sequence[Run], usable: bool) -> None:
@@ -248,6 +244,8 @@ def follow(summary: reads.Summary, traffic: Traffic | None) -> None:
         st.query_params["run"] = str(following.id)
         st.rerun()
     status_line(shown.run)
+    if sentence := verdict(runs):
+        st.markdown(sentence)
     show_figures(histories, shown, summary, traffic)
     show_buttons(shown.run, runs, usable=traffic is not None)
 

@@ -7,13 +7,15 @@ from app import charts
 from app.disagreement import disagreements, most_telling
 from app.look import percent
 from app.story import ALT, diagram
-from app.widgets import ASK, LIVE, SETUP, start_experiment
+from app.widgets import ASK, LIVE, SETUP, figure, start_experiment
 from db import reads
 from db.tables import Prediction
 from engine.config import ExperimentConfig
 from engine.data.factory import new_dataset
 from engine.jobs import queue
 from engine.presets import preset
+
+SIDE = 120  # pixels of an image on the page
 
 
 @st.cache_data(max_entries=4, show_spinner=False)
@@ -86,17 +88,16 @@ if bundled is not None:
         )
         st.caption("Look for the gap between the blue and the red line: what personalising gains.")
     with figures:
-        a, b, c = st.columns(3)
-        a.metric("Base", percent(summaries["plora"].base_accuracy))
-        b.metric("Global (FedIT)", percent(summaries["fedit"].global_accuracy))
-        c.metric("Personalised (pLoRA)", percent(summaries["plora"].personal_accuracy))
-        url = {"run": str(summaries["plora"].run)}
+        with st.container(horizontal=True, gap="large"):
+            figure("Base", percent(summaries["plora"].base_accuracy))
+            figure("Global (FedIT)", percent(summaries["fedit"].global_accuracy))
+            figure("Personalised (pLoRA)", percent(summaries["plora"].personal_accuracy))
         st.markdown("**Where the two disagree**, one question of each site:")
-        telling = telling_items(summaries["plora"].run)
-        for column, (image, question, text, link) in zip(st.columns(4), telling, strict=False):
-            with column:
-                st.image(image, width="stretch", alt=question)
-                st.caption(f"{question}  \n{text}")
-                st.page_link(ASK, label="Ask →", query_params=link)
-        st.page_link(ASK, label="Ask the example's models →", query_params=url)
+        with st.container(horizontal=True):
+            for image, question, text, link in telling_items(summaries["plora"].run):
+                with st.container(width=SIDE, gap="xsmall"):
+                    st.image(image, width=SIDE, alt=question)
+                    st.caption(f"{question}  \n{text}")
+                    st.page_link(ASK, label="Ask →", query_params=link)
+        url = {"run": str(summaries["plora"].run)}
         st.page_link(LIVE, label="See how its rounds went →", query_params=url)

@@ -6,6 +6,7 @@ from streamlit.testing.v1 import AppTest
 from app import charts, client_charts
 from app.disagreement import disagreements
 from app.history import History
+from app.verdict import verdict
 from db import reads, writes
 from db.tables import Evaluation
 from engine.config import ExperimentConfig
@@ -274,3 +275,14 @@ def test_a_number_out_of_range_is_answered_beside_its_field(key, value, told):
     assert not app.exception and told in text_of(app)
     assert key.partition(":")[0] in app.error[0].value
     assert not [button for button in app.button if button.key == "run"]
+
+
+def test_live_says_for_how_many_clients_personalising_paid():
+    open_page("start")  # brings the example
+    [plora] = [r for r in reads.runs() if r.experiment.bundled and r.strategy == "plora"]
+    runs = reads.runs_of(plora.experiment_id)
+    own = {r.strategy: reads.deployed_accuracies(r.id, "own") for r in runs}
+    better = sum(own["plora"][k] > own["fedit"][k] for k in own["plora"])
+    app = open_page("live", run=str(plora.id))
+    assert f"gave {better} of 4 clients better answers" in text_of(app)
+    assert verdict(runs[:1]) == "" and verdict([runs[1]]) == ""
