@@ -41,8 +41,11 @@ def dataset_of(config: str) -> FederatedDataset:
 def answers_of(
     run_id: int, rounds: tuple[int, ...], client: int, image: np.ndarray, question: str
 ) -> list[VariantAnswer]:
-    """Ask all variants; ``rounds`` of the experiment's runs renew the answers as rounds finish."""
-    from engine.results.ask import ask  # here: it imports torch
+    """Ask all variants; ``rounds`` of the experiment's runs renew the answers as rounds finish.
+
+    A door: it brings torch.
+    """
+    from engine.results.ask import ask
 
     return ask(run_id, client, image, question)
 

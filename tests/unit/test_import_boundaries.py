@@ -10,8 +10,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-import pytest
-
 from engine.paths import QUIET, ROOT
 
 ROOMS = ("app", "pages", "db", "engine")
@@ -61,7 +59,6 @@ def doors() -> Iterator[tuple[str, ast.FunctionDef]]:
                 yield name, function
 
 
-@pytest.mark.xfail(strict=False, reason="issue 21: rooms are still being cleared")
 def test_own_modules_are_imported_inside_of_at_most_ten_doors_that_say_so():
     found = list(doors())
     named = [f"{name}: {function.name}" for name, function in found]
