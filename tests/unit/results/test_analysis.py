@@ -5,7 +5,6 @@ import json
 import pytest
 
 from db import reads
-from engine import config as config_module
 from engine.cli.main import app
 from engine.jobs.queue import NotPossible
 from engine.results.analyze import NEWCOMER_SAMPLES, cross_matrix, newcomer
@@ -34,7 +33,7 @@ def test_the_diagonal_of_the_matrix_is_what_the_run_has_stored(finished):
 
 
 def test_the_matrix_is_of_the_clients_that_were_tested(tiny, monkeypatch):
-    monkeypatch.setattr(config_module, "MOST_TESTED", 2)
+    monkeypatch.setattr("engine.config.experiment.MOST_TESTED", 2)
     [summary] = run(changed(tiny, strategies=["fedit"], clients=5, rounds=1, seed=3))
     clients, matrix = cross_matrix(summary.run)
     assert sorted(reads.deployed_accuracies(summary.run, "own")) == clients
