@@ -80,7 +80,7 @@ def _one_round(
 def _tested(
     grid: Grid, strategy: LoraStrategy, round_: int, arrays: ArrayRecord, *, answers: bool = False
 ) -> list[Message]:
-    """What clients make of the model after a round, with their answers where these are wanted."""
+    """Return what clients make of the model after a round, with their answers if asked for."""
     config = ConfigRecord({"answers": answers})
     replies = _exchange(grid, list(strategy.configure_evaluate(round_, arrays, config, grid)))
     strategy.aggregate_evaluate(round_, replies)
@@ -125,7 +125,7 @@ def _meet_clients(grid: Grid) -> dict[int, int]:
 
 
 def _arrays_after(run: RunConfig, round_: int) -> ArrayRecord:
-    """The shared factors after a committed round; at the start, the common initial ones."""
+    """Return the shared factors after a committed round; at the start, the common initial ones."""
     if round_ > 0:
         return to_arrays(checkpoints.read(checkpoints.server_path(run.folder, round_)))
     initial = context_of(run.config, run.resolved).initial

@@ -1,4 +1,4 @@
-"""Texts of other people: what a model reads as control, what is too long, and odd chat templates."""
+"""Texts of other people: what a model reads as control, what is too long, odd chat templates."""
 
 import json
 import shutil
