@@ -17,9 +17,10 @@ from engine.config import WORLD, ConfigError, Data, ExperimentConfig
 from engine.data.user import hub, known
 from engine.data.user.collection import Collection, collect
 from engine.data.user.columns import guess
-from engine.data.user.folder import file_state, find_tables
+from engine.data.user.folder import find_tables
 from engine.data.user.reading import columns_of
 from engine.metrics import METRICS
+from engine.system.files import file_state
 
 SOURCES = {
     WORLD: "The parts bins (embedded)",

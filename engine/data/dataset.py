@@ -13,6 +13,7 @@ import numpy as np
 
 from engine import plugins
 from engine.config import ExperimentConfig
+from engine.data.account import Account
 from engine.data.resolved import ResolvedData
 
 POOLED_SAMPLES = 64  # of the pooled test set, about the same number from every client
@@ -114,6 +115,11 @@ class FederatedDataset(ABC):
     @abstractmethod
     def train_sizes(self) -> np.ndarray:
         """Count the training samples of every client, (clients,)."""
+
+    @property
+    def account(self) -> Account:
+        """Return how many rows are used, and what is wrong with the rest; empty of drawn data."""
+        return Account(0)
 
     @property
     def free_form(self) -> bool:

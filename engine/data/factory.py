@@ -19,7 +19,8 @@ def new_dataset(config: ExperimentConfig) -> FederatedDataset:
     """Return the clients of a config. Raises ConfigError where its data cannot be used."""
     if config.dataset == WORLD:
         return SyntheticDataset(config)
-    return _user_data().dataset.UserDataset(collection_of(config), config)
+    rows = _user_data().fitting.fitting(collection_of(config), config)
+    return _user_data().dataset.UserDataset(rows, config)
 
 
 def collection_of(config: ExperimentConfig) -> Collection:
@@ -51,5 +52,6 @@ def _user_data() -> ModuleType:
     """Load the libraries for people's own data. A door: no other run pays more than a second."""
     import engine.data.user.collection
     import engine.data.user.dataset
+    import engine.data.user.fitting
 
     return engine.data.user

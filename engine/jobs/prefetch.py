@@ -63,8 +63,10 @@ def prefetch(values: dict[str, Any], resolved: dict[str, Any] | None) -> None:
     if resolved is None:  # of an older lab: the run itself will see what there is
         return
     config = ExperimentConfig.parse(values)
-    dataset = dataset_of(config.without_training(), Resolved.from_dict(resolved).data)
-    missing = [key for key in first_sets(config) if not encoded_path(dataset, *key).exists()]
+    known = Resolved.from_dict(resolved)
+    dataset = dataset_of(config.without_training(), known.data)
+    sets = first_sets(config)
+    missing = [key for key in sets if not encoded_path(dataset, known.model, *key).exists()]
     dataset.prefetch(missing[:_MOST_AHEAD])
 
 

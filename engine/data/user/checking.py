@@ -16,8 +16,8 @@ from hashlib import blake2b
 from pathlib import Path
 
 from engine.data import pictures
-from engine.data.user.folder import file_state
 from engine.paths import home
+from engine.system.files import file_state
 
 # Decoders run outside of Python's lock. Each holds a whole picture: no more than a few at a time.
 _FORM = 2  # of what is remembered; a change looks at all anew

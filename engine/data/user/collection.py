@@ -15,12 +15,14 @@ from statistics import median
 from cachetools import LRUCache
 
 from engine.config import ConfigError, Data
+from engine.data.account import Account, Problem, Problems
 from engine.data.user import hub, known
-from engine.data.user.folder import PLACES, file_state
+from engine.data.user.folder import PLACES
 from engine.data.user.reading import read_folder
-from engine.data.user.rows import Account, Problem, Problems, Row, shorten
+from engine.data.user.rows import Row, shorten
 from engine.data.user.tables import TABLES
 from engine.data.user.upload import left_out
+from engine.system.files import file_state
 
 _SHORT = ((3, "exact"), (10, "token_f1"))  # words in the median answer, at most -> metric
 

@@ -13,12 +13,14 @@ from hashlib import blake2b
 import numpy as np
 
 from engine.config import ConfigError, ExperimentConfig
+from engine.data.account import Account
 from engine.data.dataset import ClientProfile, Example, FederatedDataset, Item, code_version
 from engine.data.pictures import BadPicture, read_picture, shrink
 from engine.data.resolved import ResolvedData, digest
 from engine.data.synthetic.cameras import look_through
 from engine.data.synthetic.heterogeneity import camera_of, level_of
 from engine.data.synthetic.words import permute
+from engine.data.user.checking import digest_of
 from engine.data.user.collection import Collection, Row
 from engine.data.user.partition import kind_of, partition
 from engine.metrics import normalised
@@ -36,6 +38,11 @@ class UserDataset(FederatedDataset):
         self.collection = collection
         self.shares = partition(collection, config)
         self._circle = circle_of(collection.rows)
+
+    @property
+    def account(self) -> Account:
+        """Return how many rows are used, and what is wrong with the rest."""
+        return self.collection.account
 
     def examples(self, k: int, split: str, n: int | None = None) -> tuple[Example, ...]:
         """Return examples as in the base class, not kept: photos are large, and soon read again."""
@@ -85,9 +92,10 @@ class UserDataset(FederatedDataset):
     def key(self, k: int, split: str) -> str:
         """Return a name for the content of ``train``, ``test`` or all clients' ``pooled``.
 
-        It names what the content is made of, so that no key of the config can be forgotten.
+        It names what the content is made of, so that no key of the config can be forgotten; all
+        rows among it, since the bundled model's vocabulary is made from them.
         """
-        made_from: list[object] = [code_version(), self.config.seed, k, split]
+        made_from = [code_version(), self.collection.digest, self.config.seed, k, split]
         parts = [(k, split)]
         if split == "pooled":
             parts = [(client, "test") for client in range(len(self))]
@@ -140,12 +148,14 @@ class UserDataset(FederatedDataset):
 
     def _look_at(self, row: Row, k: int) -> np.ndarray:
         """Return a picture, (height, width, 3) uint8, as client k's camera shows it."""
+        name = row.picture.name
         try:
-            image = shrink(read_picture(row.picture.read_bytes()))
+            data = row.picture.read_bytes()
+            if row.content and digest_of(data) != row.content:
+                raise ConfigError(f"dataset: the picture {name} has changed since it was checked")
+            image = shrink(read_picture(data))
         except (OSError, BadPicture) as error:
-            raise ConfigError(
-                f"dataset: the picture {row.picture.name} cannot be read; {error}"
-            ) from None
+            raise ConfigError(f"dataset: the picture {name} cannot be read; {error}") from None
         camera, strength = camera_of(self.config, k)
         noise = rng(self.config.seed, "camera", k, row.picture_key)
         return look_through(camera, image[None], strength, noise)[0]

@@ -6,13 +6,13 @@ This is the Hugging Face ``imagefolder`` layout with a ``metadata`` table.
 from __future__ import annotations
 
 import os
-import stat
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.config import ConfigError
 from engine.data.user.tables import TABLES
+from engine.system.files import file_state
 
 SPLIT_FOLDERS = ("train", "test", "validation", "valid", "val", "dev")
 PLACES = ("", *SPLIT_FOLDERS)  # where a table may be
@@ -105,15 +105,3 @@ def _without_links(path: Path) -> Path:
         return Path(os.path.realpath(path))
     except (OSError, ValueError):  # names that no file can have
         return path
-
-
-def file_state(path: Path) -> tuple[int, int] | None:
-    """Return size and time of change of a file; None when there is no such file.
-
-    So it is for a link to nowhere, a name that no file can have, and a folder.
-    """
-    try:
-        state = path.stat()
-    except (OSError, ValueError):
-        return None
-    return (state.st_size, state.st_mtime_ns) if stat.S_ISREG(state.st_mode) else None

@@ -19,14 +19,16 @@ from typing import TYPE_CHECKING, Any
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
 from engine.config import ConfigError, Data
+from engine.data.account import Problem, Problems
 from engine.data.user import known
 from engine.data.user.columns import choose
-from engine.data.user.folder import SPLIT_FOLDERS, file_state
+from engine.data.user.folder import SPLIT_FOLDERS
 from engine.data.user.hub_cells import cells_as_text
 from engine.data.user.hub_errors import is_transient, sentence
 from engine.data.user.hub_rows import Converter
-from engine.data.user.rows import Problem, Problems, shorten
+from engine.data.user.rows import shorten
 from engine.paths import home
+from engine.system.files import file_state
 from engine.system.hub import refuse_without_network
 
 if TYPE_CHECKING:

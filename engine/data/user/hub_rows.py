@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from engine.config import ConfigError
+from engine.data.account import Problems
 from engine.data.pictures import MAX_BYTES, BadPicture, as_png, format_of
 from engine.data.user.checking import digest_of
 from engine.data.user.folder import within
-from engine.data.user.rows import Problems
 from engine.data.user.values import as_text
 from engine.data.user.written_out import NotUnderstood
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from engine.config import Data
+from engine.data.account import Problems
 from engine.data.user import columns as column_names
 from engine.data.user.checking import Verdict, check
 from engine.data.user.folder import SPLIT_FOLDERS, TableFile, find_tables, picture_path
-from engine.data.user.rows import Problems, Row, shorten
+from engine.data.user.rows import Row, shorten
 from engine.data.user.tables import Table, read_table
 from engine.data.user.values import as_answers, as_name, as_split, as_text
 from engine.data.user.written_out import NotUnderstood
@@ -28,13 +29,12 @@ class Candidate:
     """A row whose text is in order; its picture is still to be looked at."""
 
     row: Row
-    where: str  # table and line
     picture: str  # as the table names it
 
     @property
     def name(self) -> str:
-        """The row as messages call it."""
-        return f"{shorten(self.picture)} ({self.where})"
+        """Return the row as messages call it."""
+        return f"{shorten(self.picture)} ({self.row.where})"
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def _candidates(
             problems.add(_ODD_SPLIT, f"{shorten(said)} ({where})", left_out=False)
         split = as_split(said or _split_folder(picture.relative_to(folder)))
         client = _optional(cells.get("client"), "client", where, problems)
-        yield Candidate(Row(picture, question, answers, client, split), where, name)
+        yield Candidate(Row(picture, question, answers, client, split, where=where), name)
 
 
 def _texts(

@@ -15,9 +15,9 @@ from hashlib import blake2b
 from pathlib import Path, PurePosixPath
 
 from engine.config import ConfigError
+from engine.data.account import Problem
 from engine.data.pictures import MAX_BYTES
 from engine.data.user.folder import SPLIT_FOLDERS, find_tables
-from engine.data.user.rows import Problem
 from engine.data.user.tables import TABLES, Table, read_table
 from engine.data.user.zips import (
     MAX_ENTRIES,

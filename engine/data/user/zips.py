@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from engine.config import ConfigError
+from engine.data.account import Problems
 from engine.data.pictures import MAX_BYTES, looks_like_picture
-from engine.data.user.rows import Problems
 from engine.data.user.tables import TABLES
 from engine.data.user.zip_names import MAX_TABLE, names_of
 

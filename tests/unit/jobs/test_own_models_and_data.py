@@ -141,7 +141,7 @@ def test_features_on_disk_are_those_of_the_pictures(folder, checkpoint):
     context = context_module.context_of(wanted)
     examples = context.dataset.examples(0, "test")
     first = context.sets.get(0, "test")
-    again = EncodedSets(context.vlm, context.dataset).get(0, "test")
+    again = EncodedSets(context.vlm, context.dataset, context.sets.model).get(0, "test")
     images, asked, said = zip(*((e.image, e.question, e.answer) for e in examples), strict=True)
     plain = context.vlm.encode(images, asked, said)
     for name, tensor in plain.tensors().items():

@@ -1,3 +1,5 @@
+import os
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,11 +23,18 @@ from engine.pretraining.miniature import build_processor
 from engine.pretraining.pretrain import pretrain
 from engine.pretraining.recipe import Recipe, pixel_values, shrink
 from engine.strategies import STRATEGIES
+from engine.system.files import file_state
 from engine.system.seeding import rng
 from engine.vlm.loading import load_from
 from engine.vlm.lora import initial_factors
 from engine.vlm.resolved import resolve_model
 from engine.vlm.vision_cache import Features, VisionCache
+
+
+def sets_of(config, **model) -> EncodedSets:
+    """The sets of a config, new ones, for the process's model; ``model``: resolved differently."""
+    resolved = replace(resolve_model(config), **model)
+    return EncodedSets(context_of(config).vlm, SyntheticDataset(config), resolved)
 
 
 def test_cached_features_give_the_same_logits_as_pixels(tiny):
@@ -41,25 +50,23 @@ def test_cached_features_give_the_same_logits_as_pixels(tiny):
 
 
 def test_a_picture_goes_through_the_tower_once_in_the_life_of_a_home(tiny, monkeypatch):
-    made = EncodedSets(context_of(tiny).vlm, SyntheticDataset(tiny))
+    made = sets_of(tiny)
     first, pooled = made.get(1, "train"), made.pooled()
     assert made.get(1, "train") is first
 
     def fail(*_):
         raise AssertionError("painted or encoded again")
 
-    again = EncodedSets(
-        made.vlm, SyntheticDataset(tiny.model_copy(update={"name": "other", "rounds": 9}))
-    )
+    again = sets_of(tiny.model_copy(update={"name": "other", "rounds": 9}))
     monkeypatch.setattr(again, "encode", fail)
     for one, two in ((first, again.get(1, "train")), (pooled, again.pooled())):
         assert all(torch.equal(t, two.tensors()[name]) for name, t in one.tensors().items())
-    other = EncodedSets(made.vlm, SyntheticDataset(tiny.model_copy(update={"seed": 7})))
+    other = sets_of(tiny.model_copy(update={"seed": 7}))
     assert not torch.equal(other.get(1, "train").features, first.features)
 
 
 def test_the_pooled_set_is_the_same_cut_from_few_clients_or_made(tiny, monkeypatch):
-    made = EncodedSets(context_of(tiny).vlm, SyntheticDataset(tiny))
+    made = sets_of(tiny)
     cut = made.pooled()
     monkeypatch.setattr(cache, "_FEW", 0)
     whole = made.pooled()
@@ -71,18 +78,98 @@ def test_the_pooled_set_is_the_same_cut_from_few_clients_or_made(tiny, monkeypat
 
 
 def test_memory_and_disk_of_the_encoded_sets_are_bounded(tiny, monkeypatch):
-    made = EncodedSets(context_of(tiny).vlm, SyntheticDataset(tiny))
+    made = sets_of(tiny)
     size = made.get(0, "train").bytes
     monkeypatch.setattr(cache, "_IN_MEMORY", int(2.5 * size))
     monkeypatch.setattr(cache_files, "_ON_DISK", int(2.5 * size))
     many = tiny.model_copy(update={"clients": 6})
-    bounded = EncodedSets(made.vlm, SyntheticDataset(many))
+    bounded = sets_of(many)
     assert [key for key in bounded.make_ready([(k, "train") for k in range(6)])]
     assert len(bounded._memory) == 2
     assert not list(bounded.make_ready([(5, "train")])), "nothing is missing"
-    EncodedSets(made.vlm, SyntheticDataset(many))
-    latest = [encoded_path(bounded.dataset, k, "train") for k in (4, 5)]
+    sets_of(many)
+    latest = [encoded_path(bounded.dataset, bounded.model, k, "train") for k in (4, 5)]
     assert set(latest[0].parent.iterdir()) == set(latest), "the latest stay"
+
+
+def test_a_set_is_filed_under_what_was_resolved_and_not_under_auto(tiny):
+    """Features that a GPU made in half precision are no good for a run in single precision."""
+    here = sets_of(tiny)
+    path = encoded_path(here.dataset, here.model, 0, "test")
+    here.get(0, "test")
+    assert path.exists()
+    for other in ({"dtype": "bfloat16"}, {"device": "cuda"}, {"digest": "retrained"}):
+        elsewhere = replace(here.model, **other)
+        assert not encoded_path(here.dataset, elsewhere, 0, "test").exists()
+    assert encoded_path(here.dataset, replace(here.model), 0, "test") == path
+
+
+@pytest.mark.parametrize("vision", [False, True])
+def test_a_set_too_large_for_memory_is_read_once_and_encoded_once(tiny, monkeypatch, vision):
+    config = tiny.model_copy(update={"lora": Lora(vision=vision), "seed": 11})
+    sets = sets_of(config)
+    monkeypatch.setattr(cache, "_IN_MEMORY", 1)
+    encoded, read = [], []
+    encode, read_tensors = sets.encode, cache.read_tensors
+    monkeypatch.setattr(sets, "encode", lambda e: encoded.append(1) or encode(e))
+    monkeypatch.setattr(cache, "read_tensors", lambda path: read.append(1) or read_tensors(path))
+    first = sets.get(0, "train")
+    assert all(sets.get(0, "train") is first for _ in range(5))
+    assert sum(encoded) == 1 and sum(read) <= 2, "and the look whether there is one"
+    assert bool(first.images) == vision
+    later = sets_of(config)
+    monkeypatch.setattr(later, "encode", lambda _: pytest.fail("encoded again"))
+    again = later.get(0, "train")
+    for name, tensor in first.tensors().items():
+        assert torch.equal(tensor, again.tensors()[name])
+    for image, same in zip(first.images, again.images, strict=True):
+        assert np.array_equal(image, same)
+
+
+def test_other_processes_may_prune_and_read_at_the_same_time(tiny, monkeypatch):
+    sets = sets_of(tiny)
+    held = sets.get(0, "test")
+    path = encoded_path(sets.dataset, sets.model, 0, "test")
+    monkeypatch.setattr(cache, "_IN_MEMORY", 1)
+    mapped = sets_of(tiny)
+    before = mapped.get(0, "test").features.clone()
+    path.unlink()  # by another process
+    assert torch.equal(mapped.get(0, "test").features, before)
+    assert torch.equal(sets_of(tiny).get(0, "test").features, held.features), "made anew"
+
+    monkeypatch.setattr(cache_files, "_ON_DISK", 0)
+    real = cache_files.file_state
+
+    def gone_at_once(file):
+        state = real(file)
+        file.unlink(missing_ok=True)  # between the look and what follows from it
+        return state
+
+    monkeypatch.setattr(cache_files, "file_state", gone_at_once)
+    cache_files.prune()
+
+
+def test_pruning_spares_what_was_read_since_it_looked(tiny, monkeypatch):
+    sets = sets_of(tiny)
+    sets.get(0, "test")
+    path = encoded_path(sets.dataset, sets.model, 0, "test")
+    abandoned, written = path.with_name("old.tmp"), path.with_name("new.tmp")
+    for file in (abandoned, written):
+        file.write_bytes(b"x")
+    os.utime(abandoned, (1, 1))
+    looks = []
+
+    def look(file):
+        state = file_state(file)
+        looks.append(file)
+        if looks.count(path) == 1 and file == path:
+            os.utime(path, (9, 9))  # read by another process after the first look
+        return state
+
+    monkeypatch.setattr(cache_files, "_ON_DISK", 0)
+    monkeypatch.setattr(cache_files, "file_state", look)
+    cache_files.prune()
+    assert path.exists() and written.exists() and not abandoned.exists()
 
 
 def test_exact_match_in_one_pass_is_exact_match_of_generated_answers(tiny):

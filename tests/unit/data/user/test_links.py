@@ -7,7 +7,8 @@ import pytest
 
 from engine.config import ConfigError, Data
 from engine.data.user.collection import collect
-from engine.data.user.folder import file_state, within
+from engine.data.user.folder import within
+from engine.system.files import file_state
 from tests.helpers.datasets_for_tests import jsonl, picture, plain, row, write
 
 
