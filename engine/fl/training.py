@@ -58,6 +58,7 @@ def train(
             vlm.adapter_scale(job.adapter_scale),
         ):
             for rows in batches(len(job.samples), job.steps, batch_size, job.generator):
+                vlm.set_threads(batch_size)
                 loss = _step(vlm, job.samples.select(rows))
                 for parameter, center in zip(trainable, centers, strict=False):
                     pull = parameter.detach() - center
@@ -143,6 +144,7 @@ def _train_cohort(
     results: dict[int, Factors] = {}
     with vlm.threads_for(len(jobs) * plan.width), vlm.weight_delta(jobs[0].factors):
         for step in range(jobs[0].steps):
+            vlm.set_threads(len(jobs) * plan.width)
             at_work = sum(job.steps > step for job in jobs)
             if at_work < len(stacked):
                 results |= dict(enumerate(stacked.adapters(at_work), at_work))

@@ -14,7 +14,8 @@ from transformers.processing_utils import ProcessorMixin
 
 from engine.adapters.adapter import DELTA, Adapter, name_of
 from engine.config import Lora
-from engine.system.machine import cores, keep_freed_memory
+from engine.system.load import meter
+from engine.system.machine import keep_freed_memory
 from engine.vlm.checkpointing import checkpoint_layers
 from engine.vlm.encoded import IGNORE_INDEX, EncodedBatch, padded
 from engine.vlm.families import clean, family_of
@@ -195,14 +196,18 @@ class Vlm:
 
     @contextmanager
     def threads_for(self, rows: int) -> Iterator[None]:
-        """Inside, torch has the threads that pay for passes over so many rows."""
+        """Inside, torch has the threads that pay for a pass over so many rows."""
         before = torch.get_num_threads()
-        alone = self.is_small and self.device == "cpu" and rows < _ONE_THREAD_BELOW
-        torch.set_num_threads(1 if alone else cores())
+        self.set_threads(rows)
         try:
             yield
         finally:
             torch.set_num_threads(before)
+
+    def set_threads(self, rows: int) -> None:
+        """Give torch the threads that pay for a pass over so many rows, as others leave cores."""
+        alone = self.is_small and self.device == "cpu" and rows < _ONE_THREAD_BELOW
+        torch.set_num_threads(1 if alone else meter.free_cores())
 
     def load_factors(self, factors: dict[str, torch.Tensor]) -> None:
         """Copy LoRA factors into the model, in place; shapes must fit. Offsets are left out."""
