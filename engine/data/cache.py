@@ -69,14 +69,14 @@ class EncodedSets:
     def encode(self, examples: Iterable[Example]) -> EncodedBatch:
         """Encode examples as tensors, kept nowhere."""
         examples = list(examples)
-        with self.vlm.threads_for(1 if self.dataset.is_prefetching() else len(examples)):
-            images = [example.image for example in examples]
-            return self.vlm.encode(
-                images,
-                [example.question for example in examples],
-                [example.answer for example in examples],
-                self._features(images) if self._keeps_pictures else None,
-            )
+        self.vlm.set_threads(1 if self.dataset.is_prefetching() else len(examples))
+        images = [example.image for example in examples]
+        return self.vlm.encode(
+            images,
+            [example.question for example in examples],
+            [example.answer for example in examples],
+            self._features(images) if self._keeps_pictures else None,
+        )
 
     @property
     def _keeps_pictures(self) -> bool:

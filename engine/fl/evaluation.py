@@ -187,7 +187,8 @@ def _in_passes(
     """Run every pass; yield, for each task in it, its number, the pass's result, its rows."""
     for numbers, batch, counts in _passes(vlm, tasks):
         adapters = [tasks[k].factors for k in numbers]
-        with _adapters(vlm, adapters) as logits, vlm.threads_for(len(batch)):
+        vlm.set_threads(len(batch))
+        with _adapters(vlm, adapters) as logits:
             result = run(vlm, logits, batch)
         width = len(batch) // len(numbers)
         for place, (k, count) in enumerate(zip(numbers, counts, strict=True)):

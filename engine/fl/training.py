@@ -52,11 +52,7 @@ def train(
     optimiser = torch.optim.AdamW(trainable, lr=learning_rate, weight_decay=0.0)
     total = torch.zeros((), device=vlm.device)
     try:
-        with (
-            vlm.threads_for(batch_size),
-            vlm.weight_delta(job.factors),
-            vlm.adapter_scale(job.adapter_scale),
-        ):
+        with vlm.weight_delta(job.factors), vlm.adapter_scale(job.adapter_scale):
             for rows in batches(len(job.samples), job.steps, batch_size, job.generator):
                 vlm.set_threads(batch_size)
                 loss = _step(vlm, job.samples.select(rows))
@@ -142,7 +138,7 @@ def _train_cohort(
     pulled = list(stacked.trained) if pulls.any() else []
     centers = stack([job.prox_center or job.factors for job in jobs], pulled, vlm.device)
     results: dict[int, Factors] = {}
-    with vlm.threads_for(len(jobs) * plan.width), vlm.weight_delta(jobs[0].factors):
+    with vlm.weight_delta(jobs[0].factors):
         for step in range(jobs[0].steps):
             vlm.set_threads(len(jobs) * plan.width)
             at_work = sum(job.steps > step for job in jobs)

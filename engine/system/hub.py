@@ -1,4 +1,4 @@
-"""What can stand between the lab and the Hugging Face hub, for data sets and models alike."""
+"""All that can stand between the lab and the Hugging Face hub, for data sets and models alike."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ def refuse_without_network() -> None:
 
 
 def is_gated(error: BaseException) -> bool:
-    """Whether an error, or what it was raised from, says that terms must be accepted first."""
+    """Tell whether an error, or what it came from, says that terms must be accepted first."""
     from huggingface_hub.errors import GatedRepoError
 
-    return any(isinstance(one, GatedRepoError) for one in chain(error))
+    return any(isinstance(cause, GatedRepoError) for cause in chain(error))
 
 
 def is_unreachable(error: BaseException) -> bool:
-    """Whether the hub did not answer at all, or must not be asked."""
+    """Tell whether the hub did not answer at all, or must not be asked."""
     import httpx
     from huggingface_hub.errors import OfflineModeIsEnabled
 
     kinds = ConnectionError | OfflineModeIsEnabled | httpx.TransportError
-    return any(isinstance(one, kinds) for one in chain(error))
+    return any(isinstance(cause, kinds) for cause in chain(error))
 
 
 def status(error: BaseException) -> int:
-    """The HTTP status that an error of the hub carries; 0 without one, and for not found."""
+    """Return the HTTP status that an error of the hub carries; 0 without one, or for not found."""
     from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 
     if not isinstance(error, HfHubHTTPError) or isinstance(error, RepositoryNotFoundError):
@@ -46,9 +46,9 @@ def status(error: BaseException) -> int:
 
 
 def chain(error: BaseException | None) -> list[BaseException]:
-    """An error and what it was raised from, in turn."""
-    found = []
-    while error is not None and error not in found:
-        found.append(error)
+    """Return an error and what it was raised from, in turn."""
+    causes: list[BaseException] = []
+    while error is not None and error not in causes:
+        causes.append(error)
         error = error.__cause__
-    return found
+    return causes

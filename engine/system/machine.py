@@ -54,7 +54,9 @@ def keep_freed_memory() -> None:
     A training step takes and frees the same tensors as the one before. Given back in between, their
     pages are cleared anew in every step, which is a tenth of the time of a small one.
     """
-    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if sys.platform != "linux":
+        return
+    libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):  # in glibc
         libc.mallopt(_TRIM, 512 * 2**20)
         libc.mallopt(_MAPPED, 32 * 2**20)  # bytes; larger tensors still go back at once

@@ -20,12 +20,12 @@ def _entropy(seed: int, scope: tuple[str | int, ...]) -> np.random.SeedSequence:
 
 
 def rng(seed: int, *scope: str | int) -> np.random.Generator:
-    """A NumPy generator for one purpose, for example ``rng(seed, "scenes", client)``."""
+    """Return a NumPy generator for one purpose, for example ``rng(seed, "scenes", client)``."""
     return np.random.default_rng(_entropy(seed, scope))
 
 
 def torch_generator(seed: int, *scope: str | int) -> torch.Generator:
-    """A CPU torch generator for one purpose, independent of ``torch.manual_seed``."""
+    """Return a CPU torch generator for one purpose, independent of ``torch.manual_seed``."""
     import torch
 
     return torch.Generator().manual_seed(int(_entropy(seed, scope).generate_state(1)[0]))

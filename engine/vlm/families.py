@@ -60,7 +60,7 @@ OTHER = Family("another family")
 
 
 def family_of(model_type: str) -> Family:
-    """The family of a checkpoint's ``model_type``, or the defaults."""
+    """Return the family of a checkpoint's ``model_type``, or the defaults."""
     return FAMILIES.get(model_type, OTHER)
 
 
@@ -70,12 +70,12 @@ def target_layers(lora: Lora, family: Family) -> tuple[str, ...]:
 
 
 def layers_of(part: Sequence[str], names: Sequence[str]) -> str:
-    """A regular expression for layers of these names in LANGUAGE or VISION."""
+    """Return a regular expression for layers of these names in LANGUAGE or VISION."""
     return rf"(.*\.)?({'|'.join(part)})\..*\.({'|'.join(names)})"
 
 
 def clean(text: str, family: Family) -> str:
-    """A generated answer without what comes after its end."""
+    """Return a generated answer without what comes after its end."""
     for end in family.ends:
         text = text.partition(end)[0]
     return text.strip()

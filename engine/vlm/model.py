@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 from transformers.processing_utils import ProcessorMixin
 
 from engine.adapters.adapter import DELTA, Adapter, name_of
@@ -40,7 +41,7 @@ class Vlm:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: PreTrainedModel,
         processor: ProcessorMixin,
         lora: Lora,
         device: str,
@@ -82,42 +83,40 @@ class Vlm:
         answers: Sequence[str],
         features: Sequence[torch.Tensor] | None = None,
     ) -> EncodedBatch:
-        """Pictures (height, width, 3) uint8, questions and answers as tensors, on the CPU.
+        """Turn pictures (height, width, 3) uint8, questions and answers into tensors, on the CPU.
 
         ``features``: what ``look_at`` has made of the pictures, where that is known.
         """
-        found: list[torch.Tensor] = []
+        seen: list[torch.Tensor] = []
         texts: list[dict[str, torch.Tensor]] = []
         for start in range(0, len(images), self._chunk):  # preprocessed pictures are large
-            some = slice(start, start + self._chunk)
-            each = self.prompter.inputs(images[some], questions[some])
+            rows = slice(start, start + self._chunk)
+            inputs = self.prompter.inputs(images[rows], questions[rows])
             if features is not None:
-                found += features[some]
+                seen += features[rows]
             elif self.tunes_vision:
-                found += [torch.zeros(0, 0)] * len(each)
+                seen += [torch.zeros(0, 0)] * len(inputs)
             else:
-                found += self.vision.features([self._pixels(one) for one in each])
-            texts += [{name: one[name] for name in _TEXT if name in one} for one in each]
+                seen += self.vision.features([self._pixels(row) for row in inputs])
+            texts += [{name: row[name] for name in _TEXT if name in row} for row in inputs]
         none = torch.zeros(1, 0, dtype=torch.long)
         return EncodedBatch(
-            *(
-                torch.cat(padded([one[name] for one in texts], left=self.causal))
-                for name in ("input_ids", "attention_mask")
-            ),
+            torch.cat(padded([text["input_ids"] for text in texts], left=self.causal)),
+            torch.cat(padded([text["attention_mask"] for text in texts], left=self.causal)),
             self.prompter.labels(answers),
-            torch.cat(padded([one.unsqueeze(0) for one in found])),
-            torch.tensor([len(one) for one in found]),
-            torch.cat([one.get("image_grid_thw", none) for one in texts]),
+            torch.cat(padded([features.unsqueeze(0) for features in seen])),
+            torch.tensor([len(features) for features in seen]),
+            torch.cat([text.get("image_grid_thw", none) for text in texts]),
             tuple(images) if self.tunes_vision else (),
             self.causal,
         )
 
     def look_at(self, images: Sequence[np.ndarray]) -> Iterator[torch.Tensor]:
-        """What the vision tower makes of pictures: features (image tokens, width), on the CPU."""
+        """Yield the vision tower's features (image tokens, width) of pictures, on the CPU."""
         for start in range(0, len(images), self._chunk):
-            some = images[start : start + self._chunk]
-            each = self.prompter.inputs(some, ["?"] * len(some))
-            yield from self.vision.features([self._pixels(one) for one in each])
+            chunk = images[start : start + self._chunk]
+            inputs = self.prompter.inputs(chunk, ["?"] * len(chunk))
+            yield from self.vision.features([self._pixels(row) for row in inputs])
 
     def answer_logits(self, batch: EncodedBatch) -> torch.Tensor:
         """Logits (n, answer tokens, vocabulary) of every token of the references, in float32.
@@ -161,11 +160,11 @@ class Vlm:
 
     def texts(self, tokens: torch.Tensor) -> list[str]:
         """Answers (n, tokens) as people read them."""
-        found = self.processor.tokenizer.batch_decode(tokens, skip_special_tokens=True)
-        return [clean(text, self.family) for text in found]
+        written = self.processor.tokenizer.batch_decode(tokens, skip_special_tokens=True)
+        return [clean(text, self.family) for text in written]
 
     def inputs(self, batch: EncodedBatch, answered: int = 0) -> dict[str, torch.Tensor]:
-        """The model's arguments for sequences that end with so many answer tokens.
+        """Return the model's arguments for sequences that end with so many answer tokens.
 
         Its pictures are those of the batch that ``vision`` shows.
         """
@@ -178,7 +177,7 @@ class Vlm:
             inputs["image_grid_thw"] = batch.image_grid_thw
         if "mm_token_type_ids" in self._takes:
             image = self.model.config.image_token_id
-            inputs["mm_token_type_ids"] = (batch.input_ids == image).int()
+            inputs["mm_token_type_ids"] = torch.eq(batch.input_ids, image).int()
         elif answered:  # as generation counts them: padding on the left has no position
             positions = batch.attention_mask.cumsum(-1) - 1 + self.family.prefix
             inputs["position_ids"] = positions.clamp(min=0)
@@ -194,18 +193,11 @@ class Vlm:
         pixels = self.vision.pixels(inputs)
         return {name: value.to(self.device) for name, value in pixels.items()}
 
-    @contextmanager
-    def threads_for(self, rows: int) -> Iterator[None]:
-        """Inside, torch has the threads that pay for a pass over so many rows."""
-        before = torch.get_num_threads()
-        self.set_threads(rows)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
-
     def set_threads(self, rows: int) -> None:
-        """Give torch the threads that pay for a pass over so many rows, as others leave cores."""
+        """Give torch the threads that pay for a pass over so many rows; called before each.
+
+        No more than others leave cores to, now: a run feels what starts and ends beside it.
+        """
         alone = self.is_small and self.device == "cpu" and rows < _ONE_THREAD_BELOW
         torch.set_num_threads(1 if alone else meter.free_cores())
 
@@ -249,8 +241,8 @@ class Vlm:
         return Adapter({name: self.factors[name].detach().cpu().clone() for name in names})
 
 
-def _eos_token_id(model: nn.Module) -> int:
-    """The token at which the model stops to generate."""
+def _eos_token_id(model: PreTrainedModel) -> int:
+    """Return the token at which the model stops to generate."""
     end = model.generation_config.eos_token_id
     if end is None:
         end = model.config.get_text_config().eos_token_id

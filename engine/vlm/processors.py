@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoImageProcessor, AutoProcessor, AutoToke
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 from transformers.processing_utils import ProcessorMixin
 
-_PARTS = {"image_processor": AutoImageProcessor, "tokenizer": AutoTokenizer}
+_PARTS: dict[str, Any] = {"image_processor": AutoImageProcessor, "tokenizer": AutoTokenizer}
 
 
 class _PicturesOnly:
@@ -22,15 +22,17 @@ class _PicturesOnly:
     def _get_arguments_from_pretrained(
         cls, source: str, processor_dict: dict | None = None, **kwargs: Any
     ) -> list[object]:
-        names = cls.get_attributes()
-        return [_PARTS[n].from_pretrained(source, **kwargs) if n in _PARTS else None for n in names]
+        return [
+            _PARTS[name].from_pretrained(source, **kwargs) if name in _PARTS else None
+            for name in cls.get_attributes()
+        ]
 
     def check_argument_for_proper_class(self, name: str, argument: object) -> object:
         return argument and super().check_argument_for_proper_class(name, argument)
 
 
 def load_processor(source: str) -> ProcessorMixin:
-    """The processor of a checkpoint (folder or hub id). Raises what transformers raises."""
+    """Load the processor of a checkpoint (folder or hub id). Raises what transformers raises."""
     config = AutoConfig.from_pretrained(source, trust_remote_code=False)
     known = PROCESSOR_MAPPING.get(type(config), None)
     if known is None or "video_processor" not in known.get_attributes():

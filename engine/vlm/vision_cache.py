@@ -53,17 +53,17 @@ class VisionCache:
         inner.get_image_features = wraps(self._compute)(partial(self._shown_or_computed))
 
     def pixels(self, inputs: Mapping[str, torch.Tensor]) -> Pixels:
-        """What the tower takes of a processor's output."""
+        """Return what the tower takes of a processor's output."""
         return {name: value for name, value in inputs.items() if name in self._takes}
 
     @torch.no_grad()
     def features(self, pixels: Sequence[Pixels]) -> list[torch.Tensor]:
         """Features (image tokens, width) of preprocessed pictures, one by one or in stacks."""
         if self._alike(pixels):
-            stack = torch.cat([one["pixel_values"] for one in pixels])
+            stack = torch.cat([picture["pixel_values"] for picture in pixels])
             at_once = max(1, _PIXELS // stack[0, 0].numel())
-            pixels = [{"pixel_values": some} for some in stack.split(at_once)]
-        return [one.cpu() for picture in pixels for one in self._of(picture)]
+            pixels = [{"pixel_values": part} for part in stack.split(at_once)]
+        return [features.cpu() for part in pixels for features in self._of(part)]
 
     @contextmanager
     def showing(self, batch: EncodedBatch) -> Iterator[None]:
@@ -75,8 +75,9 @@ class VisionCache:
             self._shown = None
 
     def _alike(self, pixels: Sequence[Pixels]) -> bool:
-        shapes = {tuple(one["pixel_values"].shape) for one in pixels}
-        return len(shapes) == 1 and all(len(one) == 1 for one in pixels) and len(shapes.pop()) == 4
+        shapes = {tuple(picture["pixel_values"].shape) for picture in pixels}
+        alone = all(len(picture) == 1 for picture in pixels)
+        return alone and len(shapes) == 1 and len(shapes.pop()) == 4
 
     def _of(self, pixels: Pixels) -> list[torch.Tensor]:
         """Features of one picture, or of a stack of like ones; layer by layer side by side."""
@@ -91,7 +92,7 @@ class VisionCache:
             return self._compute(*args, **kwargs)
         shown = self._shown
         if shown.images:  # the tower is trained too
-            rows = [one for image in shown.images for one in self._of(self._read(image))]
+            rows = [row for image in shown.images for row in self._of(self._read(image))]
         elif not self._listed:  # all pictures have as many tokens
             return Features(pooler_output=shown.features)
         else:

@@ -7,16 +7,17 @@ nobody has heard yet. Adapters learn what it means. Models from elsewhere spell 
 from __future__ import annotations
 
 from hashlib import blake2b
+from typing import Any
 
 import torch
 from tokenizers import AddedToken
-from torch import nn
+from transformers import PreTrainedModel
 from transformers.processing_utils import ProcessorMixin
 
 MOST_WORDS = 4000  # rarer ones stay unknown
 
 
-def extend(model: nn.Module, processor: ProcessorMixin, words: tuple[str, ...]) -> None:
+def extend(model: PreTrainedModel, processor: ProcessorMixin, words: tuple[str, ...]) -> None:
     """Teach the tokenizer these words, and give the model a row for each, in place."""
     tokenizer = processor.tokenizer
     pieces = dict.fromkeys(piece for word in words for piece in (word, *_pieces(tokenizer, word)))
@@ -36,6 +37,6 @@ def extend(model: nn.Module, processor: ProcessorMixin, words: tuple[str, ...]) 
             rows[place] = old.mean(0) + old.std(0) * drawn
 
 
-def _pieces(tokenizer: object, word: str) -> list[str]:
-    """The parts into which the tokenizer cuts a word: a question mark is none of it."""
+def _pieces(tokenizer: Any, word: str) -> list[str]:
+    """Return the parts into which the tokenizer cuts a word: a question mark is none of it."""
     return [piece for piece, _ in tokenizer.backend_tokenizer.pre_tokenizer.pre_tokenize_str(word)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from torch import nn
+from transformers import PreTrainedModel
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as SUPPORTED,
 )
@@ -36,7 +36,7 @@ def check_architecture(model: str, values: dict[str, Any]) -> None:
         )
 
 
-def check_features(model: str, skeleton: nn.Module) -> None:
+def check_features(model: str, skeleton: PreTrainedModel) -> None:
     """Raise ConfigError unless ready picture features can be given, and some logits asked for."""
     takes = inspect.signature(skeleton.forward).parameters
     cuts = skeleton.config.is_encoder_decoder or "logits_to_keep" in takes

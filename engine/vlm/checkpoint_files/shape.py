@@ -49,8 +49,9 @@ class CheckpointFacts:
 
 def shape_from(parameters: int, text: Mapping[str, Any]) -> Shape:
     """Return the shape of a model whose language model has this config."""
-    both = (text.get("encoder_layers"), text.get("decoder_layers"))
-    layers = sum(both) if all(both) else text.get("num_hidden_layers") or 1
+    layers = text.get("num_hidden_layers") or 1
+    if text.get("encoder_layers") and text.get("decoder_layers"):
+        layers = text["encoder_layers"] + text["decoder_layers"]
     hidden = text.get("hidden_size") or text["d_model"]
     inner = next((text[name] for name in _INNER if text.get(name)), 4 * hidden)
     heads = text.get("num_attention_heads") or text.get("encoder_attention_heads") or 1

@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModelForImageTextToText, PretrainedConfig
+from transformers import AutoConfig, AutoModelForImageTextToText, PretrainedConfig, PreTrainedModel
 from transformers.processing_utils import ProcessorMixin
 from transformers.utils import logging
 
@@ -33,7 +33,7 @@ _QUESTIONS = (_QUESTION.strip(), "?")
 LinearShapes = dict[str, tuple[int, int]]
 
 
-def build(place: str) -> nn.Module:
+def build(place: str) -> PreTrainedModel:
     """Make a model without weights, of a folder or a hub id. Raises what transformers does."""
     logging.set_verbosity_error()
     config = AutoConfig.from_pretrained(place, trust_remote_code=False)
@@ -66,7 +66,7 @@ def inspect_checkpoint(
 
 
 def _facts(
-    model: str, skeleton: nn.Module, processor: ProcessorMixin, lora: Lora, side: int
+    model: str, skeleton: PreTrainedModel, processor: ProcessorMixin, lora: Lora, side: int
 ) -> tuple[CheckpointFacts, LinearShapes]:
     words = skeleton.get_input_embeddings().weight
     linear = {
@@ -124,7 +124,7 @@ def _prompt_tokens(
     return inputs["input_ids"].shape[1]
 
 
-def _adapter_per_rank(model: str, skeleton: nn.Module, lora: Lora) -> tuple[int, int]:
+def _adapter_per_rank(model: str, skeleton: PreTrainedModel, lora: Lora) -> tuple[int, int]:
     """Return the numbers in all A and in all B of rank 1: attached as to the real model."""
     try:
         with torch.device("meta"):

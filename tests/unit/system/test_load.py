@@ -49,7 +49,7 @@ def test_it_follows_in_the_middle_of_a_run_but_does_not_measure_at_every_step(ma
     assert meter.free_cores() == 4
     after(machine, 0.1, 0.0, 0.4)
     assert meter.free_cores() == 4, "too soon to tell"
-    after(machine, 0.9, 2.0, 1.9)
+    after(machine, 0.9, 2.0, 1.6)
     assert meter.free_cores() == 2
     after(machine, 1.0, 1.0, 0.0)
     assert meter.free_cores() == 4, "the others have gone"
