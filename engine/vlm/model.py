@@ -47,7 +47,8 @@ class Vlm:
         device: str,
         answer_tokens: int = 12,
     ) -> None:
-        self.model = model.to(device).eval().requires_grad_(False)
+        self.model = model.eval().requires_grad_(False)
+        self.model.to(torch.device(device))
         self.processor = processor
         self.device = device
         self.checkpointing = False

@@ -15,15 +15,16 @@ from transformers.processing_utils import ProcessorMixin
 _PARTS: dict[str, Any] = {"image_processor": AutoImageProcessor, "tokenizer": AutoTokenizer}
 
 
-class _PicturesOnly:
+class _PicturesOnly(ProcessorMixin):
     """Put before a processor class: what is neither text nor picture stays None."""
 
     @classmethod
     def _get_arguments_from_pretrained(
-        cls, source: str, processor_dict: dict | None = None, **kwargs: Any
+        cls, pretrained_model_name_or_path: str, processor_dict: Any = None, **kwargs: Any
     ) -> list[object]:
+        place = pretrained_model_name_or_path
         return [
-            _PARTS[name].from_pretrained(source, **kwargs) if name in _PARTS else None
+            _PARTS[name].from_pretrained(place, **kwargs) if name in _PARTS else None
             for name in cls.get_attributes()
         ]
 
@@ -34,7 +35,8 @@ class _PicturesOnly:
 def load_processor(source: str) -> ProcessorMixin:
     """Load the processor of a checkpoint (folder or hub id). Raises what transformers raises."""
     config = AutoConfig.from_pretrained(source, trust_remote_code=False)
-    known = PROCESSOR_MAPPING.get(type(config), None)
+    known: Any = PROCESSOR_MAPPING.get(type(config), None)
     if known is None or "video_processor" not in known.get_attributes():
         return AutoProcessor.from_pretrained(source, trust_remote_code=False)
-    return type(known.__name__, (_PicturesOnly, known), {}).from_pretrained(source)
+    both: Any = type(known.__name__, (_PicturesOnly, known), {})
+    return both.from_pretrained(source)

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from engine.vlm.encoded import EncodedBatch
@@ -32,6 +31,7 @@ _PIXELS = 32 * 96**2
 class Features(BaseModelOutputWithPooling):
     """What models read of their vision tower; Qwen3-VL adds features of inner layers."""
 
+    pooler_output: Any = None  # a tensor, or one per picture
     deepstack_features: Any = None
 
 
@@ -41,7 +41,7 @@ class VisionCache:
     It must have seen a picture before it shows features: then it knows how the model wants them.
     """
 
-    def __init__(self, inner: nn.Module, read: Callable[[np.ndarray], Pixels]) -> None:
+    def __init__(self, inner: Any, read: Callable[[np.ndarray], Pixels]) -> None:
         """``inner`` owns ``get_image_features``; ``read`` preprocesses a picture for it."""
         self._read = read
         self._compute = inner.get_image_features

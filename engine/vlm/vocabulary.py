@@ -26,15 +26,21 @@ def extend(model: PreTrainedModel, processor: ProcessorMixin, words: tuple[str, 
         return
     before = len(tokenizer)
     tokenizer.add_tokens([AddedToken(word, single_word=True, normalized=True) for word in new])
-    old = model.get_input_embeddings().weight[:before].detach().clone()
+    old = _embeddings(model)[:before].detach().clone()
     model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-    rows = model.get_input_embeddings().weight
+    rows = _embeddings(model)
     with torch.no_grad():
         rows[:before] = old
         for place, word in enumerate(new, before):
             seed = int.from_bytes(blake2b(word.encode(), digest_size=7).digest())
             drawn = torch.randn(rows.shape[1], generator=torch.Generator().manual_seed(seed))
             rows[place] = old.mean(0) + old.std(0) * drawn
+
+
+def _embeddings(model: PreTrainedModel) -> torch.Tensor:
+    weight = model.get_input_embeddings().weight
+    assert isinstance(weight, torch.Tensor)
+    return weight
 
 
 def _pieces(tokenizer: Any, word: str) -> list[str]:
