@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import streamlit as st
 
-from app.look import STATUS_WORDS, client_name
+from app.look import STATUS_WORDS, client_name, plain
 from db import reads
 from db.tables import Run
 from engine.config import ExperimentConfig
@@ -97,6 +97,8 @@ def status_line(run: Run) -> None:
         st.caption(f"{kept} Resume goes on from there; other settings are a new run, in Set up.")
     elif run.status == "interrupted":
         st.warning(f"{words}. {kept} Resume goes on from there.")
+    elif run.status == "running" and not run.rounds_done:  # it may be fetching its model
+        st.markdown(f"{words}. {plain(reads.events(run.id, limit=1)[0].text, 200)}")
     else:
         st.markdown(f"{words}.")
 

@@ -35,10 +35,12 @@ def create_experiment(
     rounds: dict[str, int],
     worker_id: int | None = None,
     resolved: dict[str, Any] | None = None,
+    notes: Sequence[str] = (),
 ) -> tuple[int, list[int]]:
     """Insert an experiment and a queued run for each strategy in ``rounds``; return their ids.
 
     Runs with a ``worker_id`` belong to that worker; others wait for the one with the queue.
+    ``notes`` are the first events of every run.
     """
     with writing() as session:
         experiment = Experiment(name=config["name"], config=config, resolved=resolved)
@@ -50,7 +52,8 @@ def create_experiment(
         ]
         session.add_all(runs)
         session.flush()
-        session.add_all(Event(run_id=run.id, text="Waiting for its turn.") for run in runs)
+        texts = (*notes, "Waiting for its turn.")
+        session.add_all(Event(run_id=run.id, text=text) for run in runs for text in texts)
         return experiment.id, [run.id for run in runs]
 
 

@@ -8,7 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from db import reads
 from engine.config import ConfigError, ExperimentConfig, known_keys, read_yaml, set_value
+from engine.jobs.validate import resolved_of
 from engine.presets import PRESETS, preset
 
 Preset = Annotated[
@@ -45,7 +47,9 @@ def config_of(
 
 
 def say_queued(experiment: int, runs: list[int], as_json: bool) -> None:
-    """Tell which runs have been queued."""
+    """Tell which runs have been queued, and on stderr what of their data is used."""
+    for line in resolved_of(reads.run(runs[0]).experiment).account:
+        typer.echo(line, err=True)
     if as_json:
         typer.echo(json.dumps({"experiment": experiment, "runs": runs}))
     else:

@@ -13,20 +13,26 @@ from engine.vlm.resolved import ResolvedModel, check_files, resolve_model
 
 @dataclass(frozen=True)
 class Resolved:
-    """Model and data, resolved once; they key every cache."""
+    """Model and data, resolved once; they key every cache.
+
+    ``account`` says in lines how many rows are used, what is left out and why.
+    """
 
     model: ResolvedModel
     data: ResolvedData
+    account: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
-        return {"model": self.model.to_dict(), "data": self.data.to_dict()}
+        model, data = self.model.to_dict(), self.data.to_dict()
+        return {"model": model, "data": data, "account": list(self.account)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """Return what ``to_dict`` has written down."""
         model, data = values["model"], values["data"]
-        return cls(ResolvedModel.from_dict(model), ResolvedData.from_dict(data))
+        account = tuple(values["account"])
+        return cls(ResolvedModel.from_dict(model), ResolvedData.from_dict(data), account)
 
     def check(self, config: ExperimentConfig) -> None:
         """Raise ConfigError where the config's data or its model's files are no longer these."""
@@ -39,4 +45,5 @@ def resolve(config: ExperimentConfig) -> Resolved:
 
     Raises ConfigError where the data cannot be read or dealt out, or the model cannot be used.
     """
-    return Resolved(resolve_model(config), new_dataset(config).resolve())
+    dataset = new_dataset(config)
+    return Resolved(resolve_model(config), dataset.resolve(), tuple(dataset.account.lines()))

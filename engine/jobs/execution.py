@@ -17,6 +17,7 @@ from engine.fl.run_config import RunConfig
 from engine.fl.runtimes.local import execute as execute_on_runtime
 from engine.jobs.first_round import first_clients, first_sets
 from engine.jobs.stored import run_config
+from engine.vlm.checkpoint_files.sources import place_of
 
 __all__ = ["pieces", "release", "train"]
 
@@ -24,6 +25,9 @@ __all__ = ["pieces", "release", "train"]
 def train(run: Run) -> None:
     """Prepare what the apps need, then hand the run to its runtime."""
     running = run_config(run)
+    model = running.config.model
+    if not Path(place_of(model)).is_dir():
+        writes.add_event(run.id, f"Fetching {model} from the hub: this may take minutes.")
     strategy = running.strategy
     factors = context_of(running.config, running.resolved).vlm.factors
     trained = sum(p.numel() for name, p in factors.items() if strategy.is_trained(name))

@@ -15,6 +15,7 @@ from engine.config import ExperimentConfig
 from engine.jobs.door import execution
 from engine.jobs.prefetch import prefetch
 from engine.jobs.queue import create
+from engine.jobs.validate import resolved_of
 from engine.jobs.worker import execute, registered
 
 
@@ -27,6 +28,8 @@ def run_in_foreground(config: ExperimentConfig, *, show: bool = True) -> tuple[i
     with registered(takes_queue=False) as worker:
         experiment, runs = create(config, worker_id=worker.id)
         stored = reads.run(runs[0]).experiment  # what the data decide is filled in
+        if show:
+            sys.stderr.writelines(f"{line}\n" for line in resolved_of(stored).account)
         prefetch(stored.config, stored.resolved)
         execution()
         for run_id in runs:

@@ -27,7 +27,9 @@ def create(config: ExperimentConfig, worker_id: int | None = None) -> tuple[int,
     config, resolved = validate(config)
     rounds = {key: config.rounds * STRATEGIES[key].trained for key in config.strategies}
     values = config.model_dump(mode="json")
-    return writes.create_experiment(values, rounds, worker_id, resolved.to_dict())
+    return writes.create_experiment(
+        values, rounds, worker_id, resolved.to_dict(), notes=resolved.account
+    )
 
 
 def submit(config: ExperimentConfig) -> tuple[int, list[int]]:

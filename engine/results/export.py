@@ -18,6 +18,7 @@ from engine.data.vocabulary import words_of
 from engine.fl import checkpoints
 from engine.fl.client import Client
 from engine.fl.context import context_of
+from engine.fl.resolved import Resolved
 from engine.jobs.queue import NotPossible
 from engine.jobs.stored import run_config
 from engine.paths import BUNDLED_MODEL
@@ -55,9 +56,9 @@ def export(run_id: int, folder: Path, *, moves: bool = False) -> None:
         write_adapter(folder / "global", factors, config, context.vlm.layers, base)
     (folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
     _write_metrics(folder / "metrics.csv", run_id)
-    (folder / "README.md").write_text(
-        _readme(run, context.vlm, "model" if config.model == BUNDLED else base), encoding="utf-8"
-    )
+    named = "model" if config.model == BUNDLED else base
+    readme = _readme(run, context.vlm, named) + _account(stored.resolved)
+    (folder / "README.md").write_text(readme, encoding="utf-8")
 
 
 def zipped(run_id: int) -> bytes:
@@ -91,6 +92,13 @@ def _write_metrics(path: Path, run_id: int) -> None:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
+
+
+def _account(resolved: Resolved | None) -> str:
+    """Say what of the data was used, as on Set up, for people's own data."""
+    if resolved is None or not resolved.account:
+        return ""
+    return "\n".join(["", "## The data", "", *(f"- {line}" for line in resolved.account), ""])
 
 
 def _readme(run: Run, vlm: Vlm, base: str) -> str:
