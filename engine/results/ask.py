@@ -27,7 +27,7 @@ _one_at_a_time = threading.Lock()  # the model holds one set of factors
 
 @dataclass(frozen=True)
 class VariantAnswer:
-    """What one variant answers; ``source`` says in words which model it is."""
+    """One variant's answer; ``source`` says in words which model it is."""
 
     variant: str
     source: str
@@ -36,7 +36,7 @@ class VariantAnswer:
 
 
 def ask(run_id: int, client: int, image: np.ndarray, question: str) -> list[VariantAnswer]:
-    """Every variant's answer to one question about a picture (height, width, 3) uint8.
+    """Return every variant's answer to one question about a picture (height, width, 3) uint8.
 
     ``global`` is the FedIT run of the same experiment where there is one, else the run's own view.
     Raises NoSuchRun, NotPossible.
@@ -49,11 +49,11 @@ def ask(run_id: int, client: int, image: np.ndarray, question: str) -> list[Vari
     if problem := limits.question_problem(question):
         raise NotPossible(f"question: {problem}")
     example = Example("asked", question.strip(), "", "", image=image)
-    found: list[VariantAnswer] = []
+    answers: list[VariantAnswer] = []
     for variant, (source_run, source) in sources(run).items():
         text, confidence = _answers(source_run, client, variant, [example])[0]
-        found.append(VariantAnswer(variant, source, text, confidence))
-    return found
+        answers.append(VariantAnswer(variant, source, text, confidence))
+    return answers
 
 
 def predict(run_id: int, client: int, variant: str) -> list[dict[str, object]]:
@@ -88,19 +88,19 @@ def predict(run_id: int, client: int, variant: str) -> list[dict[str, object]]:
 
 
 def sources(run: Run) -> dict[str, tuple[Run, str]]:
-    """Which run's model answers for each variant, and its name for people."""
+    """Return the run whose model answers for each variant, and its name for people."""
     own = STRATEGIES[run.strategy].variants
-    found = {"base": (run, "before any training")}
+    answering = {"base": (run, "before any training")}
     fedit = [r for r in reads.runs_of(run.experiment_id) if r.strategy == "fedit" and r.rounds_done]
     if fedit:
-        found["global"] = (fedit[0], f"FedIT, run {fedit[0].id}")
+        answering["global"] = (fedit[0], f"FedIT, run {fedit[0].id}")
     elif "global" in own:
         view = "the server's view, shared B with the common A₀"
         title = f"{STRATEGIES[run.strategy].title}, run {run.id}"
-        found["global"] = (run, view if run.strategy == "plora" else title)
+        answering["global"] = (run, view if run.strategy == "plora" else title)
     if "personal" in own:
-        found["personal"] = (run, f"{STRATEGIES[run.strategy].title}, run {run.id}")
-    return found
+        answering["personal"] = (run, f"{STRATEGIES[run.strategy].title}, run {run.id}")
+    return answering
 
 
 def usable_run(run_id: int, client: int) -> Run:
@@ -119,10 +119,10 @@ def _answers(
 ) -> list[tuple[str, float]]:
     config = run_config(run)
     with _one_at_a_time:
-        site = Client(config, client)
+        asked = Client(config, client)
         # Asked anew: while the model was loading, a live run may have pruned older checkpoints.
         last = reads.run(run.id).rounds_done
         shared = checkpoints.read_shared(config.folder, last)
-        task = Task(site.factors(variant, shared, last), site.context.sets.encode(examples))
-        [found] = generate(site.context.vlm, [task])
-        return [(answer.text, answer.confidence) for answer in found]
+        task = Task(asked.factors(variant, shared, last), asked.context.sets.encode(examples))
+        [answers] = generate(asked.context.vlm, [task])
+        return [(answer.text, answer.confidence) for answer in answers]

@@ -39,9 +39,9 @@ def install() -> None:
 
 def _copy_last_checkpoints(run_id: int, last_round: int) -> None:
     source, target = run_folder(run_id), EXAMPLE / "runs" / str(run_id)
-    wanted = [checkpoints.server_path(source, last_round), checkpoints.initial_path(source)]
-    wanted += source.glob(f"clients/*/personal-{last_round:04d}.safetensors")
-    for path in wanted:
+    last = [checkpoints.server_path(source, last_round), checkpoints.initial_path(source)]
+    last += source.glob(f"clients/*/personal-{last_round:04d}.safetensors")
+    for path in last:
         copy = target / path.relative_to(source)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, copy)

@@ -7,8 +7,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import psutil
+from sqlalchemy import event
 
 from db import reads, writes
+from db.engine import _engine, database_url
 from db.tables import Worker
 from engine.jobs import queue
 from engine.system import processes
@@ -109,3 +111,20 @@ def test_a_run_that_ended_is_not_started_stopped_or_ended_again(home):
     run = reads.run(run_id)
     assert (run.status, run.error, run.stop_requested) == ("done", None, False)
     assert reads.events(run_id)[0].text == "Done."
+
+
+def test_a_run_is_claimed_only_while_nobody_has_it(home):
+    """On PostgreSQL another transaction may claim it after the inner query has looked."""
+    waiting_run()
+    statements = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        statements.append(statement)
+
+    engine = _engine(database_url())
+    event.listen(engine, "before_cursor_execute", note)
+    writes.claim_next(7)
+    event.remove(engine, "before_cursor_execute", note)
+    [claim] = [statement for statement in statements if statement.startswith("UPDATE")]
+    outer = claim.partition("(")[0] + claim.rpartition(")")[2]
+    assert "worker_id IS NULL" in outer and "status = " in outer
