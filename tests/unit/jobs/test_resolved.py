@@ -72,8 +72,9 @@ def test_an_experiment_of_an_older_lab_is_resolved_when_first_needed(folder):
     [
         (lambda folder: table(folder, ("red", "green")), "other answers"),
         (lambda folder: table(folder, rows=22), "22 rows instead of 24"),
+        (lambda folder: write(folder, {"3.png": picture(999)}), "other pictures"),
     ],
-    ids=["answers", "rows"],
+    ids=["answers", "rows", "a picture"],
 )
 def test_a_run_does_not_resume_on_other_data_and_says_what_changed(folder, edit, change):
     run_id = stopped_run(folder)
