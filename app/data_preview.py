@@ -11,9 +11,10 @@ import streamlit as st
 from app import answer_charts
 from app.look import plain
 from app.thumbnails import alike, shrunk
+from engine.data.account import Account
 from engine.data.pictures import BadPicture, read_picture
 from engine.data.user.collection import Collection
-from engine.data.user.rows import Account, Row
+from engine.data.user.rows import Row
 from engine.metrics import METRICS
 
 _IMAGES = 5
