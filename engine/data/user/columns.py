@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.config import ConfigError, Data
+from engine.data.user.rows import shorten
 
 NAMES = {  # the likeliest first
     "image": ("file_name", "image", "img", "picture", "photo", "image_path", "img_path",
@@ -54,4 +55,4 @@ def guess(columns: Sequence[str]) -> dict[str, str]:
 
 def _there_are(columns: Sequence[str]) -> str:
     more = f" and {len(columns) - _LISTED} more" if len(columns) > _LISTED else ""
-    return f"there are: {', '.join(columns[:_LISTED])}{more}"
+    return f"there are: {', '.join(map(shorten, columns[:_LISTED]))}{more}"

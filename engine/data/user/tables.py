@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.config import ConfigError
+from engine.data.user.rows import shorten
 
 TABLES = ("metadata.jsonl", "metadata.csv")
 _LONGEST_HEADER = 100_000  # the csv module refuses a field that is a little longer
@@ -152,5 +153,5 @@ def _header(cells: list[str] | None, name: str) -> list[str]:
     named = [column for column in header if column]
     for column in named:
         if named.count(column) > 1:
-            raise ConfigError(f"dataset: {name} has two columns called '{column}'")
+            raise ConfigError(f"dataset: {name} has two columns called '{shorten(column)}'")
     return header

@@ -20,6 +20,7 @@ from pathlib import PurePosixPath
 from engine.config import ConfigError
 from engine.data.account import Problems
 from engine.data.pictures import MAX_BYTES, looks_like_picture
+from engine.data.user.rows import shorten
 from engine.data.user.tables import TABLES
 from engine.data.user.zip_names import MAX_TABLE, names_of
 
@@ -62,7 +63,7 @@ def open_zip(data: bytes) -> Iterator[Unpacked]:
     except _BROKEN as error:
         if isinstance(error, ConfigError):
             raise
-        raise ConfigError(f"dataset: this is not a whole zip file ({error})") from None
+        raise ConfigError(f"dataset: this is not a whole zip file ({shorten(str(error))})") from None
 
 
 def check_name(name: str, where: str) -> str:
@@ -70,7 +71,7 @@ def check_name(name: str, where: str) -> str:
     path = PurePosixPath(name.replace("\\", "/"))
     drive = path.parts and path.parts[0].endswith(":")
     if path.is_absolute() or drive or ".." in path.parts or not path.parts:
-        raise ConfigError(f"dataset: the name '{name}' in {where} leads out of the folder")
+        raise ConfigError(f"dataset: the name '{shorten(name)}' in {where} leads out of the folder")
     return str(path)
 
 
@@ -93,7 +94,7 @@ def _checked(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
         _check_kind(entry, name)
         same = unicodedata.normalize("NFC", name).casefold()  # as file systems may see it
         if same in seen and not entry.is_dir():
-            raise ConfigError(f"dataset: the zip has two files called '{name}'")
+            raise ConfigError(f"dataset: the zip has two files called '{shorten(name)}'")
         seen.add(same)
         if not entry.is_dir() and not _is_of_a_system(PurePosixPath(name)):
             files[name] = entry
@@ -104,10 +105,10 @@ def _checked(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
 
 def _check_kind(entry: zipfile.ZipInfo, name: str) -> None:
     if entry.flag_bits & 0x1:
-        raise ConfigError(f"dataset: the zip is encrypted ('{name}'); pack it without")
+        raise ConfigError(f"dataset: the zip is encrypted ('{shorten(name)}'); pack it without")
     kind = stat.S_IFMT(entry.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        raise ConfigError(f"dataset: '{name}' in the zip is a link; pack files only")
+        raise ConfigError(f"dataset: '{shorten(name)}' in the zip is a link; pack files only")
 
 
 def _is_of_a_system(path: PurePosixPath) -> bool:
@@ -119,11 +120,11 @@ def _check_size(entry: zipfile.ZipInfo, name: str, most: int) -> None:
     """Judge by what the header says; ``_contents`` holds it to that."""
     if entry.file_size > most:
         raise ConfigError(
-            f"dataset: '{name}' in the zip has {entry.file_size / 2**20:.1f} MB; "
+            f"dataset: '{shorten(name)}' in the zip has {entry.file_size / 2**20:.1f} MB; "
             f"at most {most // 2**20} MB"
         )
     if entry.file_size > max(_RATIO_FROM, MAX_RATIO * entry.compress_size):
-        raise ConfigError(f"dataset: '{name}' in the zip unpacks to far more than it is")
+        raise ConfigError(f"dataset: '{shorten(name)}' in the zip unpacks to far more than it is")
 
 
 def _contents(
@@ -134,10 +135,11 @@ def _contents(
             head = file.read(_HEAD)
             is_table = PurePosixPath(name).name in TABLES
             if not is_table and not is_picture(name, head):
-                left_out.add("file that is neither a table nor a picture", name, left_out=False)
+                kind = "file that is neither a table nor a picture"
+                left_out.add(kind, shorten(name), left_out=False)
                 continue
             _check_size(entry, name, MAX_TABLE if is_table else MAX_BYTES)
             content = head + file.read(entry.file_size + 1 - len(head))  # never more than allowed
         if len(content) > entry.file_size:
-            raise ConfigError(f"dataset: '{name}' in the zip is larger than it says")
+            raise ConfigError(f"dataset: '{shorten(name)}' in the zip is larger than it says")
         yield name, content
