@@ -63,7 +63,8 @@ def open_zip(data: bytes) -> Iterator[Unpacked]:
     except _BROKEN as error:
         if isinstance(error, ConfigError):
             raise
-        raise ConfigError(f"dataset: this is not a whole zip file ({shorten(str(error))})") from None
+        reason = shorten(str(error))
+        raise ConfigError(f"dataset: this is not a whole zip file ({reason})") from None
 
 
 def check_name(name: str, where: str) -> str:
