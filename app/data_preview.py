@@ -11,14 +11,26 @@ import streamlit as st
 from app import answer_charts
 from app.look import plain
 from app.thumbnails import alike, shrunk
+from engine.config import ExperimentConfig
 from engine.data.account import Account
+from engine.data.factory import collection_of
 from engine.data.pictures import BadPicture, read_picture
 from engine.data.user.collection import Collection
+from engine.data.user.fitting import fitting
 from engine.data.user.rows import Row
 from engine.metrics import METRICS
 
 _IMAGES = 5
 _SIDE = 240  # pixels
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def usable(config: ExperimentConfig, digest: str) -> Collection:
+    """Read the rows that a config's model can take; ``digest`` is that of the data.
+
+    Raises ConfigError where there is none.
+    """
+    return fitting(collection_of(config), config)
 
 
 def show_collection(collection: Collection) -> None:

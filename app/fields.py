@@ -23,7 +23,7 @@ def number(key: str, base: dict[str, Any], mark: str = "", **options: Any) -> An
     value = st.number_input(info.title, **options)
     if is_outside(value, info):
         low, high = (f"{x:,}" if isinstance(x, int) else f"{x:g}" for x in (info.low, info.high))
-        st.caption(f":red[**{info.title}: from {low} to {high}.**]")
+        st.markdown(f":red[{info.title}: from {low} to {high}.]")
     return value
 
 

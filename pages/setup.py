@@ -1,12 +1,13 @@
 """Set up: choose an experiment and see at once who will hold what."""
 
+from contextlib import suppress
 from typing import Any
 
 import streamlit as st
 
 from app.client_preview import show_clients
 from app.data_form import Chosen, choose_data
-from app.data_preview import show_collection
+from app.data_preview import show_collection, usable
 from app.form import Form
 from app.kinds import meanings_for
 from app.look import size
@@ -15,6 +16,7 @@ from app.model_facts import show_model
 from app.model_form import choose_model, model_settings
 from app.widgets import start_experiment
 from engine.config import BUNDLED, WORLD, ConfigError, ExperimentConfig
+from engine.data.user.collection import Collection
 from engine.fl.traffic import traffic_of
 from engine.jobs import queue
 from engine.jobs.validate import MOST_CLIENTS
@@ -126,14 +128,21 @@ def show_costs(config: ExperimentConfig) -> None:
     )
 
 
+def show_data(values: dict[str, Any], rows: Collection) -> None:
+    """Show people's own data: the rows that the model can take, once one is chosen."""
+    with suppress(ConfigError):  # which is told of below
+        rows = usable(ExperimentConfig.parse(values).without_training(), rows.digest)
+    st.subheader("The data")
+    show_collection(rows)
+
+
 def show_result(values: dict[str, Any], chosen: Chosen) -> ExperimentConfig | None:
     """Show the form's experiment; returns None, after a sentence, where it cannot be run."""
     if not chosen.usable:
         st.info("A preview comes here as soon as there are data to look at.")
         return None
     if chosen.collection is not None:
-        st.subheader("The data")
-        show_collection(chosen.collection)
+        show_data(values, chosen.collection)
     if not values["model"]:
         st.info("Name the model: a folder on this machine, or its id on the hub.")
         return None

@@ -346,3 +346,19 @@ def test_rows_out_of_range_are_answered_beside_their_field(tmp_path):
     assert not app.exception and "from 16 to 1,000,000" in text_of(app)
     assert app.error[0].value.startswith("data.rows: ")
     assert not [button for button in app.button if button.key == "run"]
+
+
+def test_setup_counts_what_the_model_cannot_take(tmp_path):
+    lines = [row(n) for n in range(24)]
+    lines[3]["question"] = " ".join(["what"] * 80)
+    lines[5]["answer"] = " ".join(["red"] * 40)
+    files = {f"{n}.png": picture(n) for n in range(24)}
+    app = with_folder(write(tmp_path / "long", {**files, "metadata.jsonl": jsonl(*lines)}))
+    assert not app.exception and not app.error
+    problems = app.table[0].value
+    told = dict(zip(problems["what is wrong"], problems["so"], strict=True))
+    assert told["question that the model cannot read"] == "left out"
+    assert told["answer cut at data.answer_tokens (12)"] == "used as it is"
+    assert "23 of 24 rows are used" in text_of(app)
+    shown = {metric.label: metric.value for metric in app.metric}
+    assert shown["Questions"] == "23"

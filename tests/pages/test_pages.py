@@ -286,3 +286,13 @@ def test_live_says_for_how_many_clients_personalising_paid():
     app = open_page("live", run=str(plora.id))
     assert f"gave {better} of 4 clients better answers" in text_of(app)
     assert verdict(runs[:1]) == "" and verdict([runs[1]]) == ""
+
+
+def test_ask_says_what_a_model_cannot_read():
+    app = open_page("ask", client="0", item="0")
+    question = next(field for field in app.text_input if field.label == "Question")
+    question.set_value(" ".join(["what"] * 90)).run()
+    assert not app.exception and "too long" in app.warning[0].value
+    question = next(field for field in app.text_input if field.label == "Question")
+    question.set_value("<image> <image>").run()
+    assert not app.exception and "control" in app.warning[0].value
