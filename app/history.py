@@ -57,7 +57,7 @@ def _renew(rows: list[T], last: int, newer: list[T]) -> None:
 def histories_of(runs: Iterable[Run]) -> list[History]:
     """Return this tab's histories of these runs, up to date."""
     kept: dict[tuple[str, int], History] = st.session_state.setdefault("histories", {})
-    histories = [kept.setdefault((database_url(), run.id), History(run)) for run in runs]
+    histories = [kept.setdefault((str(database_url()), run.id), History(run)) for run in runs]
     for history, run in zip(histories, runs, strict=True):
         history.look(run)
     return histories

@@ -18,7 +18,8 @@ from engine.fl.context import ExperimentContext
 from engine.fl.training import batches
 from engine.system.seeding import rng
 from engine.vlm.encoded import IGNORE_INDEX, EncodedBatch, concatenate
-from engine.vlm.lora import Factors
+
+Tensors = dict[str, torch.Tensor]  # factors by name
 
 
 def run(config: ExperimentConfig, context: ExperimentContext, shared: str) -> Losses:
@@ -29,14 +30,14 @@ def run(config: ExperimentConfig, context: ExperimentContext, shared: str) -> Lo
     tests = [concatenate([context.sets.get(k, "test"), pooled]) for k in clients]
     start = context.initial
     everyone = {name: value for name, value in start.items() if shared in name}
-    own: list[Factors] = [start for _ in clients]
+    own: list[Tensors] = [start for _ in clients]
     personal = len(everyone) < len(start)
     weights = torch.tensor([float(len(samples)) for samples in data])
     losses: Losses = []
     for k in clients:
         _test(context, start, tests[k])
     for round_ in range(1, config.rounds + 1):
-        sent: list[Factors] = []
+        sent: list[Tensors] = []
         losses.append({})
         for k in clients:
             order = rng(config.seed, "batches", round_, k)
@@ -85,7 +86,7 @@ def train(
 
 
 @torch.inference_mode()
-def _test(context: ExperimentContext, factors: Factors, data: EncodedBatch) -> float:
+def _test(context: ExperimentContext, factors: Tensors, data: EncodedBatch) -> float:
     context.vlm.load_factors(factors)
     data = data.to(context.vlm.device)
     with context.vlm.vision.showing(data):
@@ -95,7 +96,7 @@ def _test(context: ExperimentContext, factors: Factors, data: EncodedBatch) -> f
 
 
 @torch.inference_mode()
-def _answer(context: ExperimentContext, factors: Factors, data: EncodedBatch) -> torch.Tensor:
+def _answer(context: ExperimentContext, factors: Tensors, data: EncodedBatch) -> torch.Tensor:
     context.vlm.load_factors(factors)
     data = data.to(context.vlm.device)
     model: Any = context.vlm.model

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from contextlib import suppress
 from multiprocessing.queues import SimpleQueue
-from typing import cast
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from db import reads
-from engine.config import ConfigError, ExperimentConfig, StrategyKey
+from engine.config import ConfigError, ExperimentConfig
 from engine.jobs.foreground import run_in_foreground
 from engine.system.machine import cores, pin
 
@@ -54,7 +53,7 @@ def _stored() -> dict[ExperimentConfig, int]:
     for run in reads.done_runs():
         with suppress(ConfigError):
             config = ExperimentConfig.parse(run.experiment.config)
-            runs[config.for_one(cast(StrategyKey, run.strategy))] = run.id
+            runs[config.for_one(run.strategy)] = run.id
     return runs
 
 

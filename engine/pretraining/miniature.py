@@ -25,15 +25,15 @@ GRID = 3  # image tokens per side: one for each place of the bin, so that none h
 IMAGE_TOKENS = GRID * GRID + 1  # and one for their mean
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>", "<image>")
 _WORDS = 54  # of a question, with its marks
-_WIDTH = 128
+WIDTH = 128
 TEXT = {
-    "d_model": _WIDTH,
+    "d_model": WIDTH,
     "encoder_layers": 4,
     "decoder_layers": 2,
     "encoder_attention_heads": 4,
     "decoder_attention_heads": 4,
-    "encoder_ffn_dim": 3 * _WIDTH,
-    "decoder_ffn_dim": 3 * _WIDTH,
+    "encoder_ffn_dim": 3 * WIDTH,
+    "decoder_ffn_dim": 3 * WIDTH,
     "max_position_embeddings": IMAGE_TOKENS + _WORDS,
     "dropout": 0.0,
     "attention_dropout": 0.0,
@@ -51,7 +51,7 @@ VISION = {
     "window_size": 4,
     "drop_path_rate": 0.0,
     "mlp_ratio": 3.0,
-    "projection_dim": _WIDTH,
+    "projection_dim": WIDTH,
     "max_position_embeddings": 16,
 }
 

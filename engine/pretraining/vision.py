@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from transformers import Florence2ForConditionalGeneration
 
 from engine.data.synthetic.scenes import COLOUR_NAMES, KINDS, MATERIALS, MAX_OBJECTS, SIZES, Scenes
-from engine.pretraining.miniature import GRID, VISION
+from engine.pretraining.miniature import GRID, WIDTH
 from engine.pretraining.recipe import Material, Recipe, pixel_values, training_steps
 from engine.system.seeding import rng
 
@@ -36,7 +36,7 @@ def train_vision(
     model: Florence2ForConditionalGeneration, material: Material, recipe: Recipe
 ) -> None:
     """Train vision tower and projector of ``model`` in place."""
-    width = VISION["projection_dim"]
+    width = WIDTH
     heads = nn.ModuleDict({name: nn.Linear(width, n + 1) for name, n in _CLASSES.items()})
     counter = nn.Linear(width, len(KINDS) + len(COLOUR_NAMES))
     parameters = [
