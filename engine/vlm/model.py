@@ -9,8 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import nn
-from transformers import PreTrainedModel
+from transformers import GenerationConfig, PreTrainedModel
 from transformers.processing_utils import ProcessorMixin
 
 from engine.adapters.adapter import DELTA, Adapter, name_of
@@ -25,6 +24,8 @@ from engine.vlm.lora import Factors, attach_lora, lora_layers
 from engine.vlm.prompts import Prompter
 from engine.vlm.vision_cache import Pixels, VisionCache
 
+# All that generation takes from a checkpoint's own config.
+_ANSWER_TOKENS = ("bos_token_id", "decoder_start_token_id", "eos_token_id", "forced_bos_token_id")
 _TEXT = ("input_ids", "attention_mask", "image_grid_thw")
 # On a CPU a small model gains nothing from more threads on so few rows, and beside another busy
 # process they cost most there (benchmarks/threads.py).
@@ -60,11 +61,10 @@ class Vlm:
         self.tunes_vision = lora.vision
         self.layers, self.factors = attach_lora(self.model, lora, self.family)
         self.causal = not model.config.is_encoder_decoder
-        self.prompter = Prompter(
-            processor, self.family, _eos_token_id(model), self.causal, answer_tokens
-        )
+        eos = int(_eos_token_ids(model)[0])
+        self.prompter = Prompter(processor, self.family, eos, self.causal, answer_tokens)
         self.pad = processor.tokenizer.pad_token_id
-        self.pad = _eos_token_id(model) if self.pad is None else self.pad
+        self.pad = eos if self.pad is None else self.pad
         self._chunk = 1 if self.causal else 32
         self._takes = set(inspect.signature(model.forward).parameters)
         self.vision = VisionCache(model.model, self._read)
@@ -141,9 +141,13 @@ class Vlm:
         return out.logits[:, :-1].float()
 
     def generate(self, batch: EncodedBatch) -> tuple[list[str], torch.Tensor]:
-        """Greedy answers, and the probability (n,) that the model gives each, token by token."""
+        """Write greedy answers; with the probability (n,) that the model gives each, end included.
+
+        What a checkpoint's generation config adds, such as a penalty for repetition, is left out:
+        answers are what scoring by the reference's tokens (fl/evaluation.py) speaks of.
+        """
         batch = batch.to(self.device)
-        with self.vision.showing(batch):
+        with self.vision.showing(batch), _plain_generation(self.model):
             out = self.model.generate(
                 **self.inputs(batch),
                 max_new_tokens=self.prompter.answer_tokens,
@@ -156,11 +160,12 @@ class Vlm:
         steps = torch.stack(out.scores, 1).float().log_softmax(-1)  # (n, new tokens, vocabulary)
         new = out.sequences[:, -steps.shape[1] :]
         log_p = steps.gather(-1, new.unsqueeze(-1)).squeeze(-1)
-        confidence = log_p.masked_fill(new == self.pad, 0).sum(-1).exp()
+        ends = torch.isin(new, _eos_token_ids(self.model).to(new.device)).int()
+        confidence = log_p.masked_fill(ends.cumsum(-1) > ends, 0).sum(-1).exp()
         return self.texts(new), confidence
 
     def texts(self, tokens: torch.Tensor) -> list[str]:
-        """Answers (n, tokens) as people read them."""
+        """Return answers (n, tokens) as people read them."""
         written = self.processor.tokenizer.batch_decode(tokens, skip_special_tokens=True)
         return [clean(text, self.family) for text in written]
 
@@ -242,9 +247,22 @@ class Vlm:
         return Adapter({name: self.factors[name].detach().cpu().clone() for name in names})
 
 
-def _eos_token_id(model: PreTrainedModel) -> int:
-    """Return the token at which the model stops to generate."""
+@contextmanager
+def _plain_generation(model: PreTrainedModel) -> Iterator[None]:
+    """Inside, nothing but the tokens that begin and end an answer is taken from the checkpoint."""
+    own = model.generation_config
+    model.generation_config = GenerationConfig(
+        **{name: getattr(own, name, None) for name in _ANSWER_TOKENS}
+    )
+    try:
+        yield
+    finally:
+        model.generation_config = own
+
+
+def _eos_token_ids(model: PreTrainedModel) -> torch.Tensor:
+    """Return the tokens at which the model stops to generate, the usual one first."""
     end = model.generation_config.eos_token_id
     if end is None:
         end = model.config.get_text_config().eos_token_id
-    return end[0] if isinstance(end, list) else end
+    return torch.tensor(end if isinstance(end, list) else [end])

@@ -29,6 +29,7 @@ from engine.vlm.loading import load_from
 from engine.vlm.lora import initial_factors
 from engine.vlm.resolved import resolve_model
 from engine.vlm.vision_cache import Features, VisionCache
+from tests.helpers.checkpoints import save_checkpoint
 
 
 def sets_of(config, **model) -> EncodedSets:
@@ -264,3 +265,32 @@ def test_a_pass_of_the_tower_takes_fewer_pictures_where_they_are_larger(side, pa
 def test_only_safetensors_are_bundled():
     assert (BUNDLED_MODEL / "model.safetensors").exists()
     assert not list(BUNDLED_MODEL.glob("*.bin")) and not list(BUNDLED_MODEL.glob("*.p*t*h"))
+
+
+@pytest.mark.parametrize(
+    "penalty", [{"repetition_penalty": 1.5}, {"no_repeat_ngram_size": 1}, {"min_new_tokens": 6}]
+)
+def test_what_a_checkpoints_generation_config_adds_changes_no_answer(tiny, monkeypatch, penalty):
+    context = context_of(tiny)
+    task = Task(context.initial, context.sets.get(0, "test"))
+    [plain] = generate(context.vlm, [task])
+    for name, value in penalty.items():
+        monkeypatch.setattr(context.vlm.model.generation_config, name, value)
+    [written] = generate(context.vlm, [task])
+    assert [answer.text for answer in written] == [answer.text for answer in plain]
+    [scores] = score_teacher_forced(context.vlm, [task])
+    [stored] = answer(context.vlm, [task], [scores])
+    assert [answer.text for answer in stored] == [answer.text for answer in written]
+
+
+def test_confidence_counts_the_end_token_where_it_also_pads(tiny, tmp_path):
+    """As in Llama's kin, whose tokenizers have no padding of their own."""
+    vlm = load_from(str(save_checkpoint("llava", tmp_path / "llava")), Lora(), "cpu")
+    vlm.pad = vlm.prompter.eos_token_id
+    picture = np.random.default_rng(0).integers(0, 255, (32, 32, 3), dtype=np.uint8)
+    words = vlm.model.lm_head.out_features
+    logits = torch.zeros(words)
+    logits[vlm.pad] = np.log(words - 1)  # the answer is over at once, with a probability of a half
+    vlm.model.lm_head.register_forward_hook(lambda _, __, out: torch.zeros_like(out) + logits)
+    _, confidence = vlm.generate(vlm.encode([picture], ["What?"], ["x"]))
+    assert confidence.item() == pytest.approx(0.5, abs=1e-3)
