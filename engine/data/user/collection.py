@@ -64,7 +64,7 @@ def collect(dataset: str, data: Data) -> Collection:
     if kind not in ("folder", "hub") or not name:
         raise ConfigError(f"dataset: folder:PATH or hub:NAME is read here (got '{dataset}')")
     origin = None
-    if kind == "hub":
+    if kind == "hub" and not hub.is_folder_with_table(name):
         data = known.fill(name, data)
         folder = hub.fetch(name, data)
         origin = hub.origin(folder)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,12 +49,7 @@ def find_tables(folder: Path, called: str = "") -> list[TableFile]:
         ) from None
     except OSError as error:
         raise ConfigError(f"dataset: {called} cannot be opened ({error.strerror})") from None
-    tables = [
-        TableFile(folder / place / table, place)
-        for place in PLACES
-        for table in TABLES
-        if file_state(folder / place / table)
-    ]
+    tables = _tables(folder)
     if not tables:
         raise ConfigError(
             f"dataset: {called} has no metadata.csv or metadata.jsonl, neither at its root "
@@ -73,17 +69,54 @@ def find_tables(folder: Path, called: str = "") -> list[TableFile]:
     return tables
 
 
-def picture_path(folder: Path, table: Path, name: str) -> Path | None:
-    """Return where a picture named in a table would be; None when that is outside of the folder.
+def has_tables(folder: Path) -> bool:
+    """Say whether a folder has a table where ``find_tables`` looks."""
+    return bool(_tables(folder))
 
-    Links inside of the folder are not followed here: who puts one there means what it points to.
-    """
-    spellings = (name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))
-    for spelling in spellings[:1] if name.isascii() else spellings:  # macOS writes é as two
-        path = within(folder, table.parent / spelling.replace("\\", "/"))
-        if path is None or file_state(path):
-            break
-    return path
+
+def _tables(folder: Path) -> list[TableFile]:
+    files = [TableFile(folder / place / table, place) for place in PLACES for table in TABLES]
+    return [file for file in files if file_state(file.path)]
+
+
+class PictureFinder:
+    """Finds the pictures that tables name in a folder that has no links in its own path."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._names: dict[Path, dict[str, list[str]]] = {}
+
+    def find(self, table: Path, name: str) -> Path | None:
+        """Return where a picture named in a table would be; None when that is outside.
+
+        Links inside of the folder are not followed here: who puts one there means what it points
+        to.
+        """
+        path = within(self._folder, table.parent / name.replace("\\", "/"))
+        return path if path is None or file_state(path) else self._as_stored(path)
+
+    def _as_stored(self, path: Path) -> Path:
+        """Return a path as it is spelled on disk, where only one there can be meant.
+
+        macOS writes é as two letters, and neither it nor Windows cares for capitals.
+        """
+        current = self._folder
+        for part in path.relative_to(self._folder).parts:
+            alike = self._listing(current).get(_plain(part), [])
+            current /= alike[0] if part not in alike and len(alike) == 1 else part
+        return current
+
+    def _listing(self, folder: Path) -> dict[str, list[str]]:
+        if folder not in self._names:
+            names = self._names[folder] = {}
+            with suppress(OSError, ValueError):  # no folder, or a name that none can have
+                for name in os.listdir(folder):
+                    names.setdefault(_plain(name), []).append(name)
+        return self._names[folder]
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def within(folder: Path, path: Path) -> Path | None:

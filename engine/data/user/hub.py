@@ -22,7 +22,7 @@ from engine.config import ConfigError, Data
 from engine.data.account import Problem, Problems
 from engine.data.user import known
 from engine.data.user.columns import choose
-from engine.data.user.folder import SPLIT_FOLDERS
+from engine.data.user.folder import SPLIT_FOLDERS, has_tables
 from engine.data.user.hub_cells import cells_as_text
 from engine.data.user.hub_errors import is_transient, sentence
 from engine.data.user.hub_rows import Converter
@@ -76,8 +76,13 @@ def fetch(name: str, data: Data) -> Path:
 
 
 def is_fetched(name: str, data: Data) -> bool:
-    """Say whether ``fetch`` would find a folder, and download nothing."""
-    return _place(name, known.fill(name, data)).is_dir()
+    """Say whether a data set can be read without a download."""
+    return is_folder_with_table(name) or _place(name, known.fill(name, data)).is_dir()
+
+
+def is_folder_with_table(name: str) -> bool:
+    """Say whether a name is that of a folder here that the lab reads by itself."""
+    return (local := _local(name)) is not None and has_tables(local)
 
 
 def origin(folder: Path) -> Origin:

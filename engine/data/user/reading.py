@@ -11,7 +11,7 @@ from engine.config import Data
 from engine.data.account import Problems
 from engine.data.user import columns as column_names
 from engine.data.user.checking import Verdict, check
-from engine.data.user.folder import SPLIT_FOLDERS, TableFile, find_tables, picture_path
+from engine.data.user.folder import SPLIT_FOLDERS, PictureFinder, TableFile, find_tables
 from engine.data.user.rows import Row, shorten
 from engine.data.user.tables import Table, read_table
 from engine.data.user.values import as_answers, as_name, as_split, as_text
@@ -83,6 +83,7 @@ def _candidates(
     folder: Path, file: TableFile, table: Table, used: dict[str, str], problems: Problems
 ) -> Iterator[Candidate]:
     """Yield rows with a question, an answer and a picture's name; splits are not settled yet."""
+    finder = PictureFinder(folder)
     for record in table.records:
         where = f"{file.name}, line {record.line}"
         cells = {role: record.values.get(column) for role, column in used.items()}
@@ -90,7 +91,7 @@ def _candidates(
         if texts is None:
             continue
         question, answers, name = texts
-        picture = picture_path(folder, file.path, name)
+        picture = finder.find(file.path, name)
         if picture is None:
             problems.add("picture outside of the folder", f"{shorten(name)} ({where})")
             continue

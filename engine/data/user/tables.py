@@ -93,7 +93,7 @@ def _json_rows(text: str) -> Iterator[tuple[int, Any]]:
         yield from enumerate(whole, 1)
         return
     for number, line in enumerate(_NEWLINE.split(text), 1):  # splitlines() would cut strings
-        if line.strip():
+        if line := line.strip(_AROUND):
             yield number, _from_json(line)
 
 

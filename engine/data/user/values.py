@@ -52,6 +52,8 @@ def as_answers(value: Any) -> tuple[str, ...]:
     """
     if isinstance(value, str):
         value = read_out(value)
+    if _is_numbers(value):
+        raise NotUnderstood(f"a list of {len(value)} numbers")
     weighted = list(_answers(value))
     counts = Counter(text for text, _ in weighted)
     ranked = sorted(weighted, key=lambda answer: (-answer[1], -counts[answer[0]]))
@@ -98,6 +100,14 @@ def _of_table(table: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
         yield from ((text, weight) for text, weight in said.items() if weight > 0)
     elif said:
         raise NotUnderstood(f"a table of {shorten(', '.join(map(str, said)), 60)}")
+
+
+def _is_numbers(value: Any) -> bool:
+    """Say whether a list has numbers, all different: a place in the picture, not references."""
+    listed = isinstance(value, list | tuple) and len(value) > 1
+    if not listed or any(isinstance(v, bool) or not isinstance(v, int | float) for v in value):
+        return False
+    return len(set(value)) == len(value)
 
 
 def _is_pair(value: Any) -> bool:

@@ -186,6 +186,16 @@ def test_a_name_with_an_accent_is_found_as_macos_and_as_others_write_it(tmp_path
         assert read(folder).rows[0].picture == folder / stored
 
 
+def test_a_name_in_other_capitals_is_found_where_one_file_can_be_meant(tmp_path):
+    names = ["Photos/A.PNG", "photos/b.png", "PHOTOS/É.png", "photos/c.png"]
+    rows = [{**row(n), "file_name": name} for n, name in enumerate(names)]
+    files = {f"photos/{unicodedata.normalize('NFD', name)}": picture(n)
+             for n, name in enumerate(["a.png", "B.png", "é.PNG", "C.png", "c.Png"])}  # fmt: skip
+    found = read(write(tmp_path, {"metadata.jsonl": jsonl(*rows), **files}))
+    assert [r.answers for r in found.rows] == [("a0",), ("a1",), ("a2",)]
+    assert problems(found) == {"missing picture": 1}, "C.png or c.Png?"
+
+
 def test_home_is_understood(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     plain(tmp_path / "x")

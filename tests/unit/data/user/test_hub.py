@@ -52,11 +52,21 @@ def test_a_data_set_becomes_a_folder_once(tmp_path, home, monkeypatch):
     assert collect(f"hub:{source}", Data()) is found
 
 
-def test_a_folder_with_a_table_can_be_read_as_the_hub_does(tmp_path):
-    files = {"train/metadata.jsonl": jsonl(row(0), row(1)), "train/0.png": picture()}
-    source = write(tmp_path / "d", {**files, "train/1.png": picture(1)})
+@pytest.mark.parametrize("place", ["train", "data"])
+def test_a_folder_here_can_be_read_by_the_hubs_name(tmp_path, place):
+    files = {f"{place}/metadata.jsonl": jsonl(row(0), row(1)), f"{place}/0.png": picture()}
+    source = write(tmp_path / "d", {**files, f"{place}/1.png": picture(1)})
+    assert hub.is_fetched(str(source), Data()) == (place == "train")
     found = collect(f"hub:{source}", Data())
     assert sorted(r.answers for r in found.rows) == [("a0",), ("a1",)]
+    assert (found.folder == source) == (place == "train"), "the lab's own reader, where it can"
+
+
+def test_rows_of_several_types_are_read_by_the_labs_own_reader(tmp_path):
+    rows = jsonl(row(0, answer="a"), row(1, answer=3), row(2, answer=["x", "y"]))
+    files = {"metadata.jsonl": rows, **{f"{n}.png": picture(n) for n in range(3)}}
+    found = collect(f"hub:{write(tmp_path, files)}", Data())
+    assert [r.answers for r in found.rows] == [("a",), ("3",), ("x", "y")]
 
 
 def test_no_more_rows_are_read_than_asked_for_and_every_split_has_some(tmp_path):
@@ -174,9 +184,13 @@ def test_cells_of_csv_files_are_text(tmp_path):
     lines = [f"{n}.png,How many?,{text}" for n, text in enumerate(texts)]
     table = "\n".join(["file_name,question,answer", *lines])
     files = {f"{n}.png": picture(n) for n in range(len(texts))}
-    source = write(tmp_path / "d", {"metadata.csv": table, **files})
-    found = collect(f"hub:{source}", Data())
-    assert sorted(r.answers[0] for r in found.rows) == sorted(texts) and not found.problems
+    write(tmp_path / "d" / "data", {"metadata.csv": table, **files})
+    found = collect(f"hub:{tmp_path / 'd'}", Data())  # no place where the lab looks for a table
+    assert (
+        found.folder != tmp_path / "d"
+        and sorted(r.answers[0] for r in found.rows) == sorted(texts)
+        and not found.problems
+    )
     read, file = pandas.read_csv, str(write(tmp_path / "e", {"t.csv": table}) / "t.csv")
     with cells_as_text():  # the library's other reader of CSV files
         rows = datasets.load_dataset("csv", data_files=file, streaming=True)["train"]

@@ -68,6 +68,7 @@ def test_text_that_is_no_list_of_answers_stays_text(text):
         ([b"red"], "of the type bytes"),
         ("['red', 'gre", "a list that is not whole"),
         ("['a' ... 'b']", "a list that is not whole"),
+        ([10.5, 20, 30, 40], "a list of 4 numbers"),
     ],
 )
 def test_answers_that_are_there_but_not_understood_say_what_they_are(value, words):
