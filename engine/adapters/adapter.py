@@ -13,13 +13,16 @@ import numpy as np
 
 ALL_LINEAR = "all-linear"  # of lora.targets: every linear layer of the language model
 A, B = "lora_A", "lora_B"
-DELTA = "offset"  # what some strategies add to a layer's frozen weight, (d_out, d_in)
+# What some strategies add to a layer's frozen weight is delta_B·delta_A, without a scale.
+DELTA_A, DELTA_B = "delta_A", "delta_B"
+ALL_LINEAR = "all-linear"  # of lora.targets: every linear layer of the language model
+DENSE_DELTA = "offset"  # the same as one matrix (d_out, d_in), in homes of earlier versions
 
 Value = TypeVar("Value")  # np.ndarray or torch.Tensor
 
 
 def name_of(layer: str, factor: str) -> str:
-    """Return the name of a layer's ``lora_A``, ``lora_B`` or ``offset``."""
+    """Return the name of a layer's factor, such as ``….q_proj.lora_A``."""
     return f"{layer}.{factor}"
 
 
@@ -30,7 +33,7 @@ def split_name(name: str) -> tuple[str, str]:
 
 
 def factor_of(name: str) -> str:
-    """Return ``lora_A``, ``lora_B`` or ``offset``, whichever a name stands for."""
+    """Return which factor a name stands for: A, B, DELTA_A or DELTA_B."""
     return split_name(name)[1]
 
 
@@ -38,23 +41,30 @@ class Adapter(dict[str, Value], Generic[Value]):
     """Factors by name, arrays or tensors: ``<layer>.lora_A`` (rank, d_in), B (d_out, rank).
 
     It need not hold both factors of a layer: what travels or stays on a client may be one of them.
+    A layer's delta has a rank of its own.
     """
 
     def __or__(self, added: Mapping[str, Value]) -> Self:  # type: ignore[override]
         return type(self)({**self, **added})
+
+    def __ror__(self, before: Mapping[str, Value]) -> Self:  # type: ignore[override]
+        return type(self)({**before, **self})
 
     def where(self, wanted: Callable[[str], bool]) -> Self:
         """Return the factors whose name is wanted."""
         return type(self)({name: value for name, value in self.items() if wanted(name)})
 
     def only(self, *factors: str) -> Self:
-        """Return all A, all B, or all deltas."""
+        """Return all A, all B, or all of the deltas' factors."""
         return self.where(lambda name: factor_of(name) in factors)
+
+    def of_layer(self, layer: str) -> Self:
+        """Return the factors of one layer."""
+        return self.where(lambda name: split_name(name)[0] == layer)
 
     def layers(self, factor: str = A) -> list[str]:
         """Return the names of the layers that have a factor."""
-        split = map(split_name, self)
-        return [layer for layer, found in split if found == factor]
+        return [layer for layer, present in map(split_name, self) if present == factor]
 
     def a(self, layer: str) -> Value:
         """Return a layer's A, (rank, d_in)."""
@@ -64,19 +74,22 @@ class Adapter(dict[str, Value], Generic[Value]):
         """Return a layer's B, (d_out, rank)."""
         return self[name_of(layer, B)]
 
-    @property
-    def rank(self) -> int:
-        """Directions of the first factor."""
-        return next(
-            shape[_rank_axis(name)]
-            for name, shape in ((name, _any(value).shape) for name, value in self.items())
-            if factor_of(name) in (A, B)
-        )
+    def delta(self, layer: str) -> tuple[Value, Value] | None:
+        """Return B and A of what is added to a layer's frozen weight, if something is."""
+        if (name := name_of(layer, DELTA_A)) not in self:
+            return None
+        return self[name_of(layer, DELTA_B)], self[name]
 
     @property
     def has_deltas(self) -> bool:
         """Whether something is added to the frozen weights, beside the factors' product."""
-        return any(factor_of(name) == DELTA for name in self)
+        return any(factor_of(name) == DELTA_A for name in self)
+
+    @property
+    def rank(self) -> int:
+        """Directions of the factors A and B."""
+        name = next(name for name in self if factor_of(name) in (A, B))
+        return _shape(self[name])[_rank_axis(name)]
 
     def cut(self, rank: int) -> Self:
         """Return the first ``rank`` directions; deltas as they are."""
@@ -87,16 +100,23 @@ class Adapter(dict[str, Value], Generic[Value]):
         return type(self)({n: _padded(n, value, rank) for n, value in self.items()})
 
     @classmethod
-    def of_layers(cls, layers: Iterable[str], a: Iterable[Value], b: Iterable[Value]) -> Self:
-        """Return the adapter of some layers, given their A and their B in the same order."""
-        found = cls()
+    def of_layers(
+        cls,
+        layers: Iterable[str],
+        a: Iterable[Value],
+        b: Iterable[Value],
+        names: tuple[str, str] = (A, B),
+    ) -> Self:
+        """Return the factors of some layers, given their A and their B in the same order."""
+        adapter = cls()
         for layer, own_a, own_b in zip(layers, a, b, strict=True):
-            found[name_of(layer, A)], found[name_of(layer, B)] = own_a, own_b
-        return found
+            adapter[name_of(layer, names[0])] = own_a
+            adapter[name_of(layer, names[1])] = own_b
+        return adapter
 
 
-def _any(value: object) -> Any:
-    return value
+def _shape(value: Any) -> tuple[int, ...]:
+    return value.shape
 
 
 def _rank_axis(name: str) -> int:

@@ -11,7 +11,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.adapters.adapter import Adapter
+import numpy as np
+
+from engine.adapters.adapter import (
+    DELTA_A,
+    DELTA_B,
+    DENSE_DELTA,
+    Adapter,
+    factor_of,
+    name_of,
+)
+from engine.adapters.low_rank import LowRank, trimmed
 from engine.system.tensor_files import read_tensors, write_tensors
 
 if TYPE_CHECKING:
@@ -29,7 +39,7 @@ def write(path: Path, factors: Factors) -> int:
 
 def read(path: Path) -> Factors:
     """Return the factors of one file. Raises FileNotFoundError when it is absent."""
-    return Adapter(read_tensors(path))
+    return _with_narrow_deltas(Adapter(read_tensors(path)))
 
 
 def initial_path(folder: Path) -> Path:
@@ -70,6 +80,22 @@ def prune(folder: Path, stem: str, newest: int) -> None:
     numbered = [entry for entry in _numbered(folder, stem) if entry[0] <= newest]
     for _, path in numbered[:-_KEPT]:
         path.unlink(missing_ok=True)
+
+
+def _with_narrow_deltas(factors: Factors) -> Factors:
+    """Return factors with the dense deltas of earlier versions as narrow ones."""
+    if not (layers := factors.layers(DENSE_DELTA)):
+        return factors
+    import torch
+
+    dense = [factors[name_of(layer, DENSE_DELTA)].numpy() for layer in layers]
+    narrow = [trimmed(LowRank(delta, np.eye(delta.shape[1]))) for delta in dense]
+    a, b = (
+        [torch.from_numpy(part).float() for part in parts]
+        for parts in ([delta.a for delta in narrow], [delta.b for delta in narrow])
+    )
+    deltas = Adapter.of_layers(layers, a, b, (DELTA_A, DELTA_B))
+    return factors.where(lambda name: factor_of(name) != DENSE_DELTA) | deltas
 
 
 def _numbered(folder: Path, stem: str) -> list[tuple[int, Path]]:

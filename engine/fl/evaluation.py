@@ -14,6 +14,7 @@ import torch
 
 from engine.adapters.adapter import Adapter
 from engine.metrics import Metric
+from engine.vlm.deltas import deltas_active
 from engine.vlm.encoded import IGNORE_INDEX, EncodedBatch, concatenate
 from engine.vlm.lora import Factors
 from engine.vlm.model import Vlm
@@ -232,13 +233,13 @@ def _padded(share: EncodedBatch, length: int) -> EncodedBatch:
 @contextmanager
 def _adapters(vlm: Vlm, adapters: Sequence[Factors]) -> Iterator[LogitsFn]:
     """Inside, the rows of the model belong to these adapters in equal shares; gives its logits."""
-    with vlm.weight_delta(adapters[0]):
-        if supports_stacking(vlm) or Adapter(adapters[0]).rank != vlm.factors.rank:
-            stacked = StackedAdapters(vlm, adapters)
-            with active(stacked):
-                yield logits_fn(vlm, stacked)
-        else:
-            vlm.load_factors(adapters[0])
+    if supports_stacking(vlm) or Adapter(adapters[0]).rank != vlm.factors.rank:
+        stacked = StackedAdapters(vlm, adapters)
+        with active(stacked):
+            yield logits_fn(vlm, stacked)
+    else:
+        vlm.load_factors(adapters[0])
+        with deltas_active(vlm.model, Adapter(adapters[0])):
             yield vlm.answer_logits
 
 

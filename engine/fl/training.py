@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from engine.adapters.adapter import Adapter
+from engine.vlm.deltas import deltas_active
 from engine.vlm.encoded import IGNORE_INDEX, EncodedBatch, concatenate
 from engine.vlm.lora import Factors
 from engine.vlm.model import Vlm
@@ -52,7 +53,10 @@ def train(
     optimiser = torch.optim.AdamW(trainable, lr=learning_rate, weight_decay=0.0)
     total = torch.zeros((), device=vlm.device)
     try:
-        with vlm.weight_delta(job.factors), vlm.adapter_scale(job.adapter_scale):
+        with (
+            deltas_active(vlm.model, Adapter(job.factors)),
+            vlm.adapter_scale(job.adapter_scale),
+        ):
             for rows in batches(len(job.samples), job.steps, batch_size, job.generator):
                 vlm.set_threads(batch_size)
                 loss = _step(vlm, job.samples.select(rows))
@@ -138,25 +142,24 @@ def _train_cohort(
     pulled = list(stacked.trained) if pulls.any() else []
     centers = stack([job.prox_center or job.factors for job in jobs], pulled, vlm.device)
     results: dict[int, Factors] = {}
-    with vlm.weight_delta(jobs[0].factors):
-        for step in range(jobs[0].steps):
-            vlm.set_threads(len(jobs) * plan.width)
-            at_work = sum(job.steps > step for job in jobs)
-            if at_work < len(stacked):
-                results |= dict(enumerate(stacked.adapters(at_work), at_work))
-                _keep_first(at_work, stacked, optimiser)
-            rows, counted = plan.rows(step, at_work)
-            batch = pool.select(rows.flatten()).to(vlm.device)
-            with active(stacked):
-                loss = _losses(logits_of, batch, counted.to(vlm.device))
-                loss.sum().backward()
-            for name, center in centers.items():
-                factor = stacked.trained[name]
-                pull = pulls[:at_work] * (factor.detach() - center[:at_work])
-                _gradient(factor).add_(pull)
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
-            losses[:at_work] += loss.detach()
+    for step in range(jobs[0].steps):
+        vlm.set_threads(len(jobs) * plan.width)
+        at_work = sum(job.steps > step for job in jobs)
+        if at_work < len(stacked):
+            results |= dict(enumerate(stacked.adapters(at_work), at_work))
+            _keep_first(at_work, stacked, optimiser)
+        rows, counted = plan.rows(step, at_work)
+        batch = pool.select(rows.flatten()).to(vlm.device)
+        with active(stacked):
+            loss = _losses(logits_of, batch, counted.to(vlm.device))
+            loss.sum().backward()
+        for name, center in centers.items():
+            factor = stacked.trained[name]
+            pull = pulls[:at_work] * (factor.detach() - center[:at_work])
+            _gradient(factor).add_(pull)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        losses[:at_work] += loss.detach()
     results |= dict(enumerate(stacked.adapters()))
     means = [total / job.steps for total, job in zip(losses.tolist(), jobs, strict=True)]
     return [(results[k], _finite(means[k])) for k in range(len(jobs))]

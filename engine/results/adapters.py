@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from engine.adapters.adapter import DELTA, Adapter, name_of
+from engine.adapters.adapter import Adapter
+from engine.adapters.low_rank import LowRank, trimmed, weighted_sum
 from engine.vlm.imported_adapter import WEIGHTS, ImportedAdapter, peft_name, read_adapter
 
 if TYPE_CHECKING:
@@ -14,8 +13,6 @@ if TYPE_CHECKING:
 
     from engine.config import ExperimentConfig
     from engine.vlm.lora import Factors
-
-_SMALL = 1e-6  # of the largest singular value: rounding, not a direction
 
 
 def write_adapter(
@@ -59,7 +56,7 @@ def with_start(factors: Factors, scale: float, start: ImportedAdapter) -> Factor
     layers = sorted({layer for own, _ in parts for layer in own.layers()})
     a, b = [], []
     for layer in layers:
-        present = next(own for own, _ in parts if name_of(layer, "lora_A") in own)
+        present = next(own for own, _ in parts if layer in own.layers())
         rows, columns = [], []
         for own, own_scale in parts:
             here = layer in own.layers()
@@ -78,12 +75,11 @@ def merged(factors: Factors, scale: float) -> Factors:
 
     layers, a, b = factors.layers(), [], []
     for layer in layers:
-        whole = scale * (factors.b(layer).double() @ factors.a(layer).double())
-        if (name := name_of(layer, DELTA)) in factors:
-            whole = whole + factors[name]
-        u, s, vt = np.linalg.svd(whole.numpy(), full_matrices=False)
-        kept = max(1, int((s > _SMALL * s[0]).sum()))
-        a.append(torch.from_numpy(vt[:kept]).float())
-        b.append(torch.from_numpy(u[:, :kept] * s[:kept]).float())
+        terms = [(scale, LowRank(factors.b(layer).numpy(), factors.a(layer).numpy()))]
+        if delta := factors.delta(layer):
+            terms.append((1.0, LowRank(*(part.numpy() for part in delta))))
+        whole = trimmed(weighted_sum(terms))
+        a.append(torch.from_numpy(whole.a).float())
+        b.append(torch.from_numpy(whole.b).float())
     rank = max(len(value) for value in a)
     return Adapter.of_layers(layers, a, b).padded(rank)

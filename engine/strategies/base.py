@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from engine.adapters.adapter import A, B, factor_of
-from engine.adapters.products import Arrays
+from engine.adapters.adapter import A, Adapter, B, factor_of
 from engine.plugins import Registry
 
+Arrays = Adapter[np.ndarray]  # factors by name, such as ….q_proj.lora_A
 BOTH = frozenset({A, B})
 REFERENCE, FOR_ALL, PERSONAL = "References", "One model for all", "Personalised"
 TWO_ADAPTERS = "Two adapters"
@@ -142,8 +142,8 @@ STRATEGIES: Registry[type[Strategy]] = Registry("strategy")
 
 def weighted_mean(sent: list[Arrays], weights: np.ndarray) -> Arrays:
     """Return Σ weight · arrays over clients with the same keys, as a running sum in float64."""
-    total: dict[str, np.ndarray] = {}
+    total: Arrays = Adapter()
     for arrays, weight in zip(sent, weights, strict=True):
         for name, values in arrays.items():
             total[name] = total.get(name, 0) + weight * values.astype(np.float64)
-    return Arrays({name: value.astype(sent[0][name].dtype) for name, value in total.items()})
+    return Adapter({name: value.astype(sent[0][name].dtype) for name, value in total.items()})

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from engine.adapters.adapter import DELTA, name_of
-from engine.adapters.products import products
+from engine.adapters.low_rank import LowRank, weighted_sum
 from engine.strategies.base import BOTH, STRATEGIES, Arrays, Strategy
+from engine.strategies.deltas import with_added
 
 
 @STRATEGIES.register("fedex")
@@ -25,27 +25,11 @@ class FedEx(Strategy):
     def merge(
         self, sent: list[Arrays], weights: np.ndarray, before: Arrays, scale: float, rank: int
     ) -> Arrays:
-        """Return the means, and their correction on top of the earlier ones."""
+        """Return the means, and their correction Σ p_k (B_k − B̄)(A_k − Ā) on top of the earlier."""
         merged = super().merge(sent, weights, before, scale, rank)
-        mean = products(merged)
-        exact = mean_products(sent, weights)
-        errors = {layer: exact[layer] - mean[layer] for layer in exact}
-        return merged | added_deltas(merged, errors, scale)
-
-
-def mean_products(sent: list[Arrays], weights: np.ndarray) -> dict[str, np.ndarray]:
-    """Σ p_k B_k A_k by layer, in float64."""
-    total: dict[str, np.ndarray] = {}
-    for arrays, weight in zip(sent, weights, strict=True):
-        for layer, product in products(arrays).items():
-            total[layer] = total.get(layer, 0) + weight * product
-    return total
-
-
-def added_deltas(before: Arrays, updates: dict[str, np.ndarray], scale: float) -> Arrays:
-    """Return the offsets in ``before`` with s·update added, by ``<layer>.offset``, in float32."""
-    deltas = Arrays()
-    for layer, update in updates.items():
-        name = name_of(layer, DELTA)
-        deltas[name] = (before.get(name, np.float64(0)) + scale * update).astype(np.float32)
-    return deltas
+        corrections = {}
+        for layer in sent[0].layers():
+            a, b = merged.a(layer), merged.b(layer)
+            deviations = [LowRank(own.b(layer) - b, own.a(layer) - a) for own in sent]
+            corrections[layer] = weighted_sum(zip(weights, deviations, strict=True))
+        return merged | with_added(merged, corrections, scale)

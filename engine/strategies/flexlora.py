@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from engine.adapters.adapter import A, B, name_of
+from engine.adapters.adapter import Adapter
+from engine.adapters.low_rank import LowRank, best_rank, weighted_sum
 from engine.strategies.base import BOTH, STRATEGIES, Arrays, Strategy
 
 
@@ -27,28 +28,13 @@ class FlexLora(Strategy):
         self, sent: list[Arrays], weights: np.ndarray, before: Arrays, scale: float, rank: int
     ) -> Arrays:
         """Return the best adapter of this rank; directions that nobody trained keep their A."""
-        merged = Arrays()
-        for layer in sent[0].layers():
-            b, a = best_rank(
-                np.hstack([w * own.b(layer) for w, own in zip(weights, sent, strict=True)]),
-                np.vstack([own.a(layer) for own in sent]),
-                rank,
-            )
-            untrained = before.a(layer)[len(a) :]
-            merged[name_of(layer, A)] = np.vstack([a, untrained]).astype(np.float32)
-            zeros = np.zeros((len(b), len(untrained)))
-            merged[name_of(layer, B)] = np.hstack([b, zeros]).astype(np.float32)
-        return merged
-
-
-def best_rank(b: np.ndarray, a: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return B (d_out, r) and A (r, d_in), r ≤ rank, with the product nearest to b·a.
-
-    By Eckart and Young, through two QR decompositions: the product itself, d_out × d_in, is never
-    made.
-    """
-    left, upper = np.linalg.qr(b.astype(np.float64))
-    right, lower = np.linalg.qr(a.astype(np.float64).T)
-    u, s, vt = np.linalg.svd(upper @ lower.T)
-    kept = min(rank, len(s))
-    return left @ (u[:, :kept] * s[:kept]), vt[:kept] @ right.T
+        layers = sent[0].layers()
+        a, b = [], []
+        for layer in layers:
+            products = [LowRank(own.b(layer), own.a(layer)) for own in sent]
+            best = best_rank(weighted_sum(zip(weights, products, strict=True)), rank)
+            learned = len(best.a)
+            zeros = np.zeros((len(best.b), rank - learned))
+            a.append(np.vstack([best.a, before.a(layer)[learned:]]).astype(np.float32))
+            b.append(np.hstack([best.b, zeros]).astype(np.float32))
+        return Adapter.of_layers(layers, a, b)

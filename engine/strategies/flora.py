@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from engine.adapters.low_rank import LowRank, weighted_sum
 from engine.strategies.base import BOTH, STRATEGIES, Arrays, Strategy
-from engine.strategies.fedex import added_deltas, mean_products
+from engine.strategies.deltas import with_added
 
 
 @STRATEGIES.register("flora")
@@ -28,5 +29,11 @@ class FLora(Strategy):
         self, sent: list[Arrays], weights: np.ndarray, before: Arrays, scale: float, rank: int
     ) -> Arrays:
         """Return the sum of all stacks so far, and no factors, for they restart."""
-        exact = mean_products(sent, weights)
-        return added_deltas(before, exact, scale)
+        stacks = {
+            layer: weighted_sum(
+                (weight, LowRank(own.b(layer), own.a(layer)))
+                for weight, own in zip(weights, sent, strict=True)
+            )
+            for layer in sent[0].layers()
+        }
+        return with_added(before, stacks, scale)

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from engine.adapters.adapter import split_name
-from engine.adapters.products import products
+from engine.adapters.adapter import Adapter
+from engine.adapters.low_rank import LowRank, norm
 from engine.strategies.base import BOTH, STRATEGIES, Arrays, Strategy, weighted_mean
 
 
@@ -28,12 +28,10 @@ class HetLora(Strategy):
         self, sent: list[Arrays], weights: np.ndarray, before: Arrays, scale: float, rank: int
     ) -> Arrays:
         """Weigh by the size of what each client has learned; by samples where none has."""
-        norms = [{n: np.linalg.norm(value) for n, value in products(own).items()} for own in sent]
         whole = [own.padded(rank) for own in sent]
-        merged = Arrays()
-        for layer in norms[0]:
-            sizes = np.array([own[layer] for own in norms])
+        merged: Arrays = Adapter()
+        for layer in sent[0].layers():
+            sizes = np.array([norm(LowRank(own.b(layer), own.a(layer))) for own in sent])
             shares = sizes / sizes.sum() if sizes.sum() else weights
-            layers = [own.where(lambda name, at=layer: split_name(name)[0] == at) for own in whole]
-            merged |= weighted_mean(layers, shares)
+            merged |= weighted_mean([own.of_layer(layer) for own in whole], shares)
         return merged

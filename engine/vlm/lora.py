@@ -11,7 +11,7 @@ from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
 from torch import nn
 
-from engine.adapters.adapter import DELTA, A, Adapter, B, factor_of, name_of
+from engine.adapters.adapter import DELTA_A, DELTA_B, A, Adapter, B, factor_of, name_of
 from engine.config import ConfigError, Lora
 from engine.system.seeding import torch_generator
 from engine.vlm.families import LANGUAGE, VISION, Family, layers_of, target_layers
@@ -102,10 +102,8 @@ def side_by_side(shared: Factors, personal: Factors, weight: float) -> Factors:
 
 
 def as_deltas(factors: Factors, scale: float) -> Factors:
-    """Return an adapter as what it adds to the frozen weights, s·B·A by ``<layer>.offset``."""
-    return Adapter(
-        {
-            name_of(layer, DELTA): scale * factors.b(layer) @ factors.a(layer)
-            for layer in factors.layers()
-        }
-    )
+    """Return an adapter as what it adds to the frozen weights, s·B·A."""
+    layers = factors.layers()
+    a = [factors.a(layer) for layer in layers]
+    b = [scale * factors.b(layer) for layer in layers]
+    return Adapter.of_layers(layers, a, b, (DELTA_A, DELTA_B))

@@ -12,7 +12,7 @@ import torch
 from transformers import GenerationConfig, PreTrainedModel
 from transformers.processing_utils import ProcessorMixin
 
-from engine.adapters.adapter import DELTA, Adapter, name_of
+from engine.adapters.adapter import Adapter
 from engine.config import Lora
 from engine.system.load import meter
 from engine.system.machine import keep_freed_memory
@@ -212,22 +212,6 @@ class Vlm:
         with torch.no_grad():
             for name in factors.keys() & self.factors.keys():
                 self.factors[name].copy_(factors[name])
-
-    @contextmanager
-    def weight_delta(self, factors: dict[str, torch.Tensor]) -> Iterator[None]:
-        """Inside, the frozen weights have the factors' offsets added; after it, the old bits."""
-        before: list[tuple[torch.Tensor, torch.Tensor]] = []
-        with torch.no_grad():
-            for layer in Adapter(factors).layers(DELTA):
-                weight = self.model.get_submodule(layer).base_layer.weight
-                before.append((weight, weight.clone()))
-                weight.add_(factors[name_of(layer, DELTA)].to(weight.device))
-        try:
-            yield
-        finally:
-            with torch.no_grad():
-                for weight, old in before:
-                    weight.copy_(old)
 
     @contextmanager
     def adapter_scale(self, weight: float) -> Iterator[None]:

@@ -8,7 +8,7 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, Message
 
 from engine.adapters.adapter import Adapter
-from engine.adapters.products import Arrays
+from engine.strategies.base import Arrays
 
 
 class ClientFailed(RuntimeError):

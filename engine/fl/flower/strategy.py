@@ -138,4 +138,4 @@ class LoraStrategy(FlowerStrategy):
 
 def _cut(arrays: ArrayRecord, rank: int) -> ArrayRecord:
     """Return what a client of this rank is sent."""
-    return to_record(Adapter(to_numpy(arrays)).cut(rank))
+    return to_record(to_numpy(arrays).cut(rank))

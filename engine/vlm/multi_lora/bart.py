@@ -132,7 +132,7 @@ class FusedBart:
         names = [self._names[layer] for layer in layers]
         return multi_lora_linear(
             x,
-            [self._stacked.layers[name].base_layer for name in names],
+            [self._stacked.bases[name] for name in names],
             [factors.a(name) for name in names],
             [factors.b(name) for name in names],
             self._stacked.scales,

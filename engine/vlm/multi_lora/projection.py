@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import reduce
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
@@ -20,9 +19,16 @@ Gradients = tuple[torch.Tensor | None, ...]
 _one_dnn = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 
 
+class Base(NamedTuple):
+    """The frozen part of a linear layer."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor | None
+
+
 def multi_lora_linear(
     x: torch.Tensor,
-    bases: Sequence[nn.Linear],
+    bases: Sequence[Base],
     a: Sequence[torch.Tensor],
     b: Sequence[torch.Tensor],
     scales: torch.Tensor,
@@ -42,7 +48,7 @@ class _MultiLoraLinear(torch.autograd.Function):
         ctx: Any,
         x: torch.Tensor,
         residual: torch.Tensor | None,
-        bases: Sequence[nn.Linear],
+        bases: Sequence[Base],
         scales: torch.Tensor,
         *factors: torch.Tensor,
     ) -> tuple[torch.Tensor, ...]:

@@ -13,21 +13,25 @@ from contextlib import contextmanager
 from functools import partial
 
 import torch
+from peft.tuners.lora import LoraLayer
 from torch import nn
+from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from engine.adapters.adapter import Adapter, B, factor_of
+from engine.adapters.adapter import DELTA_A, DELTA_B, Adapter, B, factor_of
+from engine.vlm.deltas import is_half, plus
 from engine.vlm.lora import Factors, lora_layers
 from engine.vlm.model import Vlm
-from engine.vlm.multi_lora.projection import multi_lora_linear
+from engine.vlm.multi_lora.projection import Base, multi_lora_linear
 
 
 class StackedAdapters:
     """The factors of ``n`` adapters; A as (n, rank, d_in), B transposed as (n, rank, d_out).
 
     Adapters of smaller rank are padded with zeros, which training leaves at zero. ``trained`` are
-    those of the ``factors`` that get gradients; ``weights`` say how much of each adapter counts, all
-    of it by default; ``scales`` (n, 1, 1) are weight · α / rank, ``layers`` those with factors.
+    those of the ``factors`` with gradients; ``weights`` say how much of each adapter counts, all
+    of it by default; ``scales`` (n, 1, 1) are weight · α / rank, ``layers`` those with factors,
+    ``bases`` their frozen parts, with the delta that all these adapters have in common.
     """
 
     def __init__(
@@ -47,6 +51,28 @@ class StackedAdapters:
         shares = weights or [1.0] * len(adapters)
         scales = [share * alpha / rank for share, rank in zip(shares, self.ranks, strict=True)]
         self.scales = torch.tensor(scales, device=vlm.device).view(-1, 1, 1)
+        self._deltas = _on_device(Adapter(adapters[0]), vlm.device)
+        self.bases = {name: self._base(name, layer) for name, layer in self.layers.items()}
+
+    def _base(self, name: str, layer: LoraLayer) -> Base:
+        weight, bias = layer.base_layer.weight, layer.base_layer.bias
+        delta = self._deltas.delta(name)
+        if delta and not is_half(weight):  # in half precision the sum would lose most of it
+            weight = torch.addmm(weight, *delta)
+        return Base(weight, bias)
+
+    def forward(self, name: str, x: torch.Tensor) -> torch.Tensor:
+        """Do what a layer does, with an adapter for each share of the rows (…, tokens, d_in)."""
+        base, a, b = self.bases[name], self.factors.a(name), self.factors.b(name)
+        shares = x.reshape(len(a), -1, x.shape[-1])
+        if not is_half(base.weight):
+            (y,) = multi_lora_linear(shares, [base], [a], [b], self.scales)
+            return y.view(*x.shape[:-1], -1)
+        shares = shares.to(a.dtype)  # factors are float32, as in PEFT
+        added = self.scales * (shares @ a.transpose(1, 2)) @ b
+        if delta := self._deltas.delta(name):
+            added = added + F.linear(F.linear(shares, delta[1]), delta[0])
+        return plus(self.layers[name].base_layer, x, added.view(*x.shape[:-1], -1))
 
     def __len__(self) -> int:
         return len(self.scales)
@@ -111,11 +137,8 @@ def supports_stacking(vlm: Vlm) -> bool:
 @contextmanager
 def active(stacked: StackedAdapters) -> Iterator[None]:
     """Inside, the rows of the model belong to the adapters in equal consecutive shares."""
-    factors = stacked.factors
     for name, layer in stacked.layers.items():
-        layer.forward = partial(
-            _forward, layer.base_layer, factors.a(name), factors.b(name), stacked.scales
-        )
+        layer.forward = partial(stacked.forward, name)
     try:
         yield
     finally:
@@ -127,12 +150,6 @@ def _contiguous(adapter: Factors) -> Factors:
     return Adapter({name: value.contiguous() for name, value in adapter.items()})
 
 
-def _forward(
-    base: nn.Linear, a: torch.Tensor, b: torch.Tensor, scales: torch.Tensor, x: torch.Tensor
-) -> torch.Tensor:
-    shares = x.reshape(len(a), -1, x.shape[-1])
-    if base.weight.dtype == a.dtype:
-        (y,) = multi_lora_linear(shares, [base], [a], [b], scales)
-        return y.view(*x.shape[:-1], -1)
-    delta = scales * (shares.to(a.dtype) @ a.transpose(1, 2)) @ b  # factors are float32, as in PEFT
-    return base(x) + delta.view(*x.shape[:-1], -1).to(x.dtype)
+def _on_device(adapter: Factors, device: str) -> Factors:
+    deltas = adapter.only(DELTA_A, DELTA_B)
+    return Adapter({name: value.to(device) for name, value in deltas.items()})

@@ -12,8 +12,7 @@ import torch
 from flwr.app import Message
 
 from db import reads
-from engine.adapters.adapter import DELTA
-from engine.adapters.products import Arrays, products
+from engine.adapters.adapter import DELTA_A, DELTA_B, A, Adapter, B, factor_of
 from engine.config import ExperimentConfig
 from engine.data.cache import EncodedSets
 from engine.fl import checkpoints
@@ -23,6 +22,8 @@ from engine.fl.participation import participants
 from engine.fl.traffic import traffic_of
 from engine.paths import run_folder
 from engine.strategies import STRATEGIES
+from engine.strategies.base import Arrays
+from engine.vlm.deltas import deltas_active
 from engine.vlm.resolved import resolve_model
 from tests.helpers.runs import changed, record_wire, run
 
@@ -93,13 +94,20 @@ def trial(setting, module_home) -> Callable[..., Trial]:
     return of
 
 
+def products(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """B·A by layer, in float64."""
+    own = Adapter(arrays)
+    return {k: own.b(k).astype(np.float64) @ own.a(k).astype(np.float64) for k in own.layers()}
+
+
 def effective(arrays: dict[str, np.ndarray], config: ExperimentConfig) -> dict[str, np.ndarray]:
-    """What a model's factors and offsets add to the frozen weights, by layer."""
+    """What a model's factors and deltas add to the frozen weights, by layer."""
     initial = Arrays({n: value.numpy() for n, value in context_of(config).initial.items()})
-    weights = products(initial | arrays)
+    whole = initial | arrays
+    weights = {layer: config.lora.scale * product for layer, product in products(whole).items()}
     for layer in weights:
-        offset = arrays.get(f"{layer}.{DELTA}", 0.0)
-        weights[layer] = config.lora.scale * weights[layer] + offset
+        if delta := whole.delta(layer):
+            weights[layer] += delta[0].astype(np.float64) @ delta[1].astype(np.float64)
     return weights
 
 
@@ -179,7 +187,7 @@ def test_bytes_are_as_the_formula_says_and_nothing_personal_travels(key, ranks, 
     rule, model = STRATEGIES[key], resolve_model(config)
     rounds = by_round(wire, config)
     for round_, (down, ups) in enumerate(rounds, start=1):
-        assert all(rule.is_shared(name) or name.endswith(DELTA) for name in down)
+        assert all(rule.is_shared(name) or factor_of(name) in (DELTA_A, DELTA_B) for name in down)
         for _, up in ups:
             assert all(rule.sends(name, round_) for name in up)
             assert bool(up) == bool(rule.shared_factors) or key == "centralized"
@@ -367,21 +375,68 @@ def test_feddpa_answers_with_both_adapters(trial, weight):
     summary, folder = run_of.summary, run_folder(run_of.summary.run)
     shared = checkpoints.read(checkpoints.server_path(folder, 2))
     own = run_of.personal(1)
-    site = Client(RunConfig(summary.run, "feddpa", config, folder), 1)
-    both = as_deltas(site.factors("personal", shared, 2), config.lora.alpha / 8)
+    client = Client(RunConfig(summary.run, "feddpa", config, folder), 1)
+    both = as_deltas(client.factors("personal", shared, 2), config.lora.alpha / 8)
     apart = as_deltas(shared, config.lora.scale), as_deltas(own, config.lora.scale)
-    for name, value in both.items():
-        assert apart[1][name].abs().max() > 0
-        mixture = (1 - weight) * apart[0][name] + weight * apart[1][name]
-        torch.testing.assert_close(value, mixture)
+    for layer in shared.layers():
+        whole, first, second = (b @ a for b, a in (d.delta(layer) for d in (both, *apart)))
+        assert second.abs().max() > 0
+        torch.testing.assert_close(whole, (1 - weight) * first + weight * second)
 
 
-def test_an_offset_shifts_the_frozen_weights_and_leaves_no_trace(setting):
-    context = context_of(setting)
-    layer = next(iter(context.vlm.factors)).rpartition(".")[0]
-    weight = context.vlm.model.get_submodule(layer).base_layer.weight
-    before = weight.clone()
-    offset = {f"{layer}.{DELTA}": torch.full_like(weight, 0.1)}
-    with context.vlm.weight_delta(offset):
-        torch.testing.assert_close(weight, before + 0.1)
-    assert torch.equal(weight, before)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("key", ["flora", "fedex"])
+def test_a_delta_acts_whole_in_every_number_format(key, dtype, setting):
+    """Five rounds of small updates, each below what bfloat16 can tell from the weight."""
+    config = ExperimentConfig.parse({**setting.model_dump(), "dtype": dtype})
+    context = context_of(config)
+    initial = {name: value.numpy() for name, value in context.initial.items()}
+    generator, state = np.random.default_rng(0), Adapter(initial)
+    for _ in range(5):
+        sent = [
+            Adapter({n: v + generator.normal(size=v.shape).astype(np.float32) * 3e-3
+                     for n, v in state.only(A, B).items()})
+            for _ in range(3)
+        ]  # fmt: skip
+        merged = STRATEGIES[key]().merge(sent, np.full(3, 1 / 3), state, 1.5, 4)
+        state = Adapter(initial) | merged
+    layer = state.layers()[0]
+    b, a = (torch.from_numpy(part) for part in state.delta(layer))
+    base = context.vlm.model.get_submodule(layer).base_layer
+    before = base.weight.clone()
+    x = torch.randn(4000, base.in_features, generator=torch.Generator().manual_seed(0))
+    x = x.to(before.dtype)
+    with torch.no_grad():
+        plain = base(x)
+        tensors = Adapter({name: torch.from_numpy(value) for name, value in state.items()})
+        with deltas_active(context.vlm.model, tensors):
+            whole = base(x)
+    wanted = x.double() @ (b.double() @ a.double()).T
+    assert 0 < (b @ a).abs().max() < 0.01 * before.float().abs().max()
+    moved = (whole.double() - plain.double()).flatten()
+    share = moved @ wanted.flatten() / wanted.square().sum()
+    assert abs(share - 1) < (0.02 if dtype == "bfloat16" else 1e-3)
+    exact = x.double() @ before.double().T + wanted
+    if base.bias is not None:
+        exact = exact + base.bias.double()
+    digits = max(2 * torch.finfo(before.dtype).eps, 1e-6)  # base and sum: each rounded once
+    assert ((whole - exact).abs() <= digits * exact.abs().clamp(min=exact.std())).all()
+    assert torch.equal(base.weight, before) and "forward" not in vars(base)
+
+
+@pytest.mark.parametrize("key", ["flora", "fedex"])
+def test_the_rank_of_a_delta_is_bounded_and_its_sum_stays(key, setting):
+    generator, state = np.random.default_rng(1), Adapter()
+    shape = {"x.lora_A": (4, 20), "x.lora_B": (12, 4)}
+    wanted = np.zeros((12, 20))
+    for _ in range(6):
+        sent = [
+            Adapter({n: generator.normal(size=s).astype(np.float32) for n, s in shape.items()})
+            for _ in range(3)
+        ]
+        state = STRATEGIES[key]().merge(sent, np.full(3, 1 / 3), state, 2.0, 4)
+        mean = 2 * sum(products(own)["x"] for own in sent) / 3
+        wanted += mean - (2 * products(state)["x"] if key == "fedex" else 0)
+    b, a = state.delta("x")
+    assert b.shape[1] == len(a) <= 12
+    np.testing.assert_allclose(b @ a, wanted, atol=1e-5 * np.linalg.norm(wanted))
