@@ -419,7 +419,7 @@ def test_a_delta_acts_whole_in_every_number_format(key, dtype, setting):
     exact = x.double() @ before.double().T + wanted
     if base.bias is not None:
         exact = exact + base.bias.double()
-    digits = max(2 * torch.finfo(before.dtype).eps, 1e-6)  # base and sum: each rounded once
+    digits = max(2 * torch.finfo(before.dtype).eps, 1e-5)  # base and sum: each rounded once
     assert ((whole - exact).abs() <= digits * exact.abs().clamp(min=exact.std())).all()
     assert torch.equal(base.weight, before) and "forward" not in vars(base)
 
