@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from db import reads
+from engine.adapters.adapter import Adapter
 from engine.config import ConfigError, ExperimentConfig, Lora
 from engine.fl import context as context_module
 from engine.fl import training
@@ -200,7 +201,7 @@ def test_only_small_plain_models_share_a_pass(checkpoint, monkeypatch):
 def test_two_adapters_of_one_client_act_in_bfloat16(checkpoint):
     vlm = load_from(checkpoint("smolvlm"), Lora(rank=4), "cpu", torch.bfloat16)
     one = lively(vlm, 1)
-    twice = side_by_side(one, one, 0.25)
+    twice = side_by_side(Adapter(one), Adapter(one), 0.25)
     plain, both = (score_teacher_forced(vlm, [Task(f, encoded(vlm))])[0] for f in (one, twice))
     torch.testing.assert_close(plain.loss, both.loss, atol=0.2, rtol=0.05)
 
