@@ -1,4 +1,4 @@
-"""A line per client over the rounds."""
+"""The clients one by one over the rounds: as lines, and as a heat map."""
 
 from __future__ import annotations
 
@@ -52,6 +52,32 @@ def per_client(
         label = escape(ends.get(name, name))
         figure.add_annotation(text=label, showarrow=False, font_size=12, **where)
     return figure.update_layout(margin={"r": 90}) if any(names.values()) else figure
+
+
+def heat_map(
+    run: Run, rows: Sequence[ClientScore], names: Mapping[int, str] | None = None
+) -> go.Figure:
+    """Draw a row per client and a column per round, as light as the client's accuracy is high."""
+    scores = {(row.client, row.round): row.accuracy for row in rows}
+    clients, rounds = (sorted({key[part] for key in scores}) for part in (0, 1))
+    labels = [client_name(client, (names or {}).get(client, "")) for client in clients]
+    figure = go.Figure()
+    figure.add_heatmap(
+        x=rounds,
+        y=labels,
+        z=[[scores.get((client, round_)) for round_ in rounds] for client in clients],
+        zmin=0,
+        zmax=1,
+        colorscale="Cividis",
+        colorbar={"tickformat": ".0%"},
+        hovertemplate="%{y}<br>after round %{x}: %{z:.0%}<extra></extra>",
+    )
+    return figure.update_layout(
+        height=140 + 14 * min(len(clients), 40),
+        margin={"l": 0, "r": 0, "t": 8, "b": 0},
+        xaxis={"title": "round", "tickformat": "d", "range": [-0.5, run.rounds + 0.5]},
+        yaxis={"autorange": "reversed", "nticks": 20},
+    )
 
 
 def _apart(values: Mapping[str, float], gap: float = 0.06) -> dict[str, float]:

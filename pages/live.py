@@ -201,6 +201,10 @@ def show_fairness(shown: History) -> None:
             st.markdown(f"**Worst client, and spread over clients, of run {run.id}**")
             st.plotly_chart(charts.evenness(shown.clients), key="evenness")
             st.caption("A mean can hide a client that gains nothing.")
+        st.markdown(f"**Every client of run {run.id} after every round, own test set**")
+        heat_map = client_charts.heat_map(run, shown.clients, client_names(run))
+        st.plotly_chart(heat_map, key="heat_map")
+        st.caption("Light is right. A row that stays dark is a client that is left behind.")
 
 
 def show_privacy(shown: History) -> None:

@@ -22,6 +22,7 @@ from engine.jobs import queue
 from engine.jobs.validate import MOST_CLIENTS
 from engine.presets import PRESETS, preset
 from engine.strategies import STRATEGIES
+from engine.strategies.base import GROUPS
 from engine.vlm.resolved import resolve_model
 
 RANKS = (1, 2, 4, 8, 16, 32, 64)
@@ -88,9 +89,11 @@ def what_and_who(form: Form, chosen: Chosen) -> None:
 def how_to_train(form: Form) -> None:
     """Ask for the adapter's rank, and the strategies."""
     form.slide_over("lora.rank", RANKS)
-    form.pick_many("strategies", list(STRATEGIES))
+    groups = sorted(STRATEGIES, key=lambda key: GROUPS.index(STRATEGIES[key].group()))
+    form.pick_many("strategies", groups, help="One run each, on the same clients and data.")
     for key in form["strategies"]:
-        st.caption(f"**{STRATEGIES[key].title}.** {STRATEGIES[key].idea}")
+        rule = STRATEGIES[key]
+        st.caption(f"{rule.group()} · **{rule.title}.** {rule.idea}")
 
 
 def rarer(form: Form) -> None:

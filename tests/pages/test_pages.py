@@ -8,7 +8,7 @@ from app.disagreement import disagreements
 from app.history import History
 from app.verdict import verdict
 from db import reads, writes
-from db.tables import Evaluation
+from db.tables import Evaluation, Run
 from engine.config import ExperimentConfig
 from engine.data.factory import new_dataset
 from engine.jobs import queue
@@ -296,3 +296,21 @@ def test_ask_says_what_a_model_cannot_read():
     question = next(field for field in app.text_input if field.label == "Question")
     question.set_value("<image> <image>").run()
     assert not app.exception and "control" in app.warning[0].value
+
+
+def test_live_finds_a_worker_for_a_run_that_waits_without_one(tiny, started):
+    _, [run_id] = writes.create_experiment(tiny.model_dump(mode="json"), {"fedit": 2})
+    assert not started
+    open_page("live", run=str(run_id))
+    assert started
+
+
+def test_the_heat_map_has_a_row_per_client_and_a_gap_where_one_was_not_tested():
+    rows = [
+        reads.ClientScore(0, 0, 0.1),
+        reads.ClientScore(0, 1, 0.2),
+        reads.ClientScore(1, 1, 0.9),
+    ]
+    [heat] = client_charts.heat_map(Run(rounds=2), rows, {1: "north"}).data
+    assert list(heat.y) == ["Client 0", "Client 1 · north"] and list(heat.x) == [0, 1]
+    assert [list(row) for row in heat.z] == [[0.1, None], [0.2, 0.9]]
