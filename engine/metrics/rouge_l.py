@@ -1,25 +1,24 @@
-"""ROUGE-L (Lin 2004), from the rouge-score library, with words of any script."""
+"""ROUGE-L (Lin 2004), from the rouge-score library, with words and signs of any script."""
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from engine.metrics.base import METRICS, Metric, References
+from engine.metrics.exact import is_right
+from engine.metrics.normal_form import tokens
 
 if TYPE_CHECKING:
     from rouge_score.rouge_scorer import RougeScorer
 
-_LETTERS = re.compile(r"[^\W_]+")
-
 
 class Words:
-    """A tokenizer for rouge-score, whose own drops all but ASCII; for ASCII text the same."""
+    """A tokenizer for rouge-score, whose own drops all but ASCII letters and digits."""
 
     def tokenize(self, text: str) -> list[str]:
-        """Return the runs of letters and digits, in lower case."""
-        return _LETTERS.findall(text.lower())
+        """Return the words and signs of a text; without signs, for ASCII those of the library."""
+        return tokens(text)
 
 
 @lru_cache(maxsize=1)
@@ -30,6 +29,8 @@ def _scorer() -> RougeScorer:
 
 
 def _score(answer: str, references: References) -> float:
+    if is_right(answer, references):
+        return 1.0
     return max(_scorer().score(reference, answer)["rougeL"].fmeasure for reference in references)
 
 

@@ -70,7 +70,7 @@ def test_word_overlap_by_hand():
 
 def test_rouge_l_knows_words_of_any_script_and_ascii_as_the_library_does():
     assert score("rouge_l", "кошка спит дома", "Кошка спит") == pytest.approx(0.8)
-    assert score("rouge_l", "größer", "grösser") == 0
+    assert score("rouge_l", "größer", "grosser") == 0
     text = "It's 10:30, snake_case -- and so_on"
     assert rouge_l.Words().tokenize(text) == DefaultTokenizer(use_stemmer=False).tokenize(text)
 
