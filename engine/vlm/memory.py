@@ -1,9 +1,10 @@
 """How much memory an experiment's model needs, what there is, and how many rows fit in one pass.
 
-In bytes, from the model's config and its tokenizer alone. Activations follow a rule of thumb: in
-each layer a token costs 4 · (12 · hidden + 5 · inner) bytes. Torch keeps 2.8 times the bracket for
-a Llama layer with LoRA on all of it, in float32 as in bfloat16 (factors and norms are float32 in
-both); the rest is for what comes and goes. tests/unit/test_memory.py measures it.
+In bytes, for a whole round: the tower looks at pictures, clients train in one pass, their factors
+wait for the average, and all are tested. Activations follow a rule of thumb: in each layer a token
+costs 4 · (12 · hidden + 5 · inner) bytes. Torch keeps 2.8 times the bracket for a Llama layer with
+LoRA on all of it, in float32 as in bfloat16 (factors and norms are float32 in both); the rest is
+for what comes and goes. tests/unit/vlm/test_memory.py measures it.
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ from dataclasses import dataclass
 from engine.config import BUNDLED, ConfigError, ExperimentConfig
 from engine.system.machine import room
 from engine.vlm.families import family_of
-from engine.vlm.limits import MOST_ROWS, SMALL_MODEL, MicroBatch
+from engine.vlm.limits import MOST_ROWS, PASS_PIXELS, SMALL_MODEL, MicroBatch
 from engine.vlm.resolved import ResolvedModel
 
 _FLOAT32 = 4
 _ADAM = 4 * _FLOAT32  # a trained number, its gradient and two running means
+_ROUND = 5 * _FLOAT32  # a client's number on its way: read, sent, received, averaged in float64
 _PER_NUMBER = 4
+_LOOKING = 6 * _FLOAT32  # a layer without gradients: what goes in, products, what comes out
+_SETS = 64 * 2**20  # bytes of encoded sets that are held (data/cache.py); larger ones are mapped
 _LOGITS = 4 * _FLOAT32  # as they come, as float32, as log-probabilities, their gradient
 _HEADROOM = 0.85  # of the room: estimates are rough, and others use the machine too
 _OWN = 600 * 2**20  # torch and the lab themselves
@@ -28,8 +32,10 @@ _OWN = 600 * 2**20  # torch and the lab themselves
 class Estimate:
     """What a model needs, in bytes.
 
-    adapters: factors, gradients and AdamW's state; features: of the pictures that are in memory at
-    once; row, row_checkpointed, row_tested: what each row of a pass adds.
+    adapters: factors, gradients and AdamW's state, and the factors of a round's clients; features:
+    of the pictures that are in memory at once; row, row_checkpointed, row_tested: what each row of
+    a pass adds, the further clients that come with it included; tower: a pass over new pictures,
+    which no training waits beside.
     """
 
     weights: int
@@ -38,6 +44,7 @@ class Estimate:
     row: int
     row_checkpointed: int
     row_tested: int
+    tower: int = 0
 
     @property
     def fixed(self) -> int:
@@ -46,7 +53,7 @@ class Estimate:
 
     def needed(self, rows: int = 1) -> int:
         """Return the least bytes with which so many rows can be trained in one pass."""
-        return self.fixed + rows * self.row_checkpointed
+        return self.fixed + max(self.tower, rows * self.row_checkpointed)
 
     def micro_batch(
         self, memory: int, micro_batch: int = 0, checkpointing: bool = False
@@ -116,7 +123,7 @@ def micro_batch(config: ExperimentConfig, model: ResolvedModel) -> MicroBatch:
 
 def estimate(config: ExperimentConfig, model: ResolvedModel) -> Estimate:
     """Return what a config's model needs."""
-    shape = model.shape
+    shape, tower = model.shape, model.tower
     width = 2 if model.dtype == "bfloat16" else _FLOAT32
     tokens = model.prompt_tokens + config.data.answer_tokens
     layer = _PER_NUMBER * tokens * (12 * shape.hidden + 5 * shape.inner)
@@ -124,17 +131,35 @@ def estimate(config: ExperimentConfig, model: ResolvedModel) -> Estimate:
         layer += 2 * _FLOAT32 * shape.heads * tokens**2
     logits = _LOGITS * (config.data.answer_tokens + 1) * shape.vocabulary
     input_ = tokens * shape.hidden * width  # of one layer
-    # A client's training set, and the tests of all; beside a GPU they wait in the machine's memory.
+    kept, kept_checkpointed = shape.layers * layer, shape.layers * input_ + layer
+    if config.lora.vision:
+        seen = _PER_NUMBER * tower.patches * (12 * tower.hidden + 5 * tower.inner)
+        kept += tower.layers * seen
+        kept_checkpointed += tower.layers * tower.patches * tower.hidden * width + seen
+    # Clients train together, a batch each: with every further batch comes a client's adapter and
+    # its samples.
+    two = any(config.rule(key).two_adapters for key in config.strategies)
+    adapter = (1 + two) * model.adapter_numel(config.lora.rank)
+    picture = 0 if config.lora.vision else model.prompt_tokens * shape.hidden * width
+    share = (adapter * _ADAM + config.samples_per_client * picture) // config.batch_size
+    # A set is made, or read and put beside others; on a GPU they wait in the machine's memory.
+    largest = 2 * max(config.samples_per_client, config.data.test_samples) * picture
     pictures = config.samples_per_client + config.clients_tested * config.data.test_samples
-    features = pictures * model.prompt_tokens * shape.hidden * width
+    features = min(pictures * picture, _SETS) + largest
     return Estimate(
         weights=shape.parameters * width,
-        adapters=model.adapter_numel(config.lora.rank) * _ADAM,
+        adapters=adapter * (_ADAM + _ROUND * config.clients_per_round),
         features=0 if model.device == "cuda" else features,
-        row=shape.layers * layer + logits,
-        row_checkpointed=shape.layers * input_ + layer + logits,
+        row=kept + logits + share,
+        row_checkpointed=kept_checkpointed + logits + share,
         row_tested=2 * shape.layers * input_ + layer + logits,  # keys and values of every layer
+        tower=_pictures_at_once(model) * _LOOKING * tower.patches * (tower.hidden + tower.inner),
     )
+
+
+def _pictures_at_once(model: ResolvedModel) -> int:
+    """Return how many pictures go through the tower in one pass; see vision_cache.py."""
+    return 1 if model.causal else max(1, PASS_PIXELS // model.tower.pixels)
 
 
 def _micro_batch(config: ExperimentConfig, needs: Estimate, memory: int) -> MicroBatch:

@@ -20,11 +20,9 @@ import torch
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from engine.vlm.encoded import EncodedBatch
+from engine.vlm.limits import PASS_PIXELS
 
 Pixels = dict[str, torch.Tensor]  # a preprocessed picture, as the tower takes it
-# Of one pass: 32 of the bundled model's pictures, one of Florence-2's. More are slower, as their
-# activations leave the CPU's caches, and each large one needs some 200 MB.
-_PIXELS = 32 * 96**2
 
 
 @dataclass
@@ -61,7 +59,9 @@ class VisionCache:
         """Features (image tokens, width) of preprocessed pictures, one by one or in stacks."""
         if self._alike(pixels):
             stack = torch.cat([picture["pixel_values"] for picture in pixels])
-            at_once = max(1, _PIXELS // stack[0, 0].numel())
+            # 32 of the bundled model's, one of Florence-2's: more are slower, as their activations
+            # leave the CPU's caches, and each large one needs some 200 MB.
+            at_once = max(1, PASS_PIXELS // stack[0, 0].numel())
             pixels = [{"pixel_values": part} for part in stack.split(at_once)]
         return [features.cpu() for part in pixels for features in self._of(part)]
 

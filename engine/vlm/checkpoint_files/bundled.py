@@ -13,7 +13,7 @@ from safetensors import safe_open
 
 from engine.config import ConfigError, Lora
 from engine.paths import BUNDLED_MODEL
-from engine.vlm.checkpoint_files.shape import CheckpointFacts, shape_from
+from engine.vlm.checkpoint_files.shape import CheckpointFacts, shape_from, tower_from
 from engine.vlm.checkpoint_files.weights import WEIGHTS
 from engine.vlm.families import FAMILIES, LANGUAGE, layers_of, target_layers
 from engine.vlm.markers import Markers
@@ -48,11 +48,13 @@ def bundled_facts(targets: tuple[str, ...], *, of_world: bool) -> CheckpointFact
     parameters = sum(map(math.prod, shapes.values()))
     numel_a, numel_b = _adapter_per_rank(shapes, targets)
     text = values["text_config"]
+    size = processor["image_processor"]["size"]
     positions = text["max_position_embeddings"]
     special = (token["content"] for token in tokenizer["added_tokens"] if token["special"])
     return CheckpointFacts(
         model_type=values["model_type"],
         shape=shape_from(parameters, text),
+        tower=tower_from(values["vision_config"], (1, 3, size["height"], size["width"])),
         numel_a=numel_a,
         numel_b=numel_b,
         causal=False,

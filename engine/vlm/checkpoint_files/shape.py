@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,20 @@ class Shape:
 
 
 @dataclass(frozen=True)
+class TowerShape:
+    """A vision tower's layers, widths, and the patches of one picture as its first layer sees it.
+
+    Of a tower whose stages differ, the first one's: it has the most patches.
+    """
+
+    layers: int
+    hidden: int
+    inner: int
+    patches: int
+    pixels: int  # of one picture, as the processor makes it
+
+
+@dataclass(frozen=True)
 class CheckpointFacts:
     """What a checkpoint's files say of the model, and of adapters on its target layers.
 
@@ -38,6 +53,7 @@ class CheckpointFacts:
 
     model_type: str
     shape: Shape
+    tower: TowerShape
     numel_a: int
     numel_b: int
     causal: bool
@@ -56,3 +72,24 @@ def shape_from(parameters: int, text: Mapping[str, Any]) -> Shape:
     inner = next((text[name] for name in _INNER if text.get(name)), 4 * hidden)
     heads = text.get("num_attention_heads") or text.get("encoder_attention_heads") or 1
     return Shape(parameters, layers, hidden, inner, heads, text["vocab_size"])
+
+
+def tower_from(vision: Mapping[str, Any], pixels: Sequence[int]) -> TowerShape:
+    """Return the shape of a tower with this config for a picture of ``pixels`` (a tensor's shape).
+
+    Either (pictures, …, 3, height, width), or (patches, numbers) where the processor cuts it up.
+    """
+    hidden = _first(vision.get("embed_dim") or vision.get("hidden_size") or 768)
+    ratio = vision.get("mlp_ratio") or 4
+    inner = vision.get("intermediate_size") or int(ratio * hidden)
+    depths = vision.get("num_hidden_layers") or vision.get("depth") or vision.get("depths") or 1
+    layers = 2 * sum(depths) if isinstance(depths, Sequence) else depths  # two blocks in each
+    side = _first(vision.get("patch_stride") or vision.get("patch_size") or 14)
+    area = math.prod(pixels) // 3
+    patches = pixels[0] if len(pixels) == 2 else area // side**2
+    return TowerShape(layers, hidden, inner, patches, area)
+
+
+def _first(value: Any) -> int:
+    """Return a number, or the first of a list of them."""
+    return int(value[0] if isinstance(value, Sequence) else value)

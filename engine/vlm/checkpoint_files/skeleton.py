@@ -22,7 +22,7 @@ from engine.vlm.checkpoint_files.checks import (
     checked_processor,
 )
 from engine.vlm.checkpoint_files.files import read_checkpoint, shortened
-from engine.vlm.checkpoint_files.shape import CheckpointFacts, shape_from
+from engine.vlm.checkpoint_files.shape import CheckpointFacts, shape_from, tower_from
 from engine.vlm.families import family_of
 from engine.vlm.lora import attach_lora
 from engine.vlm.prompts import Prompter
@@ -80,26 +80,28 @@ def _facts(
     values = text.to_dict() | {"hidden_size": text.hidden_size, "vocab_size": text.vocab_size}
     causal = not config.is_encoder_decoder
     prompter = Prompter(processor, family_of(config.model_type), 0, causal, 1)
-    prompts = [_prompt_tokens(model, prompter, config, question, side) for question in _QUESTIONS]
+    long, short = (_prompt(model, prompter, config, question, side) for question in _QUESTIONS)
+    mark = len(processor.tokenizer("?", add_special_tokens=False).input_ids)
     numel_a, numel_b = _adapter_per_rank(model, skeleton, lora)
     facts = CheckpointFacts(
         model_type=config.model_type,
         shape=shape_from(parameters, values),
+        tower=tower_from(config.vision_config.to_dict(), long["pixel_values"].shape),
         numel_a=numel_a,
         numel_b=numel_b,
         causal=causal,
-        prompt_tokens=prompts[0],
-        frame_tokens=prompts[1] - len(processor.tokenizer("?", add_special_tokens=False).input_ids),
+        prompt_tokens=long["input_ids"].shape[1],
+        frame_tokens=short["input_ids"].shape[1] - mark,
         positions=values.get("max_position_embeddings") or 0,
         markers=prompter.markers,
     )
     return facts, linear
 
 
-def _prompt_tokens(
+def _prompt(
     model: str, prompter: Prompter, config: PretrainedConfig, question: str, side: int
-) -> int:
-    """Return the tokens of a prompt about a picture; raises ConfigError where it has none."""
+) -> dict[str, torch.Tensor]:
+    """Return a prompt about a square picture as tensors; raises ConfigError where there is none."""
     try:
         text = prompter.prompt(question)
     except ConfigError:
@@ -121,7 +123,7 @@ def _prompt_tokens(
     image_token = getattr(config, "image_token_id", None)
     if image_token is not None and not (inputs["input_ids"] == image_token).any():
         raise ConfigError(f"model: the chat template of {model} has no place for a picture")
-    return inputs["input_ids"].shape[1]
+    return inputs
 
 
 def _adapter_per_rank(model: str, skeleton: PreTrainedModel, lora: Lora) -> tuple[int, int]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
+from torch.profiler import ProfilerActivity, profile
 
 from db import reads
 from engine.adapters.adapter import Adapter
@@ -74,7 +75,8 @@ def test_a_row_keeps_what_is_estimated(tmp_path, monkeypatch, family, dtype):
     monkeypatch.setattr(made, "TEXT", made.TEXT | wide)
     folder = str(save_checkpoint(family, tmp_path / family))
     monkeypatch.setattr("engine.vlm.checkpoint_files.skeleton._QUESTIONS", (LONG, "?"))
-    config = ExperimentConfig(model=folder, dtype=dtype, device="cpu")
+    alone = {"batch_size": 256, "samples_per_client": 8}  # no other client comes with a row
+    config = ExperimentConfig(model=folder, dtype=dtype, device="cpu", **alone)
     found = memory.estimate(config, resolve_model(config))
     vlm = load_from(folder, Lora(), "cpu", getattr(torch, dtype))
     batch = vlm.encode(pictures()[:2], [LONG] * 2, ["a thing"] * 2)
@@ -84,6 +86,40 @@ def test_a_row_keeps_what_is_estimated(tmp_path, monkeypatch, family, dtype):
     assert _kept(vlm, batch) / 2 < found.row_checkpointed < 0.6 * plain
     numbers = sum(p.numel() for n, p in vlm.model.named_parameters() if "lora_" not in n)
     assert found.weights == numbers * (2 if dtype == "bfloat16" else 4)
+
+
+@pytest.mark.parametrize("family", ["florence2", "smolvlm", "llava", "qwen2_vl", "qwen3_vl"])
+def test_a_pass_of_the_tower_takes_what_is_estimated(tmp_path, monkeypatch, family):
+    wide = {"hidden_size": 64, "intermediate_size": 256, "num_attention_heads": 4}
+    monkeypatch.setattr(made, "VISION", made.VISION | wide)
+    folder = str(save_checkpoint(family, tmp_path / family))
+    config = ExperimentConfig(model=folder, device="cpu")
+    estimate = memory.estimate(config, resolve_model(config))
+    vlm = load_from(folder, Lora(), "cpu")
+    at_once = 32 if family == "florence2" else 1
+    pixels = [vlm._read(np.zeros((768, 768, 3), np.uint8))] * at_once
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        vlm.vision.features(pixels)
+    events = [e for e in profiled.profiler.kineto_results.events() if e.name() == "[memory]"]
+    held = np.cumsum([e.nbytes() for e in sorted(events, key=lambda e: e.start_ns())])
+    assert 0.9 * held.max() < estimate.tower < 3 * held.max()
+
+
+def test_a_round_needs_memory_for_all_its_clients(checkpoint):
+    """Their factors wait for the average, and with every batch of a pass comes a client's own."""
+    config = ExperimentConfig(model=checkpoint("smolvlm"), device="cpu", batch_size=4)
+    model = resolve_model(config)
+    few = memory.estimate(config, model)
+    many = memory.estimate(config.model_copy(update={"clients": 100}), model)
+    more = (100 - config.clients) * model.adapter_numel(config.lora.rank)
+    assert many.adapters - few.adapters >= 3 * 4 * more
+    large = memory.estimate(config.model_copy(update={"samples_per_client": 4096}), model)
+    assert large.row > few.row and large.features > few.features
+    double = memory.estimate(config.model_copy(update={"strategies": ("feddpa",)}), model)
+    assert double.adapters == 2 * few.adapters
+    alone = config.model_copy(update={"batch_size": 256, "samples_per_client": 8})
+    tuned = memory.estimate(alone.model_copy(update={"lora": Lora(vision=True)}), model)
+    assert tuned.row > memory.estimate(alone, model).row
 
 
 def _kept(vlm, batch) -> int:
