@@ -62,14 +62,9 @@ def personal_path(folder: Path, client: int, round_: int) -> Path:
     return folder / "clients" / str(client) / f"personal-{round_:04d}.safetensors"
 
 
-def read_personal(folder: Path, client: int, up_to: int) -> Factors:
-    """Return client k's own factors after the last round ≤ ``up_to`` in which it took part.
-
-    There are none where it has not taken part.
-    """
-    paths = _numbered(personal_path(folder, client, 0).parent, "personal")
-    usable = [path for number, path in paths if number <= up_to]
-    return read(usable[-1]) if usable else Adapter()
+def read_personal(folder: Path, client: int, round_: int) -> Factors:
+    """Return what client k kept to itself in a round. Raises FileNotFoundError."""
+    return read(personal_path(folder, client, round_))
 
 
 def prune(folder: Path, stem: str, newest: int) -> None:

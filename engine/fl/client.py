@@ -5,6 +5,7 @@ from __future__ import annotations
 from engine.adapters.adapter import Adapter
 from engine.fl import checkpoints
 from engine.fl.context import context_of
+from engine.fl.participation import participants
 from engine.fl.privacy import protected
 from engine.fl.run_config import RunConfig
 from engine.fl.training import Job
@@ -33,10 +34,22 @@ class Client:
         shared = self._received(shared)
         if variant == "global":
             return base | shared
-        own = checkpoints.read_personal(self.run.folder, self.number, up_to=after_round)
+        own = self._own(after_round)
         if weight := max((phase.mix_weight for phase in self.phases), default=0.0):
             return side_by_side(base | shared, base | own, weight)
         return base | shared | own
+
+    def _own(self, after_round: int) -> Factors:
+        """Return what this client keeps to itself after a round; none before it took part.
+
+        Raises FileNotFoundError where it has been pruned: the run has gone on since.
+        """
+        rule, config = self.run.strategy, self.run.config
+        for round_ in range(after_round, 0, -1):
+            kept = any(rule.trains(factor, round_) for factor in rule.personal_factors)
+            if kept and self.number in participants(config, round_):
+                return checkpoints.read_personal(self.run.folder, self.number, round_)
+        return Adapter()
 
     @property
     def rank(self) -> int:
@@ -56,7 +69,7 @@ class Client:
     def job(self, phase: Phase, shared: Factors, beside: Factors, round_: int, group: int) -> Job:
         """Return what to train in a phase of a round; ``beside``: what was sent, as deltas."""
         config, base = self.run.config, self.context.initial
-        own = checkpoints.read_personal(self.run.folder, self.number, up_to=round_ - 1)
+        own = self._own(round_ - 1)
         shared = self._received(shared)
         start = (
             base

@@ -24,6 +24,7 @@ from engine.fl.evaluation import (
 )
 from engine.fl.training import Job, train, train_together
 from engine.strategies import Phase
+from engine.system.faults import require_number
 from engine.vlm.encoded import EncodedBatch, concatenate, spans
 from engine.vlm.lora import Factors, as_deltas
 from engine.vlm.multi_lora.stacked import supports_stacking
@@ -107,6 +108,8 @@ class Cohort:
         for phase in self.clients[0].phases:
             jobs = self._jobs(phase, round_)
             results = self._train_jobs(jobs, names)
+            for _, loss in results:
+                require_number(loss, "the training loss", round_)
             pairs = zip(jobs, results, strict=True)
             first = first or [
                 (loss, _drift(job.factors, after.only(A)), _drift(job.factors, after.only(B)))
@@ -175,6 +178,7 @@ class Cohort:
         judged = self.context.scored(tasks, numbers, pooled=True)
         results: dict[int, EvalResult] = {}
         for group, (scores, answers) in zip(groups, judged, strict=True):
+            require_number(float(scores.loss.sum()), "the loss", after_round)
             rest = scores.select(slice(-len(pooled), None))
             for client, span in zip(group, self._spans(group), strict=True):
                 own = scores.select(span)

@@ -8,6 +8,7 @@ from engine.config import ExperimentConfig
 from engine.fl.context import context_of
 from engine.fl.resolved import Resolved
 from engine.fl.training import Job, train
+from engine.system.faults import require_number
 from engine.system.seeding import rng
 from engine.vlm.encoded import concatenate
 from engine.vlm.limits import MOST_ROWS
@@ -24,7 +25,7 @@ def train_pooled(
     """Train on what these clients hold; returns all factors and the mean loss over the steps.
 
     As many samples as the clients would take together: their steps, with their batches put
-    together, up to MOST_ROWS in one. Raises ArithmeticError as ``train`` does.
+    together, up to MOST_ROWS in one. Raises NotANumber.
     """
     context = context_of(config, resolved)
     rows = config.batch_size * len(clients)
@@ -36,4 +37,7 @@ def train_pooled(
         rng(config.seed, "batches", round_, clients[0]),
     )
     names = list(context.vlm.factors)
-    return train(context.vlm, job, names, batch_size=batch, learning_rate=config.learning_rate)
+    rate = config.learning_rate
+    factors, loss = train(context.vlm, job, names, batch_size=batch, learning_rate=rate)
+    require_number(loss, "the training loss", round_)
+    return factors, loss

@@ -17,6 +17,7 @@ from engine.config import ConfigError, ExperimentConfig
 from engine.jobs.door import execution
 from engine.jobs.prefetch import Prefetcher, prefetch_next
 from engine.paths import home
+from engine.system.faults import RunFailed
 from engine.system.out_of_memory import advice, is_out_of_memory
 from engine.system.processes import host
 
@@ -114,8 +115,8 @@ def execute(run_id: int, worker: Registration) -> str:
         status = "done" if run.rounds_done == run.rounds else "stopped"
     except Exception as fault:
         log.exception("run %d failed", run_id)
-        mistake = isinstance(fault, ConfigError)  # it is one sentence already
-        error = str(fault) if mistake else f"{type(fault).__name__}: {fault}"
+        told = isinstance(fault, (ConfigError, RunFailed))  # it is one sentence already
+        error = str(fault) if told else f"{type(fault).__name__}: {fault}"
         if full := is_out_of_memory(fault):
             error = advice(ExperimentConfig.parse(run.experiment.config))
     except KeyboardInterrupt:

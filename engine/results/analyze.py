@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.config import WORLD
-from engine.fl import checkpoints
 from engine.fl.client import Client
 from engine.fl.context import context_of
 from engine.fl.evaluation import Task, score_teacher_forced
@@ -14,6 +13,7 @@ from engine.fl.training import Job, train_together
 from engine.jobs.queue import NotPossible
 from engine.jobs.stored import run_config
 from engine.results.ask import usable_run
+from engine.results.newest import at_newest
 from engine.strategies import STRATEGIES
 from engine.system.seeding import rng
 from engine.vlm.encoded import concatenate, spans
@@ -43,12 +43,14 @@ def cross_matrix(run_id: int) -> tuple[list[int], list[list[float]]]:
     run = usable_run(run_id, 0)
     variant = STRATEGIES[run.strategy].deployed_variant()
     config = run_config(run)
-    shared = checkpoints.read_shared(config.folder, run.rounds_done)
     context = context_of(config.config, config.resolved)
     clients = tested(config.config)
     tests = [context.sets.get(k, "test") for k in clients]
     everyone = concatenate(tests)
-    ends = [Client(config, k).factors(variant, shared, run.rounds_done) for k in clients]
+    ends = at_newest(
+        config,
+        lambda sent, last: [Client(config, k).factors(variant, sent, last) for k in clients],
+    )
     tasks = [Task(factors, everyone) for factors in ends]
     judged = context.scored(tasks, [clients] * len(tasks))
     parts = spans(tests)
@@ -77,7 +79,7 @@ def newcomer(run_id: int) -> Newcomer:
     context = context_of(config.model_copy(update=values))
     k = config.clients
     train, test = context.sets.get(k, "train"), context.sets.get(k, "test")
-    shared = checkpoints.read_shared(stored.folder, run.rounds_done)
+    shared = at_newest(stored, lambda sent, _: sent)
     base, met = context.initial, context.initial | shared
 
     def accuracies(adapters: list[Factors]) -> list[float]:

@@ -12,13 +12,13 @@ from db import reads
 from db.tables import Run
 from engine.config import ExperimentConfig
 from engine.data.dataset import Example
-from engine.fl import checkpoints
 from engine.fl.client import Client
 from engine.fl.evaluation import Task, generate
 from engine.jobs.queue import NotPossible
 from engine.jobs.stored import run_config
 from engine.jobs.validate import resolved_of
 from engine.metrics import is_right, metric_of
+from engine.results.newest import at_newest
 from engine.strategies import STRATEGIES
 from engine.vlm.text_limits import TextLimits
 
@@ -120,9 +120,8 @@ def _answers(
     config = run_config(run)
     with _one_at_a_time:
         asked = Client(config, client)
-        # Asked anew: while the model was loading, a live run may have pruned older checkpoints.
-        last = reads.run(run.id).rounds_done
-        shared = checkpoints.read_shared(config.folder, last)
-        task = Task(asked.factors(variant, shared, last), asked.context.sets.encode(examples))
+        # While the model was loading, a live run may have gone on.
+        factors = at_newest(config, lambda shared, last: asked.factors(variant, shared, last))
+        task = Task(factors, asked.context.sets.encode(examples))
         [answers] = generate(asked.context.vlm, [task])
         return [(answer.text, answer.confidence) for answer in answers]

@@ -15,7 +15,6 @@ from db import reads
 from db.tables import Run
 from engine.config import BUNDLED, ExperimentConfig
 from engine.data.vocabulary import words_of
-from engine.fl import checkpoints
 from engine.fl.client import Client
 from engine.fl.context import context_of
 from engine.fl.resolved import Resolved
@@ -24,6 +23,7 @@ from engine.jobs.stored import run_config
 from engine.paths import BUNDLED_MODEL
 from engine.results.adapters import write_adapter
 from engine.results.ask import usable_run
+from engine.results.newest import at_newest
 from engine.strategies import STRATEGIES
 from engine.vlm.checkpoint_files.sources import source_of
 from engine.vlm.model import Vlm
@@ -45,11 +45,14 @@ def export(run_id: int, folder: Path, *, moves: bool = False) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise NotPossible(f"{folder} is not empty; name a new folder")
     stored = run_config(run)
-    config, shared = stored.config, checkpoints.read_shared(stored.folder, run.rounds_done)
-    context = context_of(config, stored.resolved)
+    config, context = stored.config, context_of(stored.config, stored.resolved)
+    clients = [Client(stored, k) for k in range(config.clients)]
+    variant = rule.deployed_variant()
+    shared, deployed = at_newest(
+        stored, lambda sent, last: (sent, [c.factors(variant, sent, last) for c in clients])
+    )
     base = _write_base(folder, config, moves)
-    for k in range(config.clients):
-        factors = Client(stored, k).factors(rule.deployed_variant(), shared, run.rounds_done)
+    for k, factors in enumerate(deployed):
         write_adapter(folder / "clients" / str(k), factors, config, context.vlm.layers, base)
     if "global" in rule.variants:
         factors = context.initial | shared

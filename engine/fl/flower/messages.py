@@ -9,9 +9,10 @@ from flwr.app import Array, ArrayRecord, Message
 
 from engine.adapters.adapter import Adapter
 from engine.strategies.base import Arrays
+from engine.system.faults import RunFailed
 
 
-class ClientFailed(RuntimeError):
+class ClientFailed(RunFailed):
     """A client answered with an error, or not at all."""
 
 

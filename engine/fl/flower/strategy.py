@@ -6,8 +6,10 @@ part is the experiment's (engine/fl/participation.py).
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 
+import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy as FlowerStrategy
@@ -20,6 +22,7 @@ from engine.fl.participation import participants, sampled, tested
 from engine.fl.pooled_training import train_pooled
 from engine.fl.resolved import Resolved
 from engine.strategies import Strategy
+from engine.system.faults import require_number
 
 
 class LoraStrategy(FlowerStrategy):
@@ -85,6 +88,8 @@ class LoraStrategy(FlowerStrategy):
         sent = [to_numpy(reply.content.array_records["arrays"]) for reply in valid]
         before, lora = to_numpy(self.sent), self.config.lora
         merged = self.rule.merge(sent, weights_of(valid), before, lora.scale, lora.rank)
+        largest = max((float(np.abs(value).max()) for value in merged.values()), default=0.0)
+        require_number(largest, "the mean of the factors", server_round)
         return to_record(merged), None
 
     def aggregate_evaluate(
@@ -98,12 +103,15 @@ class LoraStrategy(FlowerStrategy):
         """Log nothing: the run's row in the database says it all."""
 
     def _train_here(self, server_round: int, replies: list[Message]) -> ArrayRecord:
-        """Train on what the clients hold; every reply gets the loss."""
+        """Train on what the clients hold; every reply gets the loss and a share of the time."""
+        start = time.perf_counter()
         clients = [client_of(reply) for reply in replies]
         before = dict(self.sent.to_torch_state_dict())
         factors, loss = train_pooled(self.config, self.resolved, clients, before, server_round)
+        seconds = (time.perf_counter() - start) / len(replies)
         for reply in replies:
-            reply.content.metric_records["metrics"]["loss"] = loss
+            metrics = reply.content.metric_records["metrics"]
+            metrics["loss"], metrics["seconds"] = loss, seconds
         return to_record({name: value.numpy() for name, value in factors.items()})
 
     def _messages(

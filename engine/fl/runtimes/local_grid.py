@@ -17,6 +17,7 @@ from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
+from engine.system.faults import RunFailed
 from engine.system.out_of_memory import is_out_of_memory
 
 log = logging.getLogger(__name__)
@@ -132,5 +133,6 @@ class LocalGrid(Grid):
 
 
 def _error_reply(error: Exception, message: Message) -> Message:
-    reason = f"{type(error).__name__}: {error}"
+    told = isinstance(error, RunFailed)  # it is one sentence already
+    reason = str(error) if told else f"{type(error).__name__}: {error}"
     return Message(Error(_CLIENT_APP_RAISED, reason), reply_to=message)

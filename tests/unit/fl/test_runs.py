@@ -76,7 +76,7 @@ def test_before_training_all_variants_are_the_base_bit_for_bit(tiny):
 def test_one_client_makes_every_method_local_training(tiny):
     config = changed(tiny, clients=1, strategies=["local", "fedit", "plora"])
     local, fedit, plora = run(config)
-    own = checkpoints.read_personal(run_folder(local.run), 0, up_to=2)
+    own = checkpoints.read_personal(run_folder(local.run), 0, round_=2)
     assert same(own, server_state(fedit.run, 2))
     mixed = server_state(plora.run, 2) | checkpoints.read_personal(run_folder(plora.run), 0, 2)
     assert same(own, mixed)

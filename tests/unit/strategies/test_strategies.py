@@ -75,7 +75,8 @@ class Trial:
 
     def personal(self, client: int) -> dict[str, torch.Tensor]:
         """What a client keeps after the last round."""
-        return checkpoints.read_personal(run_folder(self.summary.run), client, 2)
+        path = checkpoints.personal_path(run_folder(self.summary.run), client, 2)
+        return checkpoints.read(path) if path.exists() else {}
 
 
 @pytest.fixture(scope="module")
