@@ -18,7 +18,7 @@ from db.tables import Run
 from engine.config import BUNDLED, WORLD, ConfigError, ExperimentConfig
 from engine.data.dataset import Example, FederatedDataset
 from engine.data.factory import new_dataset
-from engine.data.pictures import MAX_BYTES, BadPicture, read_picture
+from engine.data.pictures import KINDS, MAX_BYTES, BadPicture, read_picture
 from engine.data.user.rows import shorten
 from engine.jobs.queue import NotPossible
 from engine.metrics import Metric, metric_of
@@ -79,7 +79,7 @@ def choose_image(
 def own_image(config: ExperimentConfig) -> tuple[np.ndarray, str]:
     """Ask for an upload, and a question about it."""
     upload = st.file_uploader(
-        f"PNG, JPEG or WebP, up to {MAX_BYTES // 2**20} MB", key="upload", max_upload_size=10
+        f"{KINDS}, up to {MAX_BYTES // 2**20} MB", key="upload", max_upload_size=10
     )
     if upload is None:
         st.stop()

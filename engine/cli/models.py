@@ -15,7 +15,7 @@ from db import reads
 from engine.cli import doors
 from engine.cli.options import Client, ConfigFile, Json, Preset, RunId, Set, config_of, say_queued
 from engine.config import ExperimentConfig
-from engine.data.pictures import BadPicture, read_picture
+from engine.data.pictures import KINDS, BadPicture, read_picture
 from engine.jobs import queue
 from engine.jobs.queue import NotPossible
 
@@ -27,7 +27,7 @@ VARIANTS = ("base", "global", "personal")
 def ask(
     run_id: RunId,
     client: Client,
-    image: Annotated[Path, typer.Option("--image", help="A PNG, JPEG or WebP file.")],
+    image: Annotated[Path, typer.Option("--image", help=f"A {KINDS} file.")],
     question: Annotated[str, typer.Option("--question", help="What to ask about it.")],
     as_json: Json = False,
 ) -> None:

@@ -24,7 +24,8 @@ MAX_PIXELS = 25_000_000
 # Pillow warns of sizes that are refused here anyway; said once, as pictures are read in threads.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
-_ALLOWED = "allowed are PNG, JPEG, WebP, GIF, BMP and TIFF files"
+KINDS = "PNG, JPEG, WebP, GIF, BMP or TIFF"  # for people
+_ALLOWED = f"allowed are {KINDS.replace(' or ', ' and ')} files"
 _DAMAGED = f"This file is cut off or damaged, so it is not a picture; {_ALLOWED}."
 _STARTS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*")
 _MOVING = ("PNG", "WEBP", "GIF")  # formats whose further pictures are an animation's
