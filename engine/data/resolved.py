@@ -10,7 +10,7 @@ from typing import Any, Self
 
 @dataclass(frozen=True)
 class ResolvedData:
-    """Where the data are, the number of their rows, and a digest of each part of all rows.
+    """The place of the data, the number of their rows, and a digest of each part of all rows.
 
     Of the embedded world, which is drawn, the digests are of a sample.
     """
@@ -37,8 +37,8 @@ class ResolvedData:
         if self.rows != before.rows:
             return f"there are {self.rows:,} rows instead of {before.rows:,}"
         parts = [field.name for field in fields(self) if field.name != "place"]
-        other = [part for part in parts if getattr(self, part) != getattr(before, part)]
-        return f"other {' and '.join(other)}" if other else ""
+        changed = [part for part in parts if getattr(self, part) != getattr(before, part)]
+        return f"other {' and '.join(changed)}" if changed else ""
 
 
 def digest(values: Iterable[object]) -> str:

@@ -42,7 +42,7 @@ _BROKEN = (
 
 @dataclass(frozen=True)
 class Unpacked:
-    """What a zip has for the lab; ``left_out`` is complete once ``contents`` has been read."""
+    """A zip's tables and pictures; ``left_out`` is complete once ``contents`` has been read."""
 
     contents: Iterator[tuple[str, bytes]]
     left_out: Problems = field(default_factory=Problems)
