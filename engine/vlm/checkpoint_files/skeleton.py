@@ -6,6 +6,7 @@ Built from the config on torch's ``meta`` device, so that nothing is read and no
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -41,6 +42,31 @@ def build(place: str) -> PreTrainedModel:
         return AutoModelForImageTextToText.from_config(config, trust_remote_code=False)
 
 
+def check_weights(model: str, place: str) -> None:
+    """Raise ConfigError where a folder lacks a weight, or has one of another shape.
+
+    transformers would draw it at random. Only headers are read.
+    """
+    if not Path(place).is_dir():  # yet to be fetched
+        return
+    logging.disable_progress_bar()
+    _, report = AutoModelForImageTextToText.from_pretrained(
+        place,
+        device_map={"": "meta"},
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,
+        use_safetensors=True,
+        trust_remote_code=False,
+    )
+    wrong = sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]]))
+    if wrong:
+        others = f" and {len(wrong) - 1} others" if wrong[1:] else ""
+        raise ConfigError(
+            f"model: {model} has no weights of the shape that its config.json asks for: "
+            f"{wrong[0]}{others}"
+        )
+
+
 @lru_cache(maxsize=16)
 def inspect_checkpoint(
     model: str, place: str, digest: str, targets: tuple[str, ...], vision: bool, side: int
@@ -56,6 +82,7 @@ def inspect_checkpoint(
         skeleton = build(place)
         check_features(model, skeleton)
         processor = checked_processor(model, place)
+        check_weights(model, place)
         return _facts(
             model, skeleton, processor, Lora(rank=1, targets=targets, vision=vision), side
         )

@@ -155,6 +155,17 @@ def test_a_model_that_cannot_be_built(folder):
     assert "cannot be built" in refusal(folder)
 
 
+def test_weights_that_are_missing_or_of_another_shape_are_named(folder):
+    """transformers would draw them at random, and the run would end "done"."""
+    path = folder / "model.safetensors"
+    weights = load_file(path)
+    name = next(n for n in weights if "text_model" in n and "q_proj" in n)
+    save_file({n: t for n, t in weights.items() if n != name}, path, {"format": "pt"})
+    assert f"no weights of the shape that its config.json asks for: {name}" in refusal(folder)
+    save_file({**weights, name: weights[name][:-1].contiguous()}, path, {"format": "pt"})
+    assert "no weights of the shape" in refusal(folder)
+
+
 def test_a_processor_that_cannot_be_made(folder):
     (folder / "tokenizer.json").unlink()
     (folder / "tokenizer_config.json").unlink()
@@ -176,6 +187,7 @@ def test_a_model_that_is_too_large(folder, monkeypatch):
     change(folder, text_config={**json.loads((folder / "config.json").read_text())["text_config"],
                                 "num_hidden_layers": 200, "hidden_size": 4096,
                                 "intermediate_size": 20000})  # fmt: skip
+    monkeypatch.setattr(skeleton, "check_weights", lambda *_: None)
     monkeypatch.setattr(memory, "room", lambda *_, **__: 8 * 2**30)
     said = refusal(folder, micro_batch=4)
     assert said.startswith(f"model: {folder} is too large for this machine: it needs about ")
