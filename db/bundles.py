@@ -18,9 +18,10 @@ from db.tables import (
     Prediction,
     Round,
     Run,
+    RunRow,
 )
 
-_OF_RUN: tuple[type[Base], ...] = (Round, ClientRound, Evaluation, Prediction, Event)
+_OF_RUN: tuple[type[RunRow], ...] = (Round, ClientRound, Evaluation, Prediction, Event)
 
 
 def has_bundled() -> bool:
@@ -52,9 +53,8 @@ def load(rows: dict[str, list[dict[str, Any]]]) -> dict[int, int]:
     with writing() as session:
         experiment = {**_typed(Experiment, rows["experiments"][0]), "bundled": True}
         del experiment["id"]
-        new_experiment = session.scalar(
-            insert(Experiment).values(**experiment).returning(Experiment.id)
-        )
+        inserted = insert(Experiment).values(**experiment).returning(Experiment.id)
+        new_experiment = session.execute(inserted).scalar_one()
         for client in rows["clients"]:
             values = {**_typed(Client, client), "experiment_id": new_experiment}
             session.execute(insert(Client).values(**values))
@@ -62,7 +62,8 @@ def load(rows: dict[str, list[dict[str, Any]]]) -> dict[int, int]:
         for run in rows["runs"]:
             values = {**_typed(Run, run), "experiment_id": new_experiment}
             del values["id"]
-            run_ids[run["id"]] = session.scalar(insert(Run).values(**values).returning(Run.id))
+            inserted = insert(Run).values(**values).returning(Run.id)
+            run_ids[run["id"]] = session.execute(inserted).scalar_one()
         for table in _OF_RUN:
             for row in rows[table.__tablename__]:
                 values = {**_typed(table, row), "run_id": run_ids[row["run_id"]]}

@@ -27,6 +27,14 @@ class Base(DeclarativeBase):
     type_annotation_map = {dict[str, Any]: JSON, dict[str, str]: JSON, dict[str, int]: JSON}
 
 
+class RunRow(Base):
+    """A row that belongs to a run."""
+
+    __abstract__ = True
+
+    run_id: Mapped[int]
+
+
 class Experiment(Base):
     """One federation: an ``ExperimentConfig`` as JSON, and what it meant when it was submitted.
 
@@ -111,7 +119,7 @@ class Client(Base):
     families: Mapped[dict[str, int]]
 
 
-class Round(Base):
+class Round(RunRow):
     """One finished round of training."""
 
     __tablename__ = "rounds"
@@ -127,7 +135,7 @@ class Round(Base):
     epsilon: Mapped[float | None]  # of differential privacy so far; None without noise
 
 
-class ClientRound(Base):
+class ClientRound(RunRow):
     """One client's part in one round: training loss, time and traffic."""
 
     __tablename__ = "client_rounds"
@@ -144,7 +152,7 @@ class ClientRound(Base):
     drift_b: Mapped[float | None]
 
 
-class Evaluation(Base):
+class Evaluation(RunRow):
     """A variant's scores on a client's or the pooled test set after a round (0: at the start)."""
 
     __tablename__ = "evaluations"
@@ -159,7 +167,7 @@ class Evaluation(Base):
     samples: Mapped[int]
 
 
-class Prediction(Base):
+class Prediction(RunRow):
     """The answer of one variant to one item of a client's test set, after the last round."""
 
     __tablename__ = "predictions"
@@ -175,7 +183,7 @@ class Prediction(Base):
     correct: Mapped[bool]
 
 
-class Event(Base):
+class Event(RunRow):
     """Something that happened in a run, in plain words."""
 
     __tablename__ = "events"

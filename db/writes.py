@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session
 from db.engine import writing
 from db.reads import has_lost_its_worker
 from db.tables import (
-    Base,
     Client,
     ClientRound,
     Evaluation,
@@ -22,6 +21,7 @@ from db.tables import (
     Preparation,
     Round,
     Run,
+    RunRow,
     Worker,
     now,
 )
@@ -69,8 +69,8 @@ def add_worker(pid: int, process_started: float, takes_queue: bool, host: str = 
 
     So the one who starts a worker can register it, before it can do so itself.
     """
-    same = (Worker.pid == pid, Worker.host == host, Worker.takes_queue)
-    same += (func.abs(Worker.process_started - process_started) < 1,)  # as clocks are set
+    same_start = func.abs(Worker.process_started - process_started) < 1  # as clocks are set
+    same = (Worker.pid == pid, same_start, Worker.host == host, Worker.takes_queue)
     with writing() as session:
         if takes_queue and (known := session.scalar(select(Worker.id).where(*same))):
             return known
@@ -89,8 +89,8 @@ def remove_workers(workers: Iterable[Worker]) -> None:
     """
     with writing() as session:
         for worker in workers:
-            same = (Worker.id == worker.id, Worker.pid == worker.pid)
-            same += (Worker.process_started == worker.process_started,)
+            same_start = Worker.process_started == worker.process_started
+            same = (Worker.id == worker.id, Worker.pid == worker.pid, same_start)
             session.execute(delete(Worker).where(*same))
         ended = (
             update(Run)
@@ -255,7 +255,7 @@ def save_predictions(rows: Iterable[Prediction]) -> None:
         _replace(session, list(rows), "client", "variant")
 
 
-def _replace(session: Session, rows: Sequence[Base], *keys: str) -> None:
+def _replace(session: Session, rows: Sequence[RunRow], *keys: str) -> None:
     """Insert rows of one run and one table, after all that have the same values of ``keys``.
 
     A round that is done again, after a crash between its parts, so leaves nothing twice; a SELECT

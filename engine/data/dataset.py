@@ -116,6 +116,10 @@ class FederatedDataset(ABC):
     def train_sizes(self) -> np.ndarray:
         """Count the training samples of every client, (clients,)."""
 
+    def texts(self) -> Iterable[str]:
+        """Yield what is asked and answered in all rows; nothing of the world the model is from."""
+        return ()
+
     @property
     def account(self) -> Account:
         """Return how many rows are used, and what is wrong with the rest; empty of drawn data."""

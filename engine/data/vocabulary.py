@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 
-from engine.config import BUNDLED, WORLD, ExperimentConfig
-from engine.data.user.collection import collect
+from engine.config import BUNDLED
+from engine.data.dataset import FederatedDataset
 
 
-def words_of(config: ExperimentConfig) -> tuple[str, ...]:
-    """Words of the config's data, the commonest first; () where the model needs no new ones.
-
-    Raises ConfigError where the data cannot be read.
-    """
-    if config.model != BUNDLED or config.dataset == WORLD:
+def words_of(dataset: FederatedDataset) -> tuple[str, ...]:
+    """Return the data's words, the commonest first; () where the model needs no new ones."""
+    if dataset.config.model != BUNDLED:
         return ()
-    counts: Counter[str] = Counter()
-    for row in collect(config.dataset, config.data).rows:
-        for text in (row.question, *row.answers):
-            counts.update(text.lower().split())
+    counts = Counter(word for text in dataset.texts() for word in text.lower().split())
     return tuple(word for word, _ in sorted(counts.items(), key=lambda c: (-c[1], c[0])))

@@ -36,7 +36,7 @@ class ExperimentContext:
         self.config = config
         self.dataset = dataset_of(config, resolved.data)
         self.micro_batch: MicroBatch = memory.micro_batch(config, resolved.model)
-        self.vlm: Vlm = loading.load(config, resolved.model, words_of(config))
+        self.vlm: Vlm = loading.load(config, resolved.model, words_of(self.dataset))
         self.sets = EncodedSets(self.vlm, self.dataset, resolved.model)
         # What the untouched base makes of each client's tests: the same for all strategies.
         self.base_scores: dict[int, EvalResult] = {}

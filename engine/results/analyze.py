@@ -91,10 +91,16 @@ def newcomer(run_id: int) -> Newcomer:
             Job(start, train.select(slice(0, n)), NEWCOMER_STEPS, rng(config.seed, "newcomer", n))
             for n in NEWCOMER_SAMPLES
         ]
-        how = {"batch_size": config.batch_size, "learning_rate": config.learning_rate}
-        trained = train_together(context.vlm, jobs, list(context.vlm.factors), **how)
+        trained = train_together(
+            context.vlm,
+            jobs,
+            list(context.vlm.factors),
+            batch_size=config.batch_size,
+            learning_rate=config.learning_rate,
+        )
         ends = [start | factors for factors, _ in trained]
         return dict(zip(NEWCOMER_SAMPLES, accuracies(ends), strict=True))
 
     camera = context.dataset.profile(k).camera
-    return Newcomer(camera, *accuracies([base]), *accuracies([met]), adapted(base), adapted(met))
+    [from_nothing], [from_others] = accuracies([base]), accuracies([met])
+    return Newcomer(camera, from_nothing, from_others, adapted(base), adapted(met))

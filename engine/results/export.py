@@ -13,7 +13,8 @@ from transformers import AutoModelForImageTextToText
 
 from db import reads
 from db.tables import Run
-from engine.config import BUNDLED, ExperimentConfig
+from engine.config import BUNDLED
+from engine.data.dataset import FederatedDataset
 from engine.data.vocabulary import words_of
 from engine.fl.client import Client
 from engine.fl.context import context_of
@@ -42,8 +43,7 @@ def export(run_id: int, folder: Path, *, moves: bool = False) -> None:
     rule = STRATEGIES[run.strategy]
     if not rule.variants:
         raise NotPossible(f"run {run_id} ({run.strategy}) has trained nothing to export")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise NotPossible(f"{folder} is not empty; name a new folder")
+    _make(folder)
     stored = run_config(run)
     config, context = stored.config, context_of(stored.config, stored.resolved)
     clients = [Client(stored, k) for k in range(config.clients)]
@@ -51,7 +51,7 @@ def export(run_id: int, folder: Path, *, moves: bool = False) -> None:
     shared, deployed = at_newest(
         stored, lambda sent, last: (sent, [c.factors(variant, sent, last) for c in clients])
     )
-    base = _write_base(folder, config, moves)
+    base = _write_base(folder, context.dataset, moves)
     for k, factors in enumerate(deployed):
         write_adapter(folder / "clients" / str(k), factors, config, context.vlm.layers, base)
     if "global" in rule.variants:
@@ -74,11 +74,23 @@ def zipped(run_id: int) -> bytes:
     return buffer.getvalue()
 
 
-def _write_base(folder: Path, config: ExperimentConfig, moves: bool) -> str:
+def _make(folder: Path) -> None:
+    """Make a new folder; raises NotPossible where it holds something, or cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        empty = not any(folder.iterdir())
+    except OSError as error:
+        raise NotPossible(f"{folder} cannot be a folder ({error.strerror})") from None
+    if not empty:
+        raise NotPossible(f"{folder} is not empty; name a new folder")
+
+
+def _write_base(folder: Path, dataset: FederatedDataset, moves: bool) -> str:
     """Return what adapters name as their base; the bundled model goes along: it is nowhere else."""
-    if config.model != BUNDLED:
-        return source_of(config.model)
-    target, words = folder / "model", words_of(config)
+    model_name = dataset.config.model
+    if model_name != BUNDLED:
+        return source_of(model_name)
+    target, words = folder / "model", words_of(dataset)
     shutil.copytree(BUNDLED_MODEL, target)
     if words:  # it has learnt the names of things in the data
         model = AutoModelForImageTextToText.from_pretrained(BUNDLED_MODEL)

@@ -7,7 +7,7 @@ an arc is permuted, as in words.py; so no picture needs to be known to make clie
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 
 import numpy as np
@@ -38,6 +38,11 @@ class UserDataset(FederatedDataset):
         self.collection = collection
         self.shares = partition(collection, config)
         self._circle = circle_of(collection.rows)
+
+    def texts(self) -> Iterator[str]:
+        """Yield what is asked and answered in all rows."""
+        for row in self.collection.rows:
+            yield from (row.question, *row.answers)
 
     @property
     def account(self) -> Account:

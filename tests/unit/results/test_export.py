@@ -87,3 +87,5 @@ def test_what_cannot_be_exported_is_refused(tiny, tmp_path):
     (tmp_path / "b" / "mine.txt").write_text("precious")
     with pytest.raises(NotPossible, match="not empty"):
         export(local.run, tmp_path / "b")
+    with pytest.raises(NotPossible, match="cannot be a folder"):
+        export(local.run, tmp_path / "b" / "mine.txt" / "below")
