@@ -88,7 +88,7 @@ if bundled is not None:
         )
         st.caption("Look for the gap between the blue and the red line: what personalising gains.")
     with figures:
-        with st.container(horizontal=True, gap="large"):
+        with st.container(horizontal=True, gap="medium"):
             figure("Base", percent(summaries["plora"].base_accuracy))
             figure("Global (FedIT)", percent(summaries["fedit"].global_accuracy))
             figure("Personalised (pLoRA)", percent(summaries["plora"].personal_accuracy))
