@@ -35,12 +35,20 @@ def database_url() -> URL:
     if not address:
         return URL.create("sqlite", database=str(home() / "fedvlm.db"))
     try:
-        return make_url(address)
+        url = make_url(address)
     except (ArgumentError, ValueError):
         raise BadEnvironment(
             f"{_VARIABLE}: this is no address of a database; allowed: sqlite:////FOLDER/FILE or "
             "postgresql+DRIVER://USER:PASSWORD@HOST/NAME"
         ) from None
+    if url.get_backend_name() == "sqlite":
+        if url.database in (None, "", ":memory:"):
+            raise BadEnvironment(f"{_VARIABLE}: {address} is no file, which the worker could share")
+        if not url.database.startswith("file:"):
+            # The worker, which inherits this, starts in another folder.
+            url = url.set(database=str(Path(url.database).absolute()))
+            os.environ[_VARIABLE] = url.render_as_string(hide_password=False)
+    return url
 
 
 def is_file() -> bool:

@@ -42,6 +42,10 @@ def main() -> None:
         status = app(standalone_mode=False, prog_name="python -m engine")
     except UserMistake as mistake:
         status = _complain(str(mistake))
+    except OSError as mistake:  # a path that cannot be read or written, in an argument or below
+        if mistake.filename is None:
+            raise
+        status = _complain(f"{mistake.filename}: {(mistake.strerror or 'cannot be used').lower()}")
     except click.ClickException as mistake:
         status = _complain(mistake.format_message())
     except (click.Abort, KeyboardInterrupt):

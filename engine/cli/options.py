@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from db import reads
-from engine.config import ConfigError, ExperimentConfig, known_keys, read_yaml, set_value
+from engine.config import ConfigError, ExperimentConfig, known_keys, read_config, set_value
 from engine.jobs.validate import resolved_of
 from engine.presets import PRESETS, preset
 
@@ -38,9 +38,7 @@ def config_of(
         raise ConfigError("--preset and --config exclude each other")
     values = preset(preset_name) if preset_name else {}
     if file:
-        if not file.is_file():
-            raise ConfigError(f"config: there is no file {file}")
-        values = read_yaml(file.read_text(encoding="utf-8"))
+        values = read_config(file)
     if runtime is not None:
         values = {**values, "runtime": runtime}
     return changed(values, changes)

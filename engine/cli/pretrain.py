@@ -23,6 +23,7 @@ def pretrain(
 ) -> None:
     """Train the bundled model from scratch, about 45 minutes on 2 CPU cores."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    out.mkdir(parents=True, exist_ok=True)  # not in 45 minutes
     making = doors.pretraining()
     making.pretrain.pretrain(out, home() / f"pretrain-{seed}", making.recipe.Recipe(seed=seed))
     typer.echo(json.dumps(doors.bench().world.accuracy_of(str(out), seed)))

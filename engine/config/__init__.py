@@ -15,11 +15,11 @@ from engine.config.experiment import (  # noqa: E402 - after what plugins add is
     ExperimentConfig,
     StrategyKey,
 )
+from engine.config.files import read_config, read_yaml  # noqa: E402
 from engine.config.keys import (  # noqa: E402
     FieldInfo,
     field,
     known_keys,
-    read_yaml,
     set_value,
 )
 from engine.config.tables import (  # noqa: E402
@@ -51,6 +51,7 @@ __all__ = [
     "StrategyKey",
     "field",
     "known_keys",
+    "read_config",
     "read_yaml",
     "set_value",
 ]

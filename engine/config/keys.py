@@ -1,27 +1,15 @@
-"""Single keys of a config: which there are, their limits, ``key=value``, and a file of many."""
+"""Single keys of a config: which there are, their limits, and ``key=value``."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, get_origin
 
-import yaml
 from pydantic.fields import FieldInfo as PydanticField
 
 from engine.config.errors import ConfigError
 from engine.config.experiment import ExperimentConfig
 from engine.config.sentences import keys_of, unknown_key
-
-
-def read_yaml(text: str) -> dict[str, Any]:
-    """Return the values of a YAML file; raises ConfigError when it is not a mapping."""
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"config: this is not YAML ({str(error).splitlines()[0]})") from None
-    if not isinstance(values, dict):
-        raise ConfigError("config: a config file holds 'key: value' lines")
-    return values
 
 
 def set_value(values: dict[str, Any], assignment: str) -> dict[str, Any]:
@@ -37,7 +25,10 @@ def set_value(values: dict[str, Any], assignment: str) -> dict[str, Any]:
         value = [part.strip() for part in text.split(",") if part.strip()]
     head, _, tail = key.partition(".")
     if tail:
-        return {**values, head: {**values.get(head, {}), tail: value}}
+        table = values.get(head) or {}
+        if not isinstance(table, dict):
+            raise ConfigError(f"{head}: holds 'key: value' lines (got {table!r})")
+        return {**values, head: {**table, tail: value}}
     return {**values, head: value}
 
 

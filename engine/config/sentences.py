@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from reprlib import Repr
+
 from pydantic import BaseModel, ValidationError
+
+_SHORT = Repr()  # a file's value may be huge
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother, _SHORT.maxlong = 3, 200, 200, 50
 
 
 def keys_of(model: type[BaseModel]) -> list[str]:
@@ -27,6 +32,6 @@ def sentence(error: ValidationError, model: type[BaseModel]) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"] if not isinstance(part, int))
     if first["type"] == "extra_forbidden":
-        return unknown_key(key, model)
+        return " ".join(unknown_key(key, model).split())
     message = first["msg"].removeprefix("Value error, ")
-    return f"{key}: {message[0].lower()}{message[1:]} (got {first['input']!r})"
+    return f"{key}: {message[0].lower()}{message[1:]} (got {_SHORT.repr(first['input'])})"
