@@ -28,6 +28,16 @@ KINDS = "PNG, JPEG, WebP, GIF, BMP or TIFF"  # for people
 _ALLOWED = f"allowed are {KINDS.replace(' or ', ' and ')} files"
 _DAMAGED = f"This file is cut off or damaged, so it is not a picture; {_ALLOWED}."
 _STARTS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*")
+_OTHER_KINDS = (
+    (b"version https://git-lfs", "a pointer of git-lfs ('git lfs pull' fetches the file)"),
+    (b"<svg", "an SVG drawing"),
+    (b"<?xml", "XML"),
+    (b"<!doctype html", "a web page"),
+    (b"<html", "a web page"),
+    (b"%pdf", "a PDF file"),
+    (b"pk\x03\x04", "a zip"),
+    (b"8bps", "a Photoshop file"),
+)
 _MOVING = ("PNG", "WEBP", "GIF")  # formats whose further pictures are an animation's
 # Modes that are read as they should be; others, as LAB, Pillow cannot turn into RGB.
 _FLAT = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV")
@@ -135,9 +145,7 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
             f"This picture has too many pixels; at most {MAX_PIXELS // 10**6} million are allowed."
         ) from None
     except Exception:  # decoders raise errors of any kind on bytes that are not theirs
-        raise BadPicture(
-            _DAMAGED if looks_like_picture(data) else f"This is not a picture; {_ALLOWED}."
-        ) from None
+        raise BadPicture(_DAMAGED if looks_like_picture(data) else _what_it_is(data)) from None
     try:
         _check_header(image)
         yield image
@@ -145,6 +153,19 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
         raise
     except Exception:
         raise BadPicture(_DAMAGED) from None
+
+
+def _what_it_is(data: bytes) -> str:
+    """Name a file that is no picture, or none of a kind that is read, as far as its start says."""
+    if data[4:8] == b"ftyp":
+        kind = "a HEIC or AVIF file" if data[8:11] in (b"hei", b"hev", b"mif", b"avi") else "a film"
+    else:
+        head = data[:400].lstrip(b"\xef\xbb\xbf \r\n\t").lower()
+        kind = next((kind for start, kind in _OTHER_KINDS if head.startswith(start)), "")
+        kind = "an SVG drawing" if kind == "XML" and b"<svg" in head else kind
+    if not kind:
+        return f"This is not a picture; {_ALLOWED}."
+    return f"This is {kind}, not a picture that can be read; {_ALLOWED}."
 
 
 def _check_header(image: Image.Image) -> None:

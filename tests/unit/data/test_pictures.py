@@ -120,6 +120,23 @@ def test_the_size_in_a_data_set_is_known_beforehand(size):
 
 
 @pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a pointer of git-lfs"),
+        (b"\xef\xbb\xbf<?xml version='1.0'?>\n<svg/>", "an SVG drawing"),
+        (b"<svg xmlns='x'/>", "an SVG drawing"),
+        (b"<!DOCTYPE html><html>not found</html>", "a web page"),
+        (b"%PDF-1.4", "a PDF file"),
+        (b"\0\0\0\x18ftypavif", "a HEIC or AVIF file"),
+        (b"\0\0\0\x18ftypmp42", "a film"),
+    ],
+)
+def test_files_of_other_kinds_are_named(data, kind):
+    with pytest.raises(BadPicture, match=f"^This is {kind}.*, not a picture that can be read; all"):
+        read_picture(data)
+
+
+@pytest.mark.parametrize(
     ("data", "words"),
     [
         (b"", "not a picture"),
