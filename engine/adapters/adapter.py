@@ -108,11 +108,12 @@ class Adapter(dict[str, Value], Generic[Value]):
         names: tuple[str, str] = (A, B),
     ) -> Self:
         """Return the factors of some layers, given their A and their B in the same order."""
-        adapter = cls()
-        for layer, own_a, own_b in zip(layers, a, b, strict=True):
-            adapter[name_of(layer, names[0])] = own_a
-            adapter[name_of(layer, names[1])] = own_b
-        return adapter
+        factors = zip(layers, zip(a, b, strict=True), strict=True)
+        return cls(
+            (name_of(layer, factor), value)
+            for layer, pair in factors
+            for factor, value in zip(names, pair, strict=True)
+        )
 
 
 def _shape(value: Any) -> tuple[int, ...]:

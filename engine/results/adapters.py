@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from engine.adapters.adapter import Adapter
 from engine.adapters.low_rank import LowRank, trimmed, weighted_sum
@@ -31,13 +31,14 @@ def write_adapter(
         factors, scale, alpha = merged(factors, scale), 1.0, 0.0
     if config.start:
         factors, scale, alpha = with_start(factors, scale, read_adapter(config.start)), 1.0, 0.0
+    counted: Any = alpha or factors.rank  # PEFT says int, and takes fractions
     LoraConfig(
         r=factors.rank,
-        lora_alpha=alpha or factors.rank,
+        lora_alpha=counted,
         target_modules=sorted(factors.layers()) if config.start else layers,
         base_model_name_or_path=base,
         inference_mode=True,
-    ).save_pretrained(folder)
+    ).save_pretrained(str(folder))
     save_file(
         {peft_name(name): value.contiguous() for name, value in factors.items()},
         folder / WEIGHTS,

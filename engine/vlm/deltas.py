@@ -15,23 +15,23 @@ from torch import nn
 from torch.nn import functional as F
 
 from engine.adapters.adapter import DELTA_A, Adapter
-from engine.vlm.lora import lora_layers
+from engine.vlm.lora import base_of, lora_layers
 
 
 @contextmanager
 def deltas_active(model: nn.Module, factors: Adapter[torch.Tensor]) -> Iterator[None]:
     """Inside, the factors' deltas act beside a model's frozen weights."""
     layers = lora_layers(model)
-    bases = {name: layers[name].base_layer for name in factors.layers(DELTA_A)}
+    bases = {name: base_of(layers[name]) for name in factors.layers(DELTA_A)}
     for name, base in bases.items():
         if delta := factors.delta(name):
             b, a = (factor.to(base.weight.device) for factor in delta)
-            base.forward = partial(_forward, base, b, a)
+            base.__dict__["forward"] = partial(_forward, base, b, a)
     try:
         yield
     finally:
         for base in bases.values():
-            del base.forward  # the class's own shows again
+            del base.__dict__["forward"]  # the class's own shows again
 
 
 def plus(base: nn.Linear, x: torch.Tensor, added: torch.Tensor) -> torch.Tensor:

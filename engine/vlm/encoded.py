@@ -60,7 +60,8 @@ class EncodedBatch:
     @property
     def bytes(self) -> int:
         """Memory of all tensors and pictures."""
-        return sum(part.nbytes for part in (*self.tensors().values(), *self.images))
+        tensors = sum(tensor.nbytes for tensor in self.tensors().values())
+        return tensors + sum(image.nbytes for image in self.images)
 
 
 def concatenate(parts: Sequence[EncodedBatch]) -> EncodedBatch:

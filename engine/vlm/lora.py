@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import torch
 from peft import LoraConfig, inject_adapter_in_model
-from peft.tuners.lora import LoraLayer
+from peft.tuners.lora import Linear as LoraLinear
 from torch import nn
 
 from engine.adapters.adapter import DELTA_A, DELTA_B, A, Adapter, B, factor_of, name_of
@@ -26,18 +27,24 @@ def attach_lora(model: nn.Module, lora: Lora, family: Family) -> tuple[str, Adap
     a fixed order. Raises ConfigError when no layer of the model has such a name.
     """
     pattern = layer_pattern(model, lora, family)
-    config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=pattern)
+    alpha: Any = lora.alpha  # PEFT says int, and takes fractions
+    config = LoraConfig(r=lora.rank, lora_alpha=alpha, target_modules=pattern)
     inject_adapter_in_model(config, model)
     factors: Adapter[nn.Parameter] = Adapter()
     for name, layer in sorted(lora_layers(model).items()):
-        factors[name_of(name, A)] = layer.lora_A["default"].float().weight
-        factors[name_of(name, B)] = layer.lora_B["default"].float().weight
+        for factor, part in ((A, layer.lora_A), (B, layer.lora_B)):
+            factors[name_of(name, factor)] = cast(nn.Parameter, part["default"].float().weight)
     return pattern, factors
 
 
-def lora_layers(model: nn.Module) -> dict[str, LoraLayer]:
+def lora_layers(model: nn.Module) -> dict[str, LoraLinear]:
     """Return the layers that carry an adapter, by name."""
-    return {name: layer for name, layer in model.named_modules() if isinstance(layer, LoraLayer)}
+    return {name: layer for name, layer in model.named_modules() if isinstance(layer, LoraLinear)}
+
+
+def base_of(layer: LoraLinear) -> nn.Linear:
+    """Return the frozen layer that an adapter is attached to."""
+    return cast(nn.Linear, layer.base_layer)
 
 
 def layer_pattern(model: nn.Module, lora: Lora, family: Family) -> str:

@@ -18,6 +18,7 @@ from engine.adapters.adapter import Adapter
 from engine.fl.client import Client
 from engine.fl.cohort import Cohort
 from engine.fl.evaluation import Score, WrittenAnswer
+from engine.fl.flower.messages import arrays_of
 from engine.fl.flower.records import to_columns
 from engine.fl.run_config import RunConfig
 from engine.vlm.lora import Factors
@@ -51,7 +52,7 @@ def train_together(messages: Sequence[Message], contexts: Sequence[Context]) -> 
     replies = []
     work = zip(messages, cohort.clients, cohort.train(round_), strict=True)
     for message, client, trained in work:
-        metrics = {
+        metrics: dict[str, int | float | list[int] | list[float]] = {
             "partition-id": client.number,
             "num-examples": trained.samples,
             "loss": trained.loss,
@@ -91,10 +92,11 @@ def _cohort(messages: Sequence[Message], contexts: Sequence[Context]) -> tuple[C
     """Return the clients that these messages of one run and round are for, and the round."""
     run = RunConfig.of(contexts[0])
     clients = [Client(run, _client(context)) for context in contexts]
-    groups = [int(message.content["config"]["group"]) for message in messages]
-    records = {n: m.content["arrays"] for n, m in zip(groups, messages, strict=True)}
+    settings = [message.content.config_records["config"] for message in messages]
+    groups = [int(str(setting["group"])) for setting in settings]
+    records = {n: arrays_of(m) for n, m in zip(groups, messages, strict=True)}
     shared = {group: to_factors(record) for group, record in records.items()}
-    return Cohort(clients, groups, shared), int(messages[0].content["config"]["server-round"])
+    return Cohort(clients, groups, shared), int(str(settings[0]["server-round"]))
 
 
 def to_arrays(factors: Factors) -> ArrayRecord:

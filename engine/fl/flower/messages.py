@@ -27,14 +27,27 @@ def require_success(replies: Iterable[Message]) -> list[Message]:
     return sorted(replies, key=client_of)
 
 
+def arrays_of(message: Message) -> ArrayRecord:
+    """Return the factors that a message carries."""
+    return message.content.array_records["arrays"]
+
+
+def metric_in(reply: Message, key: str) -> float:
+    """Return one of a reply's numbers."""
+    value = reply.content.metric_records["metrics"][key]
+    if isinstance(value, list):
+        raise TypeError(f"{key} is a list")
+    return value
+
+
 def client_of(reply: Message) -> int:
     """Return the number of the client that a reply comes from."""
-    return int(reply.content.metric_records["metrics"]["partition-id"])  # type: ignore[arg-type]
+    return int(metric_in(reply, "partition-id"))
 
 
 def weights_of(replies: list[Message]) -> np.ndarray:
     """Return p_k = n_k / Σ n of the clients that replied."""
-    samples = np.array([reply.content["metrics"]["num-examples"] for reply in replies], float)
+    samples = np.array([metric_in(reply, "num-examples") for reply in replies], float)
     return samples / samples.sum()
 
 

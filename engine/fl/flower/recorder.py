@@ -11,7 +11,7 @@ from db import reads, writes
 from db.tables import ClientRound, Evaluation, Prediction, Round
 from engine.fl.context import context_of
 from engine.fl.evaluation import Score, WrittenAnswer
-from engine.fl.flower.messages import payload_bytes
+from engine.fl.flower.messages import arrays_of, client_of, metric_in, payload_bytes
 from engine.fl.flower.records import to_rows
 from engine.fl.run_config import RunConfig
 from engine.metrics import is_right
@@ -37,19 +37,19 @@ class Recorder:
         Traffic is that of the train messages. What evaluate messages carry is not counted: over a
         network a client would test what it gets with its next train message, not load it twice.
         """
-        down = {m.metadata.dst_node_id: payload_bytes(m.content["arrays"]) for m in messages}
+        down = {m.metadata.dst_node_id: payload_bytes(arrays_of(m)) for m in messages}
         clients = [
             ClientRound(
                 run_id=self.run.run,
                 round=row.round,
-                client=int(reply.content["metrics"]["partition-id"]),
-                samples=int(reply.content["metrics"]["num-examples"]),
-                loss=reply.content["metrics"]["loss"],
-                seconds=reply.content["metrics"]["seconds"],
-                bytes_up=payload_bytes(reply.content["arrays"]),
+                client=client_of(reply),
+                samples=int(metric_in(reply, "num-examples")),
+                loss=metric_in(reply, "loss"),
+                seconds=metric_in(reply, "seconds"),
+                bytes_up=payload_bytes(arrays_of(reply)),
                 bytes_down=down[reply.metadata.src_node_id],
-                drift_a=reply.content["metrics"]["drift-a"],
-                drift_b=reply.content["metrics"]["drift-b"],
+                drift_a=metric_in(reply, "drift-a"),
+                drift_b=metric_in(reply, "drift-b"),
             )
             for reply in replies
         ]
@@ -69,24 +69,24 @@ class Recorder:
 
     def _save_profiles(self, replies: list[Message]) -> None:
         """Store who the clients are when they are first heard of: a thousand at once take long."""
-        seen = {int(reply.content["metrics"]["partition-id"]) for reply in replies}
+        seen = {client_of(reply) for reply in replies}
         dataset = context_of(self.run.config, self.run.resolved).dataset
         if new := sorted(seen - self._profiled):
             writes.save_clients(self.experiment, [dataset.profile(k) for k in new])
         self._profiled |= seen
 
     def _evaluations(self, reply: Message, after_round: int) -> list[Evaluation]:
-        client = int(reply.content["metrics"]["partition-id"])
-        scores = to_rows(Score, reply.content["scores"])
+        client = client_of(reply)
+        scores = to_rows(Score, reply.content.config_records["scores"])
         return [
             Evaluation(run_id=self.run.run, round=after_round, client=client, **asdict(score))
             for score in scores
         ]
 
     def _predictions(self, reply: Message) -> Iterator[Prediction]:
-        client = int(reply.content["metrics"]["partition-id"])
+        client = client_of(reply)
         items = context_of(self.run.config, self.run.resolved).dataset.items(client, "test")
-        for answer in to_rows(WrittenAnswer, reply.content["answers"]):
+        for answer in to_rows(WrittenAnswer, reply.content.config_records["answers"]):
             item = items[answer.item]
             yield Prediction(
                 run_id=self.run.run,

@@ -20,7 +20,14 @@ from engine.fl import checkpoints
 from engine.fl.agreement import Agreement, agreement
 from engine.fl.context import context_of
 from engine.fl.flower.client_app import to_arrays, to_factors
-from engine.fl.flower.messages import ClientFailed, require_success, to_numpy, weights_of
+from engine.fl.flower.messages import (
+    ClientFailed,
+    arrays_of,
+    client_of,
+    require_success,
+    to_numpy,
+    weights_of,
+)
 from engine.fl.flower.recorder import Recorder
 from engine.fl.flower.strategy import LoraStrategy
 from engine.fl.run_config import RunConfig
@@ -58,7 +65,7 @@ def _one_round(
     start = time.perf_counter()
     messages = list(strategy.configure_train(round_, arrays, ConfigRecord(), grid))
     replies = _exchange(grid, messages)
-    arrays, _ = strategy.aggregate_train(round_, replies)
+    arrays = strategy.aggregate_train(round_, replies)[0]
     agreed = _agreement(strategy, recorder.run, require_success(replies), arrays)
     checkpoints.write(checkpoints.server_path(recorder.run.folder, round_), to_factors(arrays))
     # After the last round all are tested, with answers; twice would be once too often.
@@ -96,7 +103,7 @@ def _agreement(
         strategy.rule,
         run.config.lora.scale,
         start | to_numpy(strategy.sent),
-        [to_numpy(reply.content["arrays"]) for reply in replies],
+        [to_numpy(arrays_of(reply)) for reply in replies],
         weights_of(replies),
         start | to_numpy(merged),
     )
@@ -111,7 +118,7 @@ def _exchange(grid: Grid, messages: list[Message]) -> list[Message]:
 
 
 def _meet_clients(grid: Grid) -> dict[int, int]:
-    """Client number -> node id."""
+    """Return the node of each client."""
     questions = [
         Message(RecordDict(), message_type="query", dst_node_id=node)
         for node in grid.get_node_ids()
@@ -120,7 +127,7 @@ def _meet_clients(grid: Grid) -> dict[int, int]:
     for reply in _exchange(grid, questions):
         if reply.has_error():
             raise ClientFailed(reply.error.reason or "a client could not start")
-        nodes[int(reply.content["metrics"]["partition-id"])] = reply.metadata.src_node_id
+        nodes[client_of(reply)] = reply.metadata.src_node_id
     return nodes
 
 
@@ -130,4 +137,4 @@ def _arrays_after(run: RunConfig, round_: int) -> ArrayRecord:
         return to_arrays(checkpoints.read(checkpoints.server_path(run.folder, round_)))
     initial = context_of(run.config, run.resolved).initial
     checkpoints.write(checkpoints.initial_path(run.folder), initial)
-    return to_arrays({name: t for name, t in initial.items() if run.strategy.is_shared(name)})
+    return to_arrays(initial.where(run.strategy.is_shared))

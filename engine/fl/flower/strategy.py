@@ -17,7 +17,14 @@ from flwr.serverapp.strategy import Strategy as FlowerStrategy
 from engine.adapters.adapter import A, Adapter, B
 from engine.config import ExperimentConfig
 from engine.fl import privacy
-from engine.fl.flower.messages import client_of, require_success, to_numpy, to_record, weights_of
+from engine.fl.flower.messages import (
+    arrays_of,
+    client_of,
+    require_success,
+    to_numpy,
+    to_record,
+    weights_of,
+)
 from engine.fl.participation import participants, sampled, tested
 from engine.fl.pooled_training import train_pooled
 from engine.fl.resolved import Resolved
@@ -80,12 +87,12 @@ class LoraStrategy(FlowerStrategy):
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
-    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+    ) -> tuple[ArrayRecord, MetricRecord | None]:
         """Return what the server sends next; figures are stored per client, not as one mean."""
         valid = require_success(replies)
         if self.rule.server_trains:
             return self._train_here(server_round, valid), None
-        sent = [to_numpy(reply.content.array_records["arrays"]) for reply in valid]
+        sent = [to_numpy(arrays_of(reply)) for reply in valid]
         before, lora = to_numpy(self.sent), self.config.lora
         merged = self.rule.merge(sent, weights_of(valid), before, lora.scale, lora.rank)
         largest = max((float(np.abs(value).max()) for value in merged.values()), default=0.0)
@@ -106,7 +113,7 @@ class LoraStrategy(FlowerStrategy):
         """Train on what the clients hold; every reply gets the loss and a share of the time."""
         start = time.perf_counter()
         clients = [client_of(reply) for reply in replies]
-        before = dict(self.sent.to_torch_state_dict())
+        before = Adapter(self.sent.to_torch_state_dict())
         factors, loss = train_pooled(self.config, self.resolved, clients, before, server_round)
         seconds = (time.perf_counter() - start) / len(replies)
         for reply in replies:

@@ -13,14 +13,14 @@ from contextlib import contextmanager
 from functools import partial
 
 import torch
-from peft.tuners.lora import LoraLayer
+from peft.tuners.lora import Linear as LoraLinear
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from engine.adapters.adapter import DELTA_A, DELTA_B, Adapter, B, factor_of
 from engine.vlm.deltas import is_half, plus
-from engine.vlm.lora import Factors, lora_layers
+from engine.vlm.lora import Factors, base_of, lora_layers
 from engine.vlm.model import Vlm
 from engine.vlm.multi_lora.projection import Base, multi_lora_linear
 
@@ -54,12 +54,12 @@ class StackedAdapters:
         self._deltas = _on_device(Adapter(adapters[0]), vlm.device)
         self.bases = {name: self._base(name, layer) for name, layer in self.layers.items()}
 
-    def _base(self, name: str, layer: LoraLayer) -> Base:
-        weight, bias = layer.base_layer.weight, layer.base_layer.bias
+    def _base(self, name: str, layer: LoraLinear) -> Base:
+        weight: torch.Tensor = base_of(layer).weight
         delta = self._deltas.delta(name)
         if delta and not is_half(weight):  # in half precision the sum would lose most of it
             weight = torch.addmm(weight, *delta)
-        return Base(weight, bias)
+        return Base(weight, base_of(layer).bias)
 
     def forward(self, name: str, x: torch.Tensor) -> torch.Tensor:
         """Do what a layer does, with an adapter for each share of the rows (…, tokens, d_in)."""
@@ -72,7 +72,7 @@ class StackedAdapters:
         added = self.scales * (shares @ a.transpose(1, 2)) @ b
         if delta := self._deltas.delta(name):
             added = added + F.linear(F.linear(shares, delta[1]), delta[0])
-        return plus(self.layers[name].base_layer, x, added.view(*x.shape[:-1], -1))
+        return plus(base_of(self.layers[name]), x, added.view(*x.shape[:-1], -1))
 
     def __len__(self) -> int:
         return len(self.scales)
@@ -138,12 +138,12 @@ def supports_stacking(vlm: Vlm) -> bool:
 def active(stacked: StackedAdapters) -> Iterator[None]:
     """Inside, the rows of the model belong to the adapters in equal consecutive shares."""
     for name, layer in stacked.layers.items():
-        layer.forward = partial(stacked.forward, name)
+        layer.__dict__["forward"] = partial(stacked.forward, name)
     try:
         yield
     finally:
         for layer in stacked.layers.values():
-            del layer.forward  # the class's own shows again
+            del layer.__dict__["forward"]  # the class's own shows again
 
 
 def _contiguous(adapter: Factors) -> Factors:
