@@ -20,7 +20,7 @@ import numpy as np
 
 from engine.adapters.adapter import Adapter
 from engine.config import Privacy
-from engine.system.seeding import torch_generator
+from engine.system.seeding import rng
 
 if TYPE_CHECKING:
     import torch
@@ -44,9 +44,12 @@ def protected(
     norm = sum(float(update.square().sum()) for update in updates.values()) ** 0.5
     shrink = min(1.0, privacy.clip / max(norm, 1e-12))
     released: Adapter[torch.Tensor] = Adapter()
-    for name, update in updates.items():
-        generator = torch_generator(seed, "privacy", *scope, name)
-        noise = torch.randn(update.shape, generator=generator) * privacy.noise * privacy.clip
+    # One stream of numbers per message, seeded by 128 bits: torch's generators keep 32 of a seed,
+    # so that of some 10⁵ tensors two would get the same noise, and it would cancel out.
+    generator = rng(seed, "privacy", *scope)
+    for name, update in sorted(updates.items()):
+        drawn = torch.from_numpy(generator.standard_normal(tuple(update.shape), np.float32))
+        noise = drawn.to(update.device) * privacy.noise * privacy.clip
         released[name] = received[name] + shrink * update + noise
     return released
 

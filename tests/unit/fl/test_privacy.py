@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,10 +11,14 @@ from dp_accounting import GaussianDpEvent
 from dp_accounting.rdp import RdpAccountant
 
 from db import reads
+from engine.adapters.adapter import Adapter
 from engine.config import ConfigError, ExperimentConfig, Privacy
+from engine.fl.client import Client
 from engine.fl.context import context_of
 from engine.fl.flower.messages import to_numpy
 from engine.fl.privacy import epsilon, most_messages, protected
+from engine.fl.run_config import RunConfig
+from engine.system.seeding import rng
 from tests.helpers.runs import changed, record_wire, run
 
 BEFORE = {"x.lora_A": torch.ones(4, 7), "x.lora_B": torch.zeros(5, 4)}
@@ -40,6 +45,36 @@ def test_noise_has_the_size_that_was_asked_for_and_is_new_for_every_message():
     assert float(one["x.lora_A"].std()) == pytest.approx(3.0, rel=0.02)
     assert torch.equal(one["x.lora_A"], same["x.lora_A"])
     assert not torch.equal(one["x.lora_A"], other["x.lora_A"])
+
+
+def test_no_two_messages_of_a_run_get_the_same_noise(tiny):
+    """A client that has changed nothing sends what it was sent, and its own noise of the round."""
+    config = changed(tiny, clients=3, privacy={"clip": 1.0, "noise": 1.0}, strategies=["fedit"])
+    run_config = RunConfig(0, "fedit", config, Path())
+    start = context_of(config).initial
+    noises = []
+    for client in (Client(run_config, k) for k in range(3)):
+        for round_ in (1, 2, 3):
+            sent = client.message(start, Adapter(), round_)
+            noises += [sent[name] - start[name] for name in sent]
+    flat = torch.stack([noise.flatten()[:64] for noise in noises])
+    likeness = torch.corrcoef(flat).fill_diagonal_(0).abs()
+    assert len(flat) == 9 * len(start) and likeness.max() < 0.9
+    assert torch.stack([noise.std() for noise in noises]).mean() == pytest.approx(1, rel=0.02)
+
+
+def test_noise_is_seeded_by_more_than_32_bits():
+    """Of some 10⁵ tensors two had the same noise: the first number tells."""
+    point = {"x.lora_A": torch.zeros(2, 2)}
+    privacy = Privacy(clip=1.0, noise=1.0)
+    firsts = {
+        tuple(protected(point, point, privacy, 0, round_, client)["x.lora_A"].flatten().tolist())
+        for round_ in range(100)
+        for client in range(100)
+    }
+    assert len(firsts) == 10_000
+    states = {str(rng(0, "privacy", 1, k).bit_generator.state["state"]["state"]) for k in range(9)}
+    assert min(map(int, states)) > 2**64
 
 
 def test_epsilon_is_the_accountants_and_grows_with_every_message():

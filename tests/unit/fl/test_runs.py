@@ -85,9 +85,11 @@ def test_one_client_makes_every_method_local_training(tiny):
 
 def test_the_server_keeps_the_mean_weighted_by_samples(tiny, monkeypatch):
     wire = record_wire(monkeypatch)
-    [summary] = run(changed(tiny, strategies=["plora"], rounds=1))
+    apart = {"kind": "quantity", "level": 1.0}
+    [summary] = run(changed(tiny, strategies=["plora"], rounds=1, heterogeneity=apart))
     replies = [m for m in wire if "metrics" in m.content and "loss" in m.content["metrics"]]
     counts = np.array([reply.content["metrics"]["num-examples"] for reply in replies])
+    assert len(set(counts.tolist())) > 1, "weights that are all alike prove nothing"
     for name, mean in server_state(summary.run, 1).items():
         parts = [reply.content["arrays"][name].numpy() for reply in replies]
         expected = np.tensordot(counts / counts.sum(), parts, axes=1)
