@@ -28,6 +28,7 @@ from engine.data.synthetic.heterogeneity import SMALLEST, level_of
 from engine.data.user.collection import Collection, Row
 from engine.data.user.dealing import deal_by_group, deal_by_owner, deal_by_size, deal_evenly
 from engine.data.user.holding_out import hold_out
+from engine.metrics.normal_form import normalised, words
 from engine.system.seeding import rng
 
 _FLOOR = SMALLEST * 5 // 4  # rows that quantity leaves everyone: a fifth of them may be for tests
@@ -65,9 +66,9 @@ def partition(collection: Collection, config: ExperimentConfig) -> list[Share]:
 
 
 def kind_of(question: str) -> str:
-    """Return the kind of a question: its first word in lower case, or nothing."""
-    words = question.lower().split()
-    return words[0].strip("¿¡\"'?!.,:;") if words else ""
+    """Return the kind of a question: its first word (of Chinese, character), or nothing."""
+    first = "".join(question.split()[:1])
+    return next(iter(words(first)), "")
 
 
 def _names(collection: Collection, config: ExperimentConfig) -> list[str]:
@@ -157,7 +158,7 @@ def _own(
     seed = int(rng(config.seed, "dirichlet").integers(2**31))
     if part == "quantity":
         return deal_by_size(own, n, seed)
-    groups = answer_groups([rows[i].answers[0] for i in own], _PER_GROUP * n)
+    groups = answer_groups([normalised(rows[i].answers[0]) for i in own], _PER_GROUP * n)
     return deal_by_group(own, groups, n, seed)
 
 

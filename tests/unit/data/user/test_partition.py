@@ -226,9 +226,20 @@ def test_rare_answers_go_in_groups():
     assert groups == {"no": 0, "yes": 1, "a": 2, "b": 2, "c": 2, "d": 2, "e": 3}
 
 
+def test_answers_that_mean_the_same_are_of_one_label():
+    """Groups of kind ``label`` are those of the exact match, whatever case and marks."""
+    spelt = {"Yes.": "yes", "yes": "yes", "Ｎo": "no", "no": "no"}
+    data = collection(400)
+    rows = [replace(row, answers=(list(spelt)[i % 4],)) for i, row in enumerate(data.rows)]
+    plain = [replace(row, answers=(spelt[row.answers[0]],)) for row in rows]
+    how = config("label", 0.5, clients=2)
+    one, other = (partition(replace(data, rows=tuple(r)), how) for r in (rows, plain))
+    assert one == other
+
+
 def test_the_kind_of_a_question_is_its_first_word():
-    assert [kind_of(q) for q in ("What is it?", "  ¿Qué es?", "Is", "", "where's it")] == [
-        "what", "qué", "is", "", "where's",
+    assert [kind_of(q) for q in ("What is it?", "  ¿Qué es?", "Is", "", "where’s it", "哪里？")] == [
+        "what", "qué", "is", "", "wheres", "哪",
     ]  # fmt: skip
 
 
