@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,7 +51,7 @@ def check_weights(model: str, place: str) -> None:
     if not Path(place).is_dir():  # yet to be fetched
         return
     logging.disable_progress_bar()
-    _, report = AutoModelForImageTextToText.from_pretrained(
+    loaded: Any = AutoModelForImageTextToText.from_pretrained(
         place,
         device_map={"": "meta"},
         output_loading_info=True,
@@ -58,6 +59,7 @@ def check_weights(model: str, place: str) -> None:
         use_safetensors=True,
         trust_remote_code=False,
     )
+    _, report = loaded
     wrong = sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]]))
     if wrong:
         others = f" and {len(wrong) - 1} others" if wrong[1:] else ""

@@ -15,6 +15,7 @@ from engine.fl import context as context_module
 from engine.fl import training
 from engine.fl.evaluation import Task, _passes, score_teacher_forced
 from engine.fl.training import Job, train, train_together
+from engine.jobs import execution
 from engine.system import machine
 from engine.system.out_of_memory import advice, is_out_of_memory
 from engine.vlm import memory
@@ -305,8 +306,8 @@ def test_a_run_out_of_memory_says_what_to_change_and_the_next_one_runs(tiny, mon
     def fail(*_, **__):
         raise fault
 
-    release = context_module.release
-    monkeypatch.setattr(context_module, "release", lambda: (released.append(1), release()))
+    release = execution.release
+    monkeypatch.setattr(execution, "release", lambda: (released.append(1), release()))
     monkeypatch.setattr(training.F, "cross_entropy", fail)
     config = ExperimentConfig.parse({**tiny.model_dump(), "strategies": ["fedit"]})
     [summary] = run(config)
