@@ -21,8 +21,8 @@ from engine.vlm.lora import base_of, lora_layers
 @contextmanager
 def deltas_active(model: nn.Module, factors: Adapter[torch.Tensor]) -> Iterator[None]:
     """Inside, the factors' deltas act beside a model's frozen weights."""
-    layers = lora_layers(model)
-    bases = {name: base_of(layers[name]) for name in factors.layers(DELTA_A)}
+    adapted = lora_layers(model) if factors.has_deltas else {}
+    bases = {name: base_of(adapted[name]) for name in factors.layers(DELTA_A)}
     for name, base in bases.items():
         if delta := factors.delta(name):
             b, a = (factor.to(base.weight.device) for factor in delta)
