@@ -89,7 +89,7 @@ def read_adapter(place: str) -> ImportedAdapter:
         rank, alpha = int(values["r"]), float(values["lora_alpha"])
         options = {"peft_type": None, **values}
         unusual = [key for key, value in options.items() if not _is_plain(key, value)]
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         raise ConfigError(f"start: the {CONFIG} in {place} cannot be read") from None
     if unusual:
         option = f"{unusual[0]}={json.dumps(options[unusual[0]])[:60]}"
