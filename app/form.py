@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import streamlit as st
 
-from app.fields import number, words
 from engine.config import field
 
 T = TypeVar("T")
@@ -41,8 +40,32 @@ class Form:
             self.values[head] = value
 
     def number(self, key: str, **options: Any) -> None:
-        """Ask for a number."""
-        self[key] = number(key, self.values, self.mark, **options)
+        """Ask for a number.
+
+        One beyond the limits is answered below its field, and kept for the config to refuse: a
+        field with limits of its own would keep the number before, in silence.
+        """
+        limits = field(key)
+        options = {"value": self[key], "key": self._widget(key), **options}
+        self[key] = st.number_input(limits.title, **options)
+        if not limits.allows(self[key]):
+            ends = (limits.low, limits.high)
+            low, high = (f"{end:,}" if isinstance(end, int) else f"{end:g}" for end in ends)
+            st.markdown(f":red[{limits.title}: from {low} to {high}.]")
+
+    def ask(self, key: str) -> None:
+        """Ask for a value as its type wants: one of a few, yes or no, a number, or text."""
+        annotation = field(key).annotation
+        if values := get_args(annotation):
+            self[key] = st.radio(
+                field(key).title, values, values.index(self[key]), key=self._widget(key)
+            )
+        elif annotation is bool:
+            self.tick(key)
+        elif annotation in (int, float):
+            self.number(key, step=1 if annotation is int else 0.05)
+        else:
+            self.text(key)
 
     def text(self, key: str, **options: Any) -> None:
         """Ask for a line of text, or for a list with commas."""
@@ -50,7 +73,8 @@ class Form:
         is_list = isinstance(start, list | tuple)
         options = {"value": ", ".join(map(str, start)) if is_list else start, **options}
         text = st.text_input(field(key).title, key=self._widget(key), **options).strip()
-        self[key] = words(text) if is_list else text
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        self[key] = parts if is_list else text
 
     def tick(self, key: str, **options: Any) -> None:
         """Ask for yes or no."""

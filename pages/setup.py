@@ -51,9 +51,8 @@ def read_form() -> tuple[dict[str, Any], Chosen]:
     with more:
         st.markdown("**Training**")
         rarer(form)
-        options = form["strategies"], form.values, start_from
-        form.values |= strategy_options(*options)
-        form["lora.client_ranks"] = client_ranks(*options)
+        strategy_options(form)
+        client_ranks(form)
         model_settings(form)
     return form.values, chosen
 

@@ -45,10 +45,9 @@ class FieldInfo:
     low: Any = None
     high: Any = None
 
-    def value_in(self, values: dict[str, Any]) -> Any:
-        """Return the value of this key in nested values."""
-        head, _, tail = self.key.partition(".")
-        return values[head][tail] if tail else values[head]
+    def allows(self, value: float) -> bool:
+        """Tell whether a number is within the limits."""
+        return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
 
 
 def field(key: str) -> FieldInfo:

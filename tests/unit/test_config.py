@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from engine.config import ConfigError, ExperimentConfig, field, known_keys, read_yaml, set_value
 from engine.presets import PRESETS, preset
@@ -94,4 +96,57 @@ def test_form_limits_come_from_the_definition():
     assert (found.low, found.high) == (1, 1000)
     rate = field("learning_rate")
     assert 0 < rate.low < 0.001 and isinstance(rate.low, float)
-    assert field("lora.alpha").value_in(ExperimentConfig().model_dump()) == 16
+    assert field("plora.start").title.startswith("pLoRA") and field("plora.start").low is None
+
+
+SCALARS = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.just("fedit")
+)
+ANY = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner),
+    max_leaves=5,
+)
+TABLES = ("data", "heterogeneity", "lora", "privacy", "fedprox", "plora")
+KEYS = sorted({key.partition(".")[0] for key in known_keys()})
+INNER = sorted({key.partition(".")[2] for key in known_keys()} - {""})
+some = settings(max_examples=300, deadline=None, derandomize=True, database=None)
+
+
+@given(
+    st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=5), ANY, max_size=4),
+    st.dictionaries(
+        st.sampled_from(TABLES), st.dictionaries(st.sampled_from(INNER), SCALARS, max_size=3)
+    ),
+)
+@some
+def test_any_values_are_a_config_or_one_sentence_that_names_the_key(values, tables):
+    values |= tables
+    try:
+        config = ExperimentConfig.parse(values)
+    except ConfigError as mistake:
+        sentence = str(mistake)
+        assert ": " in sentence and "\n" not in sentence and len(sentence) < 2000
+        told = " ".join(sentence.split())
+        assert any(told.startswith(" ".join(name.split())) for name in values)
+    else:
+        assert ExperimentConfig.parse(read_yaml(config.to_yaml())) == config
+        assert hash(config) == hash(config.model_copy())
+
+
+@given(st.text(max_size=40) | st.binary(max_size=40).map(lambda data: data.decode("latin-1")))
+@some
+def test_any_text_is_a_mapping_or_one_sentence(text):
+    try:
+        assert isinstance(read_yaml(text), dict)
+    except ConfigError as mistake:
+        assert str(mistake).startswith("config: ") and "\n" not in str(mistake)
+
+
+@given(st.sampled_from(known_keys()) | st.text(max_size=8), st.text(max_size=12))
+@some
+def test_any_assignment_is_a_config_or_one_sentence(key, text):
+    try:
+        ExperimentConfig.parse(set_value({}, f"{key}={text}"))
+    except ConfigError as mistake:
+        assert "\n" not in str(mistake) and ": " in str(mistake)
