@@ -32,6 +32,6 @@ def sentence(error: ValidationError, model: type[BaseModel]) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"] if not isinstance(part, int))
     if first["type"] == "extra_forbidden":
-        return " ".join(unknown_key(key, model).split())
+        return unknown_key(key, model)
     message = first["msg"].removeprefix("Value error, ")
     return f"{key}: {message[0].lower()}{message[1:]} (got {_SHORT.repr(first['input'])})"

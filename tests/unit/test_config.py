@@ -36,6 +36,7 @@ def test_quickstart_is_what_it_promises():
         ("nonsense=1", "nonsense", "heterogeneity.level"),
         ("clients", "--set", "key=value"),
         ("clients=[1", "clients", "integer"),
+        ("a\nb=1", "a b", "there is no such key"),
     ],
 )
 def test_mistakes_become_one_sentence(change, key, allowed):
