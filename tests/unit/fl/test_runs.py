@@ -7,13 +7,12 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 
 from db import reads, writes
 from engine.adapters.adapter import B
-from engine.fl import checkpoints
+from engine.fl import checkpoints, participation
 from engine.fl.client import Client
 from engine.fl.context import context_of
 from engine.fl.evaluation import Task, score_teacher_forced
 from engine.fl.flower import client_app as client_module
 from engine.fl.flower import server_app as server_module
-from engine.fl.participation import tested
 from engine.fl.run_config import RunConfig
 from engine.jobs import queue
 from engine.jobs.worker import execute, registered
@@ -273,7 +272,7 @@ def test_predict_gives_what_the_run_stored_and_ask_uses_the_fedit_run(tiny):
 
 def test_a_thousand_clients_are_met_but_only_a_few_looked_at(tiny):
     config = changed(tiny, clients=1000, participation=0.002, rounds=1, strategies=["plora"])
-    chosen = tested(config)
+    chosen = participation.tested(config)
     assert len(set(chosen)) == config.clients_tested == 64
     assert chosen != list(range(64))
-    assert tested(changed(tiny)) == [0, 1]
+    assert participation.tested(changed(tiny)) == [0, 1]
