@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,10 @@ class Account:
     def read(self) -> int:
         """Return how many rows there were."""
         return self.used + self.left_out
+
+    def noting(self, problem: Problem | None) -> Account:
+        """Return the account with one more problem, if there is one."""
+        return replace(self, problems=(*self.problems, problem)) if problem else self
 
     def lines(self) -> list[str]:
         """Return the account in lines; one line where nothing is wrong, none without rows."""

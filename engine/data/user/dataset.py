@@ -13,7 +13,7 @@ from hashlib import blake2b
 import numpy as np
 
 from engine.config import ConfigError, ExperimentConfig
-from engine.data.account import Account
+from engine.data.account import Account, Problem
 from engine.data.dataset import ClientProfile, Example, FederatedDataset, Item, code_version
 from engine.data.pictures import BadPicture, read_picture, shrink
 from engine.data.resolved import ResolvedData, digest
@@ -46,8 +46,17 @@ class UserDataset(FederatedDataset):
 
     @property
     def account(self) -> Account:
-        """Return how many rows are used, and what is wrong with the rest."""
-        return self.collection.account
+        """Return how many rows are used, what is wrong with others, what tests cannot show."""
+        return self.collection.account.noting(self._trained_and_tested())
+
+    def _trained_and_tested(self) -> Problem | None:
+        """Return the test rows whose picture somebody trains on; None where there are none."""
+        rows = self.collection.rows
+        trained = {rows[i].picture_key for share in self.shares for i in share.train}
+        tests = [rows[i] for share in self.shares for i in share.test]
+        known = [row for row in tests if row.picture_key in trained]
+        kind = "test question about a picture that is trained on, too"
+        return Problem(kind, len(known), known[0].where, left_out=False) if known else None
 
     def examples(self, k: int, split: str, n: int | None = None) -> tuple[Example, ...]:
         """Return examples as in the base class, not kept: photos are large, and soon read again."""

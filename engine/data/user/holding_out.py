@@ -2,7 +2,7 @@
 
 Rows are held out by picture, which is its content, whatever its files are called. All clients go
 through the pictures in one order, so that they hold out the same ones: no model is tested on a
-picture that it, or a neighbour, was trained on.
+picture that it, or a neighbour, was trained on, unless a client has no other.
 """
 
 from __future__ import annotations
@@ -49,11 +49,19 @@ def hold_out(rows: Sequence[Row], held: Sequence[list[int]], validation: bool, s
 
 
 def _cut(held: Sequence[list[int]], counts: Sequence[int], places: Sequence[int]) -> Sets:
-    """Hold out each client's first pictures, of so many rows or a few more."""
+    """Hold out each client's first pictures, of so many rows or a few more.
+
+    A client with one picture alone, in several rows, has it in both sets: the account says so.
+    """
     tests = [_first(own, count, places) for own, count in zip(held, counts, strict=True)]
     out = {places[i] for test in tests for i in test}
-    trains = [[i for i in own if places[i] not in out] for own in held]
-    return list(zip(trains, tests, strict=True))
+    sets = []
+    for own, test, count in zip(held, tests, counts, strict=True):
+        train = [i for i in own if places[i] not in out]
+        if len(own) > count and len({places[i] for i in own}) == 1:
+            train, test = own[count:], own[:count]
+        sets.append((train, test))
+    return sets
 
 
 def _first(own: list[int], count: int, places: Sequence[int]) -> list[int]:

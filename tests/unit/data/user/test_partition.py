@@ -12,6 +12,7 @@ import pytest
 from engine.config import ConfigError, HeterogeneityKind
 from engine.data.synthetic.heterogeneity import SMALLEST
 from engine.data.user.collection import Row
+from engine.data.user.dataset import UserDataset
 from engine.data.user.partition import answer_groups, kind_of, partition
 from tests.helpers.made_up import SITES, collection, config
 
@@ -238,9 +239,8 @@ def test_answers_that_mean_the_same_are_of_one_label():
 
 
 def test_the_kind_of_a_question_is_its_first_word():
-    assert [kind_of(q) for q in ("What is it?", "  ¿Qué es?", "Is", "", "where’s it", "哪里？")] == [
-        "what", "qué", "is", "", "wheres", "哪",
-    ]  # fmt: skip
+    asked = ("What is it?", "  ¿Qué es?", "Is", "", "where’s it", "哪里？")
+    assert [kind_of(q) for q in asked] == ["what", "qué", "is", "", "wheres", "哪"]
 
 
 def test_more_clients_than_groups_are_refused():
@@ -285,3 +285,15 @@ def test_a_picture_under_several_names_is_in_training_or_in_the_test(kind, teste
     trained = {rows[i].content for share in shares for i in share.train}
     tested = {rows[i].content for share in shares for i in share.test}
     assert trained and tested and not trained & tested
+
+
+def test_a_client_with_one_picture_alone_keeps_it_and_the_account_says_so():
+    data = collection(40, sites={"a": 0.5, "b": 0.5}, per_picture=1)
+    rows = [replace(r, content="the one" if r.client == "b" else r.content) for r in data.rows]
+    data = replace(data, rows=tuple(rows))
+    dataset = UserDataset(data, config(clients=2))
+    share = next(share for share in dataset.shares if share.name == "b")
+    assert share.train and share.test and not set(share.train) & set(share.test)
+    [noted] = [line for line in dataset.account.lines() if line.startswith("noted")]
+    assert f"trained on, too ({len(share.test)}; first: " in noted
+    assert not [line for line in UserDataset(collection(40), config(clients=2)).account.lines()[1:]]
