@@ -26,7 +26,7 @@ from db.tables import (
     now,
 )
 
-ALIVE = ("queued", "running")
+ALIVE = ("queued", "running", "paused")
 RESUMABLE = ("stopped", "failed", "interrupted")
 
 
@@ -100,6 +100,9 @@ def remove_workers(workers: Iterable[Worker]) -> None:
         )
         for run_id in session.scalars(ended):
             session.add(Event(run_id=run_id, text=_END_WORDS["interrupted"]))
+        # What is paused stays so, and can be queued again.
+        alone = (Run.status == "paused", Run.worker_id.not_in(select(Worker.id)))
+        session.execute(update(Run).where(*alone).values(worker_id=None))
 
 
 def ask_to_prepare(config: dict[str, Any], resolved: dict[str, Any] | None = None) -> None:
@@ -117,14 +120,14 @@ def mark_prepared(config: dict[str, Any], resolved: dict[str, Any] | None = None
             asked.ready_at = now()
 
 
-def claim_next(worker_id: int) -> int | None:
-    """Give the oldest queued run that nobody owns to this worker; None when there is none."""
+def claim_next(worker_id: int) -> list[int]:
+    """Give the queued runs of the experiment that waits longest to this worker; [] if none does."""
     waiting = (Run.status == "queued", Run.worker_id.is_(None))
-    oldest = select(Run.id).where(*waiting).order_by(Run.id).limit(1).scalar_subquery()
+    oldest = select(Run.experiment_id).where(*waiting).order_by(Run.id).limit(1).scalar_subquery()
     with writing() as session:
-        # Said twice: on PostgreSQL another may have taken it since the inner query looked.
-        claimed = update(Run).where(Run.id == oldest, *waiting).values(worker_id=worker_id)
-        return session.scalar(claimed.returning(Run.id))
+        # Said twice: on PostgreSQL another may have taken them since the inner query looked.
+        claimed = update(Run).where(Run.experiment_id == oldest, *waiting)
+        return sorted(session.scalars(claimed.values(worker_id=worker_id).returning(Run.id)))
 
 
 def start_run(run_id: int) -> bool:
@@ -175,9 +178,9 @@ def end_run(
 
 
 def request_stop(run_id: int) -> None:
-    """Ask for a run to stop after its current round; one that still waits is stopped at once."""
+    """Ask for a run to stop; one that waits for a worker is stopped at once."""
     with writing() as session:
-        waits = (Run.id == run_id, Run.status == "queued", Run.worker_id.is_(None))
+        waits = (Run.id == run_id, Run.status.in_(("queued", "paused")), Run.worker_id.is_(None))
         stopped = update(Run).where(*waits).values(status="stopped", finished_at=now())
         asked = (
             update(Run)
@@ -187,7 +190,7 @@ def request_stop(run_id: int) -> None:
         if session.scalar(stopped.returning(Run.id)):
             session.add(Event(run_id=run_id, text="Taken out of the queue."))
         elif session.scalar(asked.returning(Run.id)):
-            session.add(Event(run_id=run_id, text="Asked to stop after this round."))
+            session.add(Event(run_id=run_id, text="Asked to stop."))
 
 
 def requeue(run_id: int) -> bool:

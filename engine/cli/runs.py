@@ -101,23 +101,35 @@ def show(run_id: RunId, as_json: Json = False) -> None:
 
 @runs.command()
 def stop(run_id: RunId) -> None:
-    """Ask a run to stop after its current round."""
+    """Ask a run to stop; the rounds so far are kept."""
     queue.stop(run_id)
-    typer.echo(f"run {run_id} will stop after its current round")
+    typer.echo(f"run {run_id} stops; its finished rounds are kept")
+
+
+@runs.command()
+def pause(run_id: RunId) -> None:
+    """Have the run's experiment pause after its current round."""
+    typer.echo(f"experiment {queue.pause(run_id)} pauses after its current round")
+
+
+@runs.command()
+def step(run_id: RunId) -> None:
+    """Have the run's paused experiment do one more round."""
+    typer.echo(f"experiment {queue.step(run_id)} does one more round")
 
 
 @runs.command()
 def resume(run_id: RunId) -> None:
-    """Queue a stopped, failed or interrupted run again; it goes on after its last round."""
+    """Have a paused, stopped, failed or interrupted run go on after its last round."""
     queue.resume(run_id)
-    typer.echo(f"run {run_id} is queued again")
+    typer.echo(f"run {run_id} goes on after its last round")
 
 
 @runs.command()
 def worker(
     idle: Annotated[float, typer.Option(help="Leave after so many seconds without a run.")] = 900,
 ) -> None:
-    """Take queued runs one at a time; the lab starts this by itself."""
+    """Take queued experiments one at a time; the lab starts this by itself."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     if not serve(idle):
         typer.echo(f"another worker serves {home()}", err=True)

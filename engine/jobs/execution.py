@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from db import writes
@@ -11,29 +11,38 @@ from engine.adapters.adapter import Adapter
 from engine.config import ExperimentConfig
 from engine.fl.client import Client
 from engine.fl.cohort import Cohort
+from engine.fl.cohort_evaluation import evaluate_cohorts
 from engine.fl.context import context_of, release
 from engine.fl.resolved import Resolved
 from engine.fl.run_config import RunConfig
 from engine.fl.runtimes.local import execute as execute_on_runtime
+from engine.fl.runtimes.meeting import Meeting
 from engine.jobs.first_round import first_clients, first_sets
 from engine.jobs.stored import run_config
 from engine.vlm.checkpoint_files.sources import place_of
 
-__all__ = ["pieces", "release", "train"]
+__all__ = ["Meeting", "pieces", "release", "train"]
+OnEnd = Callable[[int, Exception | None], None]
+Idle = Callable[[bool], None]
 
 
-def train(run: Run) -> None:
-    """Prepare what the apps need, then hand the run to its runtime."""
-    running = run_config(run)
-    model = running.config.model
+def train(runs: Sequence[Run], meeting: Meeting, on_end: OnEnd, idle: Idle) -> None:
+    """Prepare what the apps of an experiment's runs need, then hand them to their runtime.
+
+    See ``engine.fl.runtimes.local.execute``. Raises what goes wrong before a run has begun.
+    """
+    running = [run_config(run) for run in runs]
+    model = running[0].config.model
     if not Path(place_of(model)).is_dir():
-        writes.add_event(run.id, f"Fetching {model} from the hub: this may take minutes.")
-    strategy = running.strategy
-    factors = context_of(running.config, running.resolved).vlm.factors
-    trained = sum(p.numel() for name, p in factors.items() if strategy.is_trained(name))
-    writes.set_trainable_parameters(run.id, (1 + strategy.two_adapters) * trained)
-    running.folder.mkdir(parents=True, exist_ok=True)
-    execute_on_runtime(running)
+        for run in runs:
+            writes.add_event(run.id, f"Fetching {model} from the hub: this may take minutes.")
+    factors = context_of(running[0].config, running[0].resolved).vlm.factors
+    for run_ in running:
+        strategy = run_.strategy
+        trained = sum(p.numel() for name, p in factors.items() if strategy.is_trained(name))
+        writes.set_trainable_parameters(run_.run, (1 + strategy.two_adapters) * trained)
+        run_.folder.mkdir(parents=True, exist_ok=True)
+    execute_on_runtime(running, meeting, on_end, idle)
 
 
 def pieces(config: ExperimentConfig, resolved: Resolved) -> Iterator[object]:
@@ -44,5 +53,5 @@ def pieces(config: ExperimentConfig, resolved: Resolved) -> Iterator[object]:
     yield context.sets.pooled()
     run = RunConfig(0, config.strategies[0], config, Path(), resolved)
     clients = first_clients(config)
-    cohort = Cohort([Client(run, k) for k in clients], [0] * len(clients), {0: Adapter()})
-    yield cohort.scores(0)
+    cohort = Cohort([Client(run, k) for k in clients], [0] * len(clients), {0: Adapter()}, 0)
+    yield evaluate_cohorts([cohort], [False])

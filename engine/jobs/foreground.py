@@ -20,9 +20,9 @@ from engine.jobs.worker import execute, registered
 
 
 def run_in_foreground(config: ExperimentConfig, *, show: bool = True) -> tuple[int, list[int]]:
-    """Run all strategies of an experiment, one after another; return its id and its runs'.
+    """Run all strategies of an experiment, side by side; return its id and its runs'.
 
-    Where it is interrupted, so are the runs that still wait. Raises ConfigError, before anything
+    Raises ConfigError, before anything
     starts.
     """
     with registered(takes_queue=False) as worker:
@@ -32,27 +32,31 @@ def run_in_foreground(config: ExperimentConfig, *, show: bool = True) -> tuple[i
             sys.stderr.writelines(f"{line}\n" for line in resolved_of(stored).account)
         prefetch(stored.config, stored.resolved)
         execution()
-        for run_id in runs:
-            with _progress(run_id) if show else nullcontext():
-                execute(run_id, worker)
+        with _progress(runs) if show else nullcontext():
+            execute(runs, worker)
     return experiment, runs
 
 
 @contextmanager
-def _progress(run_id: int) -> Iterator[None]:
-    """Follow the run's rounds in the database while the block runs."""
+def _progress(runs: list[int]) -> Iterator[None]:
+    """Follow the experiment's rounds in the database while the block runs."""
     if not sys.stderr.isatty():
         yield
         return
-    run = reads.run(run_id)
+    rows = [reads.run(run) for run in runs]
     ended = threading.Event()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
-        task = bar.add_task(f"run {run_id} {run.strategy}", total=run.rounds)
+        names = f"experiment {rows[0].experiment_id}: {', '.join(row.strategy for row in rows)}"
+        task = bar.add_task(names, total=sum(row.rounds for row in rows))
+
+        def show() -> None:
+            done = sum(row.rounds_done for row in reads.runs_of(rows[0].experiment_id))
+            bar.update(task, completed=done)
 
         def follow() -> None:
             while not ended.wait(0.3):
-                bar.update(task, completed=reads.run(run_id).rounds_done)
+                show()
 
         thread = threading.Thread(target=follow, daemon=True)
         thread.start()
@@ -61,4 +65,4 @@ def _progress(run_id: int) -> Iterator[None]:
         finally:
             ended.set()
             thread.join()
-            bar.update(task, completed=reads.run(run_id).rounds_done)
+            show()

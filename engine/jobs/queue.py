@@ -8,7 +8,7 @@ import sys
 import psutil
 from filelock import FileLock
 
-from db import reads, writes
+from db import pacing, reads, writes
 from db.tables import Run
 from engine.config import ExperimentConfig
 from engine.fl.resolved import resolve
@@ -47,17 +47,47 @@ def stop(run_id: int) -> None:
     writes.request_stop(run_id)
 
 
+def pause(run_id: int) -> int:
+    """Have a run's experiment pause after its round; return the experiment's number.
+
+    Raises NoSuchRun, NotPossible.
+    """
+    run = _run_now(run_id)
+    if run.status not in writes.ALIVE:
+        raise NotPossible(f"run {run_id} is {run.status}; only a queued or running run can pause")
+    if not pacing.pause(run.experiment_id):
+        raise NotPossible(f"experiment {run.experiment_id} is paused already; step or resume it")
+    return run.experiment_id
+
+
+def step(run_id: int) -> int:
+    """Have a run's paused experiment do one more round; return the experiment's number.
+
+    Raises NoSuchRun, NotPossible.
+    """
+    run = _run_now(run_id)
+    if run.status not in writes.ALIVE or not pacing.step(run.experiment_id):
+        raise NotPossible(f"run {run_id} is {run.status}, not paused; pause it to go step by step")
+    if pacing.requeue_paused(run.experiment_id):
+        ensure_worker()
+    return run.experiment_id
+
+
 def resume(run_id: int) -> None:
-    """Queue a run again, to go on after its last round.
+    """Have a run go on: a paused one with its experiment, an ended one after its last round.
 
     Raises NoSuchRun, NotPossible, and ConfigError where its data or its model are others by now.
     """
     run = _run_now(run_id)
     if run.status in writes.RESUMABLE:
         check_unchanged(run.experiment)
-    if not writes.requeue(run_id):
+    freed = pacing.go_on(run.experiment_id)
+    if run.status in writes.ALIVE and freed:
+        pacing.requeue_paused(run.experiment_id)
+    elif not writes.requeue(run_id):
         raise NotPossible(
-            f"run {run_id} is {run.status}; only a stopped, failed or interrupted run can resume"
+            f"run {run_id} is {run.status}; "
+            "only a paused, stopped, failed or interrupted run can resume"
         )
     ensure_worker()
 

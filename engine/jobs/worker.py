@@ -1,4 +1,4 @@
-"""The worker: takes queued runs one at a time, oldest first, and stays warm for a while."""
+"""The worker: takes queued experiments, oldest first, and stays warm for a while."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import psutil
 from filelock import FileLock, Timeout
 
-from db import reads, writes
+from db import pacing, reads, writes
 from engine.config import ConfigError, ExperimentConfig
 from engine.jobs.door import execution
+from engine.jobs.pacing import Evicted, Pacer
 from engine.jobs.prefetch import Prefetcher, prefetch_next
 from engine.paths import home
 from engine.system.faults import RunFailed
@@ -31,6 +32,7 @@ class Registration:
     """This process as a row of ``workers``; also notes its peak memory."""
 
     def __init__(self, takes_queue: bool) -> None:
+        self.takes_queue = takes_queue
         self.process = psutil.Process(os.getpid())
         started = self.process.create_time()
         self.id = writes.add_worker(self.process.pid, started, takes_queue, host())
@@ -88,9 +90,8 @@ def _drain(worker: Registration, idle_seconds: float) -> None:
     preparing = Prefetcher()
     idle_since = time.monotonic()
     while time.monotonic() - idle_since < idle_seconds:
-        run_id = writes.claim_next(worker.id)
-        if run_id is not None:
-            if execute(run_id, worker) == "failed":
+        if runs := writes.claim_next(worker.id):
+            if "failed" in execute(runs, worker):
                 preparing = Prefetcher()  # what is half made would keep its model in memory
         elif not preparing.step():
             time.sleep(_POLL_SECONDS)
@@ -98,39 +99,78 @@ def _drain(worker: Registration, idle_seconds: float) -> None:
         idle_since = time.monotonic()
 
 
-def execute(run_id: int, worker: Registration) -> str:
-    """Run one run to its end; return its status. A fault marks the run failed, with the reason.
+def execute(runs: Sequence[int], worker: Registration) -> list[str]:
+    """Run the runs of one experiment to their ends, together; return their statuses.
 
-    Where memory ran out, the reason is what to change, and the model and its data are let go.
+    A fault marks the run failed that it is in, with the reason, and the others go on. Where memory
+    ran out, the reason is what to change, and in the end the model and its data are let go.
     """
-    if not writes.start_run(run_id):  # stopped, or another's by now
-        return reads.run(run_id).status
-    start = time.perf_counter()
-    worker.peak_rss_mb = 0.0
-    status, error, full = "failed", None, False
-    run = reads.run(run_id)
-    try:
-        execution().train(run)
-        run = reads.run(run_id)
-        status = "done" if run.rounds_done == run.rounds else "stopped"
-    except Exception as fault:
-        log.exception("run %d failed", run_id)
+    started = [run for run in runs if writes.start_run(run)]  # else stopped, or another's by now
+    if started:
+        worker.peak_rss_mb = 0.0
+        _Execution(started, worker).go()
+    return [reads.run(run).status for run in runs]
+
+
+class _Execution:
+    """Some runs of one experiment at work in this process."""
+
+    def __init__(self, runs: list[int], worker: Registration) -> None:
+        self._runs = [reads.run(run) for run in runs]
+        self._open = set(runs)
+        self._worker = worker
+        self._start = time.perf_counter()
+        self._full = False  # whether memory ran out
+
+    def go(self) -> None:
+        numbers = [run.id for run in self._runs]
+        torch_side = execution()
+        pacer = Pacer(
+            self._runs[0].experiment_id,
+            numbers,
+            lambda run: meeting.stop(run),
+            evicts=self._worker.takes_queue,
+        )
+        meeting = torch_side.Meeting(pacer.may_train)
+        try:
+            with pacer.watching():
+                torch_side.train(self._runs, meeting, self._end, pacer.idle)
+        except Evicted:
+            pacing.leave_paused(sorted(self._open), self._seconds())
+        except Exception as fault:  # of what all runs need: the model, the data, a pass
+            log.exception("runs %s failed", numbers)
+            for run in sorted(self._open):
+                self._end(run, fault)
+        except BaseException:
+            for run in sorted(self._open):
+                self._write_end(run, "interrupted")
+            raise
+        if self._full:  # only now is the fault gone, which holds on to what was being computed
+            torch_side.release()
+
+    def _end(self, run_id: int, fault: Exception | None) -> None:
+        """Note how a run has ended."""
+        if fault is None:
+            run = reads.run(run_id)
+            status = "done" if run.rounds_done == run.rounds else "stopped"
+            return self._write_end(run_id, status)
         told = isinstance(fault, (ConfigError, RunFailed))  # it is one sentence already
         error = str(fault) if told else f"{type(fault).__name__}: {fault}"
-        if full := is_out_of_memory(fault):
-            error = advice(ExperimentConfig.parse(run.experiment.config))
-    except KeyboardInterrupt:
-        status = "interrupted"
-        raise
-    finally:
-        worker.note_memory()
+        if is_out_of_memory(fault):
+            self._full = True
+            error = advice(ExperimentConfig.parse(self._runs[0].experiment.config))
+        return self._write_end(run_id, "failed", error)
+
+    def _write_end(self, run_id: int, status: str, error: str | None = None) -> None:
+        self._open.discard(run_id)
+        self._worker.note_memory()
         writes.end_run(
             run_id,
             status,
             error=error,
-            wall_seconds=time.perf_counter() - start,
-            peak_rss_mb=round(worker.peak_rss_mb, 1),
+            wall_seconds=self._seconds(),
+            peak_rss_mb=round(self._worker.peak_rss_mb, 1),
         )
-    if full:  # only now is the fault gone, which holds on to what was being computed
-        execution().release()
-    return status
+
+    def _seconds(self) -> float:
+        return time.perf_counter() - self._start
