@@ -37,11 +37,11 @@ def train(runs: Sequence[Run], meeting: Meeting, on_end: OnEnd, idle: Idle) -> N
         for run in runs:
             writes.add_event(run.id, f"Fetching {model} from the hub: this may take minutes.")
     factors = context_of(running[0].config, running[0].resolved).vlm.factors
-    for run_ in running:
-        strategy = run_.strategy
+    for own in running:
+        strategy = own.strategy
         trained = sum(p.numel() for name, p in factors.items() if strategy.is_trained(name))
-        writes.set_trainable_parameters(run_.run, (1 + strategy.two_adapters) * trained)
-        run_.folder.mkdir(parents=True, exist_ok=True)
+        writes.set_trainable_parameters(own.run, (1 + strategy.two_adapters) * trained)
+        own.folder.mkdir(parents=True, exist_ok=True)
     execute_on_runtime(running, meeting, on_end, idle)
 
 
