@@ -11,7 +11,7 @@ import torch
 
 from db import reads
 from engine.config import ExperimentConfig
-from engine.fl import checkpoints
+from engine.fl import checkpoints, cohort_training
 from engine.fl import context as context_module
 from engine.fl.client import Client
 from engine.fl.flower import strategy as server
