@@ -26,6 +26,7 @@ from engine.strategies.base import GROUPS
 from engine.vlm.resolved import resolve_model
 
 RANKS = (1, 2, 4, 8, 16, 32, 64)
+SAMPLES = (16, 32, 64, 128, 256, 512, 1024)
 PRIVACY = (
     "Differential privacy of the factors that a client sends: their change is clipped to this "
     "norm, and noise is added. The Live page shows the ε that is spent. Figures such as losses and "
@@ -75,6 +76,8 @@ def what_and_who(form: Form, chosen: Chosen) -> None:
     kind = form["heterogeneity.kind"]
     st.caption(meanings[kind][1])
     of_kind.slide("heterogeneity.level", 0.05, help="0: all alike (iid). 1: nothing in common.")
+    form.slide_over("samples_per_client", sorted({*SAMPLES, form["samples_per_client"]}))
+    st.caption("With few, a client alone cannot learn what it needs; with many it can.")
     if kind == "natural" and chosen.collection is not None:
         form["clients"] = min(len(chosen.collection.clients), MOST_CLIENTS)
         of_data = of_kind
@@ -100,7 +103,6 @@ def rarer(form: Form) -> None:
     """Ask for what most people leave as it is."""
     left, right = st.columns(2)
     with left:
-        form.number("samples_per_client", step=8)
         form.number("local_steps")
         form.number("participation", step=0.1)
         form.number("dropout", step=0.1)
@@ -111,6 +113,7 @@ def rarer(form: Form) -> None:
         form.number("lora.alpha", step=1.0)
         form.number("privacy.clip", step=0.1, help=PRIVACY)
         form.number("privacy.noise", step=0.1)
+        form.number("fault_share", step=0.1)
 
 
 def show_costs(config: ExperimentConfig) -> None:

@@ -7,6 +7,7 @@ company's base vocabulary, so that adapting to a site is worth it but starts fro
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,7 +16,8 @@ from transformers import Florence2ForConditionalGeneration, Florence2Processor
 
 from engine.data.synthetic.questions import FAMILIES, Question, ask
 from engine.data.synthetic.words import BASE_VOCABULARY, say
-from engine.pretraining.recipe import Material, Recipe, pixel_values, training_steps
+from engine.pretraining.progress import Stage
+from engine.pretraining.recipe import Material, Recipe, pixel_values
 from engine.system.seeding import rng
 
 log = logging.getLogger(__name__)
@@ -31,22 +33,24 @@ def train_language(
     processor: Florence2Processor,
     material: Material,
     recipe: Recipe,
+    kept: Path,
 ) -> None:
-    """Train the language model of ``model`` in place."""
+    """Train the language model of ``model`` in place; ``kept`` is for resuming."""
     features = _image_features(model, material.images)
     share, seen = recipe.language_camera_share, material.camera
     odds = np.where(seen, share / seen.sum(), (1 - share) / (~seen).sum())
     weights = np.array([_WEIGHT.get(family, 1.0) for family in FAMILIES])
-    parameters = [*model.model.language_model.parameters()]
+    trained = model.model.language_model
     generator = rng(recipe.seed, "pretrain", "language")
     model.train()
-    for step, optimiser in training_steps(parameters, recipe.language_steps, 1.5e-3):
+    stage = Stage(kept, trained, generator)
+    for step, optimiser in stage.steps(recipe.language_steps, recipe.language_peak):
         rows = np.sort(generator.choice(len(odds), _BATCH, p=odds))
         families = generator.choice(len(FAMILIES), _BATCH, p=weights / weights.sum())
         questions = ask(material.scenes.select(rows), generator, families)
         loss = _loss(model, processor, questions, features[rows], recipe, generator)
         loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
+        nn.utils.clip_grad_norm_(trained.parameters(), 1.0)
         optimiser.step()
         if step % 100 == 0:
             log.info("language %d/%d: loss %.3f", step, recipe.language_steps, loss.item())

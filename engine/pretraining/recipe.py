@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import nn
 
 from engine.data.synthetic.cameras import CAMERAS, look_through
 from engine.data.synthetic.scenes import Scenes, render, sample_scenes
@@ -27,16 +24,25 @@ class Recipe:
 
     The shares say how much of the clients' cameras and of the base vocabulary the stages see. The
     tower must be able to read every camera, for it stays frozen; the language model only hears of
-    them.
+    them. The peaks are those of the learning rate. ``start`` says which weights it went on from.
     """
 
     scenes: int = 30_000
     vision_steps: int = 2600
+    vision_peak: float = 2e-3
     vision_camera_share: float = 0.5
     language_steps: int = 7000
+    language_peak: float = 1.5e-3
     language_camera_share: float = 0.06
     house_share: float = 0.05
     seed: int = 0
+    start: str = ""
+
+
+# From the weights of an earlier model, which know all but the faults.
+CONTINUED = Recipe(
+    scenes=16_000, vision_steps=900, vision_peak=1e-3, language_steps=1500, language_peak=5e-4
+)
 
 
 @dataclass(frozen=True)
@@ -80,17 +86,3 @@ def pixel_values(images: np.ndarray) -> torch.Tensor:
     """Normalise images: (n, PIXELS, PIXELS, 3) uint8 -> (n, 3, PIXELS, PIXELS)."""
     values = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
     return (values - torch.tensor(_MEAN).view(1, 3, 1, 1)) / torch.tensor(_STD).view(1, 3, 1, 1)
-
-
-def training_steps(
-    parameters: list[nn.Parameter], steps: int, peak: float
-) -> Iterator[tuple[int, torch.optim.Optimizer]]:
-    """Yield (step, optimiser) with warm-up and cosine decay, gradients zeroed."""
-    optimiser = torch.optim.AdamW(parameters, lr=peak, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, peak, steps + 1, pct_start=0.08)
-    start = time.monotonic()
-    for step in range(steps):
-        optimiser.zero_grad(set_to_none=True)
-        yield step, optimiser
-        schedule.step()
-    log.info("%d steps in %.0f s", steps, time.monotonic() - start)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from engine.data.synthetic.faults import CONDITIONS
 from engine.data.synthetic.questions import NUMBERS, PLACES
 from engine.data.synthetic.scenes import COLOUR_NAMES, KINDS, MATERIALS
 from engine.system.seeding import rng
@@ -28,6 +29,7 @@ CIRCLES = {
     "colours": COLOUR_NAMES,
     "kinds": KINDS,
     "places": tuple(PLACES[number] for number in _AROUND),
+    "conditions": CONDITIONS,
 }
 
 
