@@ -61,7 +61,7 @@ PRESETS |= {
 
 
 def preset(name: str) -> dict[str, Any]:
-    """The values of a preset; raises ConfigError when there is none of that name."""
+    """Return the values of a preset; raises ConfigError when there is none of that name."""
     if name not in PRESETS:
         raise ConfigError(f"preset: there is no '{name}'; allowed: {', '.join(PRESETS)}")
     return PRESETS[name]

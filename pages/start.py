@@ -44,6 +44,8 @@ def marked(prediction: Prediction) -> str:
     return f"{'✓' if prediction.correct else '✗'} {prediction.answer}"
 
 
+WAYS = {"Alone": "local", "Global (FedIT)": "fedit", "Personalised (pLoRA)": "plora"}
+
 st.title("FedVLM Lab")
 st.markdown(
     "##### Several sites teach one model to see and answer together. No picture leaves its site, "
@@ -94,9 +96,9 @@ if bundled is not None:
     with figures:
         with st.container(horizontal=True, gap="large"):
             figure("Base", percent(summaries["plora"].base_accuracy))
-            figure("Alone", percent(summaries["local"].personal_accuracy))
-            figure("Global (FedIT)", percent(summaries["fedit"].global_accuracy))
-            figure("Personalised (pLoRA)", percent(summaries["plora"].personal_accuracy))
+            for label, strategy in WAYS.items():
+                if strategy in summaries:
+                    figure(label, percent(summaries[strategy].personal_accuracy))
         st.markdown("**Where the two disagree**, one question of each site:")
         with st.container(horizontal=True):
             for image, question, text, link in telling_items(summaries["plora"].run):
