@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean
+from typing import Any
 
 from db import reads
 from engine.bench.grid import run_grid
@@ -20,7 +21,8 @@ CROSSING = ("local", "fedit", "plora", "fedsa")
 SAMPLES = (16, 64, 256, 1024)
 DRAWS = 10
 WORTH_AT = 64  # samples per client, where federating is to pay
-AT = {"clients": 8, "heterogeneity": {"kind": "mixed", "level": 0.8}}
+KIND, LEVEL = "mixed", 0.8
+AT: dict[str, Any] = {"clients": 8, "heterogeneity": {"kind": KIND, "level": LEVEL}}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.table import Table
 
-from engine.bench.crossing import AT, CROSSING, WORTH_AT, Crossing
+from engine.bench.crossing import AT, CROSSING, KIND, LEVEL, WORTH_AT, Crossing
 from engine.paths import ROOT
 
 OUT = ROOT / "benchmarks"
@@ -74,7 +74,6 @@ def table(crossing: Crossing) -> Table:
 
 def _page(crossing: Crossing) -> list[str]:
     base = crossing.base
-    kind, level = AT["heterogeneity"].values()
     rows = [
         f"| {n:,} | "
         + " | ".join(crossing.point(s, n).interval.points() for s in CROSSING)
@@ -86,7 +85,7 @@ def _page(crossing: Crossing) -> list[str]:
         "# Alone, one for all, or personalised: how many samples decide",
         "",
         "Written by `python -m engine bench methods --samples 16,64,256,1024 --report`: "
-        f"{crossing.draws} draws, {AT['clients']} clients, `{kind}` {level}, "
+        f"{crossing.draws} draws, {AT['clients']} clients, `{KIND}` {LEVEL}, "
         f"{100 * base.fault_share:.0f} % of the questions about faults, {base.rounds} rounds of "
         f"{base.local_steps} steps of {base.batch_size}, learning rate {base.learning_rate:g}, "
         f"LoRA rank {base.lora.rank}. "
@@ -104,7 +103,6 @@ def _page(crossing: Crossing) -> list[str]:
 
 def chart(crossing: Crossing) -> str:
     """Return the chart as SVG: a line per strategy over samples, bars for the intervals."""
-    kind, level = AT["heterogeneity"].values()
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" '
         f'width="{_WIDTH}" height="{_HEIGHT}" font-family="sans-serif" font-size="13">',
@@ -113,7 +111,7 @@ def chart(crossing: Crossing) -> str:
         _text(
             _LEFT,
             44,
-            f"{AT['clients']} sites, {kind} {level}, mean and 95 % interval over {crossing.draws} "
+            f"{AT['clients']} sites, {KIND} {LEVEL}, mean and 95 % interval over {crossing.draws} "
             "draws. Look where the green line meets the red ones.",
         ),
     ]
