@@ -8,7 +8,7 @@ PYTHON ?= python3
 # Processes of pytest-xdist, each on a core of its own.
 TESTERS ?= 2
 BIN := .venv/bin
-PYTEST := $(BIN)/python -m pytest -n $(TESTERS) --dist loadscope
+PYTEST := $(BIN)/python -m pytest -n $(TESTERS) --dist loadscope --no-loadscope-reorder
 
 .PHONY: setup run test test-all check browser
 

@@ -10,6 +10,7 @@ import pytest
 from engine.paths import ROOT
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_personalised_beats_global_where_sites_disagree(home):
     done = subprocess.run(

@@ -127,9 +127,9 @@ def test_answers_are_right():
 
 
 def test_no_pretraining_or_held_out_picture_is_a_clients():
-    recipe = Recipe(scenes=2000)
+    recipe = Recipe(scenes=1000)
     sets = [render(sample_scenes(recipe.scenes, rng(recipe.seed, "pretrain", "scenes")))]
-    sets.append(render(sample_scenes(500, rng(0, "held out"))))
+    sets.append(render(sample_scenes(300, rng(0, "held out"))))
     data = SyntheticDataset(ExperimentConfig.parse({"heterogeneity": {"level": 0}}))
     sets += [
         np.stack([e.image for e in data.examples(k, split)])

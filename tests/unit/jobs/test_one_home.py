@@ -16,7 +16,7 @@ from engine.paths import ROOT
 from engine.system.processes import is_alive
 from tests.conftest import wait_for
 
-pytestmark = pytest.mark.real_worker
+pytestmark = [pytest.mark.real_worker, pytest.mark.slow]
 COMMAND = [sys.executable, "-m", "engine"]
 
 

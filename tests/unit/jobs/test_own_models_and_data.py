@@ -67,9 +67,8 @@ def config(folder: Path, **values: object) -> ExperimentConfig:
 
 
 def test_the_bundled_model_learns_what_others_brought(folder):
-    wanted = config(folder, rounds=4, local_steps=25, batch_size=16, strategies=["fedit", "plora"])
-    fedit, plora = run(wanted)
-    assert fedit.status == plora.status == "done"
+    [plora] = run(config(folder, rounds=4, local_steps=25, batch_size=16))
+    assert plora.status == "done"
     assert plora.base_accuracy < 0.2
     assert plora.personal_accuracy > 0.7 > plora.base_accuracy
     experiment = reads.run(plora.run).experiment
@@ -190,7 +189,8 @@ def test_a_newcomer_needs_a_world_to_come_from(folder):
 
 
 @pytest.mark.parametrize(
-    "family", ["bundled", "llava", pytest.param("paligemma", marks=pytest.mark.slow)]
+    "family",
+    ["bundled", *(pytest.param(f, marks=pytest.mark.slow) for f in ("llava", "paligemma"))],
 )
 def test_exports_of_other_models_and_data_answer_the_same_elsewhere(family, tmp_path, checkpoint):
     folder = made(tmp_path / "many", 120, 48)
