@@ -6,6 +6,7 @@ starts: torch then takes one thread, and nobody spins at a barrier while another
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import tempfile
@@ -30,6 +31,13 @@ keep_quiet()
 from engine.config import ExperimentConfig  # noqa: E402
 from engine.jobs import queue  # noqa: E402
 from engine.presets import preset  # noqa: E402
+
+gc.disable()  # till all is imported: it would go through it again and again, in vain
+
+
+def pytest_collection_finish() -> None:
+    gc.enable()
+    gc.freeze()
 
 
 def pytest_unconfigure() -> None:

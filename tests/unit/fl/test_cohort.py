@@ -96,10 +96,10 @@ def test_clients_of_different_ranks_train_together(tiny):
 @pytest.mark.parametrize(
     "key",
     [
-        *("plora", "flora", "feddpa", "ditto"),
+        *("plora", "flora", "feddpa"),
         *(
             pytest.param(key, marks=pytest.mark.slow)
-            for key in ("fedit", "rolora", "hetlora", "flexlora")
+            for key in ("fedit", "rolora", "hetlora", "flexlora", "ditto")
         ),
     ],
 )

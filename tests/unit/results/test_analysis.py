@@ -11,6 +11,11 @@ from engine.results.analyze import NEWCOMER_SAMPLES, cross_matrix, newcomer
 from tests.helpers.runs import changed, run
 
 
+@pytest.fixture(autouse=True)
+def _few_steps(monkeypatch):
+    monkeypatch.setattr("engine.results.analyze.NEWCOMER_STEPS", 24)
+
+
 @pytest.fixture(scope="module")
 def finished(tiny, module_home):
     return run(changed(tiny, clients=3, samples_per_client=64))

@@ -23,19 +23,21 @@ from engine.results.export import export, zipped
 from tests.helpers.outside import answers_outside
 from tests.helpers.runs import run
 
-KEYS = ("plora", "fedit", "fedex", "feddpa", "hetlora")
 
-
-def test_exported_adapters_answer_as_the_lab_does(tiny, tmp_path):
-    values = {"local_steps": 12, "samples_per_client": 64, "batch_size": 16, "strategies": KEYS}
+@pytest.mark.parametrize(
+    "keys",
+    [("plora", "fedex", "hetlora"), pytest.param(("fedit", "feddpa"), marks=pytest.mark.slow)],
+)
+def test_exported_adapters_answer_as_the_lab_does(keys, tiny, tmp_path):
+    values = {"local_steps": 12, "samples_per_client": 64, "batch_size": 16, "strategies": keys}
     values |= {"lora": {"client_ranks": [8, 3]}}
     config = ExperimentConfig.parse({**tiny.model_dump(), **values})
     runs = [summary.run for summary in run(config)]
-    for key, run_id in zip(KEYS, runs, strict=True):
+    for key, run_id in zip(keys, runs, strict=True):
         export(run_id, tmp_path / key)
-    outside = answers_outside([(tmp_path / key / "clients/1", config, 1) for key in KEYS], tmp_path)
+    outside = answers_outside([(tmp_path / key / "clients/1", config, 1) for key in keys], tmp_path)
     base = [row["answer"] for row in ask.predict(runs[0], 1, "base")]
-    for key, run_id, answers in zip(KEYS, runs, outside, strict=True):
+    for key, run_id, answers in zip(keys, runs, outside, strict=True):
         variant = "personal" if key in ("plora", "feddpa") else "global"
         assert answers == [row["answer"] for row in ask.predict(run_id, 1, variant)], key
         assert answers != base, "an untrained adapter would prove nothing"

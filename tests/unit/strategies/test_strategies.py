@@ -328,7 +328,7 @@ def test_full_batch_steps_of_fedit_are_those_of_centralized(setting, monkeypatch
 
 def test_who_drops_out_of_a_round_sends_nothing(setting, monkeypatch):
     wire = record_wire(monkeypatch)
-    config = with_strategy(setting, "fedit", clients=6, dropout=0.5, rounds=4)
+    config = with_strategy(setting, "fedit", clients=6, dropout=0.5, rounds=4, local_steps=1)
     [summary] = run(config)
     rows = reads.client_rounds(summary.run)
     by_round = [{row.client for row in rows if row.round == r} for r in (1, 2, 3, 4)]
