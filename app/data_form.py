@@ -57,7 +57,18 @@ class Chosen:
         return self.dataset == WORLD or self.collection is not None
 
 
-def choose_data(more: DeltaGenerator) -> Chosen:
+def choose(dataset: str) -> None:
+    """Have the section say this data set when it is drawn next."""
+    kind, _, place = dataset.partition(":")
+    st.session_state["data.source"] = kind
+    if kind == "folder":
+        st.session_state["data.folder"] = place
+    elif kind == "hub":
+        st.session_state["data.hub"] = place if place in known.KNOWN else _OTHER
+        st.session_state["data.hub_name"] = place
+
+
+def choose_data(form: Form, more: DeltaGenerator) -> Chosen:
     """Draw the section; what is rarely needed goes into ``more``."""
     source = st.selectbox(
         "Data", list(SOURCES), format_func=SOURCES.__getitem__, key="data.source", **_SESSION
@@ -70,11 +81,11 @@ def choose_data(more: DeltaGenerator) -> Chosen:
         st.error(str(mistake))
         dataset = title = ""
     with more:
-        settings = _settings()
+        settings = _settings(form.at(form.mark + ":data"))
     if not dataset:
         return Chosen(dataset="", data=settings)
     try:
-        data = {**settings, **_columns(dataset)}
+        data = {**settings, **_columns(dataset, form["data"])}
         config = ExperimentConfig.parse({"dataset": dataset, "data": data})
         return Chosen(dataset, title, data, _read(dataset, config.data))
     except ConfigError as mistake:
@@ -139,20 +150,22 @@ def _hub() -> tuple[str, str]:
     return (f"hub:{name}", name) if name else ("", "")
 
 
-def _columns(dataset: str) -> dict[str, str]:
+def _columns(dataset: str, start: dict[str, str]) -> dict[str, str]:
     """Guess which column holds what, show it, and let people change it."""
     kind, _, name = dataset.partition(":")
     if kind == "hub":
-        return _columns_by_name(name)
+        return _columns_by_name(name, start)
     columns = _columns_in(name, [file_state(table.path) for table in find_tables(Path(name))])
     guessed = guess(columns)
     chosen: dict[str, str] = {}
     for place, (role, title) in zip(_grid(), ROLES.items(), strict=True):
         likely = guessed.get(role, "")
         nothing = "none" if role == "client" else "please choose"
+        options = ["", *(column for column in columns if column != likely)]
         chosen[role] = place.selectbox(
             title,
-            ["", *(column for column in columns if column != likely)],
+            options,
+            options.index(start[role]) if start[role] in options else 0,
             format_func=partial(_column_name, f"{likely} (guessed)" if likely else nothing),
             key=f"data.{role}:{dataset}",
         )
@@ -163,13 +176,14 @@ def _column_name(nothing: str, column: str) -> str:
     return column or nothing
 
 
-def _columns_by_name(name: str) -> dict[str, str]:
+def _columns_by_name(name: str, start: dict[str, str]) -> dict[str, str]:
     """Ask for the columns of a data set of the hub, which nobody has looked into yet."""
     preset = known.KNOWN.get(name)
     chosen: dict[str, str] = {}
     for place, (role, title) in zip(_grid(), ROLES.items(), strict=True):
         chosen[role] = place.text_input(
             title,
+            start[role],
             placeholder=(getattr(preset, role) or "none") if preset else "guessed",
             key=f"data.{role}:hub:{name}",
         ).strip()
@@ -200,25 +214,20 @@ def _read(dataset: str, data: Data) -> Collection | None:
         return collect(dataset, data)
 
 
-def _settings() -> dict[str, Any]:
+def _settings(form: Form) -> dict[str, Any]:
     """Ask how to read data and score answers."""
     st.markdown("**Data**")
-    form = Form(ExperimentConfig().model_dump())
     left, right = st.columns(2, vertical_alignment="bottom")
     with left:
-        form.number("data.rows", step=100, **_SESSION)
-    with right:
-        form.number("data.test_samples", **_SESSION)
-    left, right = st.columns(2, vertical_alignment="bottom")
-    with left:
+        form.number("data.rows", step=100)
         form.choose(
             "data.metric",
             ["auto", *METRICS],
             lambda key: METRICS[key].title if key in METRICS else "as suits the answers",
             help=" ".join(f"**{m.title}.** {m.explanation}" for m in METRICS.values()),
-            **_SESSION,
         )
     with right:
-        form.number("data.answer_tokens", **_SESSION)
+        form.number("data.test_samples")
+        form.number("data.answer_tokens")
     values: dict[str, Any] = form["data"]
     return {key: values[key] for key in ("rows", "test_samples", "metric", "answer_tokens")}

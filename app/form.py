@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar, get_args
+from collections.abc import Callable, Mapping, Sequence
+from math import floor, log10
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
-from engine.config import field
+from engine.config import ConfigError, field
 
 T = TypeVar("T")
+
+
+_SESSION: dict[str, Any] = {"persist_state": "session"}  # kept when people go to another page
 
 
 class Form:
     """Fields that start at ``values`` and write into them; titles and limits are the config's.
 
-    ``mark`` is what the start depends on: with another one the fields start anew.
+    ``mark`` is what the start depends on: with another one the fields start anew. ``asked`` holds
+    the keys that have a field, each with the place below it where a mistake is told, and ``told``
+    those where it has been.
     """
 
     def __init__(self, values: dict[str, Any], mark: str = "") -> None:
         self.values = values
         self.mark = mark
+        self.asked: dict[str, DeltaGenerator] = {}
+        self.told: set[str] = set()
 
     def at(self, mark: str) -> Form:
         """Return a form over the same values whose fields start anew with another mark."""
-        return Form(self.values, mark)
+        form = Form(self.values, mark)
+        form.asked, form.told = self.asked, self.told
+        return form
+
+    def tell(self, mistake: ConfigError) -> None:
+        """Show a config's mistake below the field that it is about, if there is one."""
+        key, _, words = str(mistake).partition(": ")
+        if key in self.asked and key not in self.told:
+            self.asked[key].markdown(f":red[{field(key).title}: {words}]")
 
     def __getitem__(self, key: str) -> Any:
         """Return the value of a dotted key."""
@@ -46,39 +63,42 @@ class Form:
         field with limits of its own would keep the number before, in silence.
         """
         limits = field(key)
-        options = {"value": self[key], "key": self._widget(key), **options}
-        self[key] = st.number_input(limits.title, **options)
-        if not limits.allows(self[key]):
-            ends = (limits.low, limits.high)
-            low, high = (f"{end:,}" if isinstance(end, int) else f"{end:g}" for end in ends)
-            st.markdown(f":red[{limits.title}: from {low} to {high}.]")
+        self[key] = st.number_input(
+            limits.title, **{"value": self[key], **self._widget(key), **options}
+        )
+        below = self._below(key)
+        if self[key] is None or not limits.allows(self[key]):
+            below.markdown(f":red[{limits.title}: {limits.allowed}.]")
+            self.told.add(key)
 
-    def ask(self, key: str) -> None:
+    def ask(self, key: str, **options: Any) -> None:
         """Ask for a value as its type wants: one of a few, yes or no, a number, or text."""
         annotation = field(key).annotation
-        if values := get_args(annotation):
-            self[key] = st.radio(
-                field(key).title, values, values.index(self[key]), key=self._widget(key)
-            )
+        if get_origin(annotation) is Literal:
+            self.choose(key, get_args(annotation), **options)
         elif annotation is bool:
-            self.tick(key)
-        elif annotation in (int, float):
-            self.number(key, step=1 if annotation is int else 0.05)
+            self.tick(key, **options)
+        elif annotation is int:
+            self.number(key, **options)
+        elif annotation is float:
+            self.number(key, **{"step": _step(self[key]), "format": "%g", **options})
         else:
-            self.text(key)
+            self.text(key, **options)
 
     def text(self, key: str, **options: Any) -> None:
         """Ask for a line of text, or for a list with commas."""
         start = self[key]
         is_list = isinstance(start, list | tuple)
         options = {"value": ", ".join(map(str, start)) if is_list else start, **options}
-        text = st.text_input(field(key).title, key=self._widget(key), **options).strip()
+        text = st.text_input(field(key).title, **self._widget(key), **options).strip()
         parts = [part.strip() for part in text.split(",") if part.strip()]
         self[key] = parts if is_list else text
+        self._below(key)
 
     def tick(self, key: str, **options: Any) -> None:
         """Ask for yes or no."""
-        self[key] = st.checkbox(field(key).title, self[key], key=self._widget(key), **options)
+        self[key] = st.checkbox(field(key).title, self[key], **self._widget(key), **options)
+        self._below(key)
 
     def choose(
         self,
@@ -93,9 +113,9 @@ class Form:
             allowed,
             allowed.index(self[key]),
             format_func=name,
-            key=self._widget(key),
-            **options,
+            **self._widget(key) | options,
         )
+        self._below(key)
 
     def pick(
         self, key: str, allowed: Sequence[T], name: Callable[[T], str], **options: Any
@@ -104,23 +124,29 @@ class Form:
         self[key] = st.segmented_control(
             field(key).title,
             allowed,
-            default=self[key],
+            default=self[key] if self[key] in allowed else allowed[0],
             required=True,
             format_func=name,
-            key=self._widget(key),
+            **self._widget(key),
             **options,
         )
+        self._below(key)
 
-    def pick_many(self, key: str, allowed: Sequence[str], **options: Any) -> None:
-        """Ask for any number of the allowed values."""
-        self[key] = st.pills(
-            field(key).title,
-            allowed,
-            selection_mode="multi",
-            default=self[key],
-            key=self._widget(key),
-            **options,
-        )
+    def tick_many(
+        self, key: str, groups: Mapping[str, Mapping[str, tuple[str, str]]], **options: Any
+    ) -> None:
+        """Ask for any number of values in groups: by group and value its label and explanation."""
+        start, ticked = self[key], []
+        st.markdown(f"**{field(key).title}**", **options)
+        for group, members in groups.items():
+            st.caption(group)
+            with st.container(horizontal=True, gap="small"):
+                for value, (label, explanation) in members.items():
+                    widget = self._widget(f"{key}.{value}")
+                    if st.checkbox(label, value in start, help=explanation, **widget):
+                        ticked.append(value)
+        self[key] = tuple(ticked)
+        self._below(key)
 
     def slide(self, key: str, step: float, **options: Any) -> None:
         """Ask for a number between the key's limits with a slider."""
@@ -131,13 +157,28 @@ class Form:
             limits.high,
             self[key],
             step,
-            key=self._widget(key),
+            **self._widget(key),
             **options,
         )
+        self._below(key)
 
-    def slide_over(self, key: str, allowed: Sequence[int]) -> None:
-        """Ask for one of the allowed numbers with a slider."""
-        self[key] = st.select_slider(field(key).title, allowed, self[key], key=self._widget(key))
+    def slide_over(self, key: str, allowed: Sequence[int], **options: Any) -> None:
+        """Ask with a slider for one of some numbers, to which that of the start belongs."""
+        steps = sorted({*allowed, self[key]})
+        self[key] = st.select_slider(
+            field(key).title, steps, self[key], **self._widget(key), **options
+        )
+        self._below(key)
 
-    def _widget(self, key: str) -> str:
-        return f"{key}:{self.mark}" if self.mark else key
+    def _widget(self, key: str) -> dict[str, Any]:
+        return {"key": f"{key}:{self.mark}" if self.mark else key, **_SESSION}
+
+    def _below(self, key: str) -> DeltaGenerator:
+        """Make the place below a field."""
+        self.asked[key] = st.empty()
+        return self.asked[key]
+
+
+def _step(value: float) -> float:
+    """Return by how much a number's buttons change it: a tenth of its power of ten."""
+    return 10.0 ** (floor(log10(value)) - 1) if value else 0.1

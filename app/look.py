@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+import streamlit as st
+
 from engine.data.user.rows import shorten
 
 _MARKS = re.compile(r"([\\`*_\[\]$~<>#:|])")  # what Markdown would take for its own
@@ -26,6 +28,9 @@ STYLES = {
     "local": Style("Local only", "#009E73", "dashdot"),
 }
 
+# Keyboard shortcuts of the pages' buttons, the same everywhere.
+KEYS = {"run": "Ctrl+Enter", "pause": "P", "step": "O", "go on": "G", "stop": "S"}
+
 STATUS_WORDS = {
     "queued": "waiting in the queue",
     "running": "running",
@@ -34,6 +39,11 @@ STATUS_WORDS = {
     "failed": "failed",
     "interrupted": "interrupted: its worker is gone",
 }
+
+
+def ink() -> str:
+    """Return the colour of letters in the theme that is on."""
+    return "#ECE9E2" if st.context.theme.type == "dark" else "#23211E"
 
 
 def percent(value: float | None) -> str:

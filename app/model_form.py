@@ -12,12 +12,19 @@ _DEVICES = {"auto": "the best there is", "cpu": "CPU", "cuda": "NVIDIA GPU", "mp
 _FORMATS = {"auto": "as suits the device", "float32": "float32", "bfloat16": "bfloat16"}
 
 
+def choose(model: str) -> None:
+    """Have the fields say this model when they are drawn next."""
+    st.session_state["model.source"] = SOURCES[model != BUNDLED]
+    if model != BUNDLED:
+        st.session_state["model"] = model
+
+
 def choose_model() -> str:
     """Ask for the model; returns "" while none is named."""
+    st.session_state.setdefault("model.source", SOURCES[0])
     source = st.segmented_control(
         "Model",
         SOURCES,
-        default=SOURCES[0],
         required=True,
         key="model.source",
         persist_state="session",
@@ -37,8 +44,7 @@ def choose_model() -> str:
 
 def model_settings(form: Form) -> None:
     """Ask where adapters sit and how the model is run."""
-    st.markdown("**Model**")
-    form = form.at("")  # the same for every preset
+    st.markdown("**Model and machine**")
     left, right = st.columns(2)
     with left:
         form.choose("device", list(_DEVICES), _DEVICES.__getitem__)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import ColumnElement, func, select, tuple_
+from sqlalchemy.orm import selectinload
 
 from db.engine import reading
 from db.tables import (
@@ -45,11 +47,28 @@ def runs() -> list[Run]:
         return list(session.scalars(select(Run).order_by(Run.id.desc())))
 
 
+def bundled_runs() -> list[Run]:
+    """Return the runs of the example that came with the lab, in order; none where it is gone."""
+    with reading() as session:
+        return list(
+            session.scalars(
+                select(Run).join(Run.experiment).where(Experiment.bundled).order_by(Run.id)
+            )
+        )
+
+
 def runs_of(experiment_id: int) -> list[Run]:
     """Return the runs of one experiment, in the order in which they were queued."""
     with reading() as session:
         of_it = select(Run).where(Run.experiment_id == experiment_id).order_by(Run.id)
         return list(session.scalars(of_it))
+
+
+def latest_experiments(limit: int) -> list[Experiment]:
+    """Return the newest experiments of this database's own with their runs, newest first."""
+    with reading() as session:
+        own = select(Experiment).where(~Experiment.bundled).order_by(Experiment.id.desc())
+        return list(session.scalars(own.limit(limit).options(selectinload(Experiment.runs))))
 
 
 def done_runs() -> list[Run]:
@@ -116,6 +135,25 @@ def rounds(run_id: int, *, after_round: int = -1) -> list[Round]:
     with reading() as session:
         of_it = select(Round).where(Round.run_id == run_id, Round.round > after_round)
         return list(session.scalars(of_it.order_by(Round.round)))
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """The mean time of a run's rounds, in seconds, and the config under which it was measured."""
+
+    config: dict[str, Any]
+    bundled: bool
+    seconds: float
+
+
+def paces(limit: int = 40) -> list[Pace]:
+    """Return the paces of the latest runs that have rounds, newest first."""
+    columns = (Experiment.config, Experiment.bundled, func.avg(Round.seconds))
+    with reading() as session:
+        latest = select(Run.id).where(Run.rounds_done > 0).order_by(Run.id.desc()).limit(limit)
+        of_them = select(*columns).join(Run, Run.experiment_id == Experiment.id).join(Round)
+        of_them = of_them.where(Run.id.in_(latest)).group_by(Run.id).order_by(Run.id.desc())
+        return [Pace(*row) for row in session.execute(of_them)]
 
 
 def client_rounds(run_id: int) -> list[ClientRound]:

@@ -1,133 +1,146 @@
 """Set up: choose an experiment and see at once who will hold what."""
 
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
+from urllib.parse import urlencode
 
 import streamlit as st
 
+from app import look
 from app.client_preview import show_clients
+from app.costs import name_of, show_costs, show_summary
 from app.data_form import Chosen, choose_data
 from app.data_preview import show_collection, usable
 from app.form import Form
 from app.kinds import meanings_for
-from app.look import size
 from app.method_form import client_ranks, strategy_options
 from app.model_facts import show_model
 from app.model_form import choose_model, model_settings
+from app.opening import Opening, follow, link_to, open_preset, open_values, opening
 from app.widgets import start_experiment
-from engine.config import BUNDLED, WORLD, ConfigError, ExperimentConfig
+from engine.config import BUNDLED, WORLD, ConfigError, ExperimentConfig, known_keys, read_yaml
 from engine.data.user.collection import Collection
-from engine.fl.traffic import traffic_of
 from engine.jobs import queue
 from engine.jobs.validate import MOST_CLIENTS
-from engine.presets import PRESETS, preset
+from engine.presets import PRESETS
 from engine.strategies import STRATEGIES
 from engine.strategies.base import GROUPS
-from engine.vlm.resolved import resolve_model
 
 RANKS = (1, 2, 4, 8, 16, 32, 64)
-PRIVACY = (
-    "Differential privacy of the factors that a client sends: their change is clipped to this "
-    "norm, and noise is added. The Live page shows the ε that is spent. Figures such as losses and "
-    "accuracies are not protected."
-)
+SAMPLES = (16, 32, 64, 128, 256, 512, 1024)
+HELP = {
+    "privacy.clip": "Differential privacy of the factors that a client sends: their change is "
+    "clipped to this norm, and noise is added. The Live page shows the ε that is spent. Figures "
+    "such as losses and accuracies are not protected.",
+}
+ELSEWHERE = ("dataset", "data", "model")  # where data and model are chosen
+ONE_CHOICE = ("runtime",)
 
 
-def read_form() -> tuple[dict[str, Any], Chosen]:
-    """Draw the form; returns the values of an ExperimentConfig, and the data they are about."""
-    of_the_world = [key for key, values in PRESETS.items() if "dataset" not in values]
-    start_from = st.selectbox(
-        "Start from", of_the_world, format_func=lambda key: PRESETS[key]["name"], key="preset"
+def read_form(start: Opening) -> tuple[Form, Chosen]:
+    """Draw the form; returns it with the values of an ExperimentConfig, and the data chosen."""
+    st.selectbox(
+        "Start from",
+        PRESETS,
+        index=None,
+        format_func=lambda key: PRESETS[key]["name"],
+        placeholder="a file",
+        key="preset",
+        on_change=preset_chosen,
     )
-    form = Form(ExperimentConfig.parse(preset(start_from)).model_dump(), start_from)
+    form = Form(start.values | {key: dict(value) for key, value in start.values.items()
+                                if isinstance(value, dict)}, start.mark)  # fmt: skip
     # Drawn in another order than they stand in: the data decide what can be asked for.
-    of_data, main, more = st.container(), st.container(), st.expander("More settings")
+    main, of_data, more = st.container(), st.container(), st.expander("All settings")
     with of_data:
-        chosen = choose_data(more)
-        form.values |= {"dataset": chosen.dataset, "data": chosen.data, "model": choose_model()}
+        linked = form["dataset"]
+        chosen = choose_data(form, more)
+        form.values |= {"dataset": chosen.dataset, "data": {**form["data"], **chosen.data}}
+        form["model"] = choose_model()
     with main:
-        what_and_who(form, chosen)
-        how_to_train(form)
+        what_and_who(form, chosen, linked)
+        which_ways(form)
     with more:
-        st.markdown("**Training**")
-        rarer(form)
         strategy_options(form)
         client_ranks(form)
         model_settings(form)
-    return form.values, chosen
+        everything_else(form)
+    return form, chosen
 
 
-def what_and_who(form: Form, chosen: Chosen) -> None:
-    """Ask for name, amounts, and how clients differ."""
+def preset_chosen() -> None:
+    """Start the form anew at the preset that was chosen."""
+    if name := st.session_state["preset"]:
+        open_preset(name)
+
+
+def what_and_who(form: Form, chosen: Chosen, linked: str) -> None:
+    """Ask for name, amounts, and how clients differ; ``linked``: the data that the start is for."""
     meanings = meanings_for(chosen.dataset, chosen.collection)
-    natural = chosen.dataset != WORLD and "natural" in meanings
+    others = chosen.dataset not in (WORLD, linked)  # than those that the start is for
+    natural = others and "natural" in meanings
     # What a field starts with is part of its key, so that another start brings its own values.
-    of_data = form if chosen.dataset == WORLD else form.at(f"{form.mark}:{chosen.dataset}")
-    if chosen.dataset != WORLD:
+    of_data = form.at(f"{form.mark}:{chosen.dataset}") if others else form
+    if others:
         form["name"] = (chosen.title or "My data")[:80]
-    of_data.text("name", max_chars=80)
     of_kind = of_data.at(of_data.mark + ":natural" * natural)
     if natural:
         form["heterogeneity"] = {"kind": "natural", "level": 1.0}
-    amounts = st.container()  # above, but its start depends on what is below
+    of_kind.slide("heterogeneity.level", 0.05, help="0: all alike (iid). 1: nothing in common.")
     of_kind.pick("heterogeneity.kind", list(meanings), lambda key: meanings[key][0])
     kind = form["heterogeneity.kind"]
     st.caption(meanings[kind][1])
-    of_kind.slide("heterogeneity.level", 0.05, help="0: all alike (iid). 1: nothing in common.")
-    if kind == "natural" and chosen.collection is not None:
+    form.slide_over("samples_per_client", SAMPLES)
+    st.caption("With few, a client alone cannot learn what it needs; with many it can.")
+    if natural and kind == "natural" and chosen.collection is not None:
         form["clients"] = min(len(chosen.collection.clients), MOST_CLIENTS)
         of_data = of_kind
-    with amounts:
-        left, right = st.columns(2)
-        with left:
-            of_data.number("clients")
-        with right:
-            form.number("rounds")
-
-
-def how_to_train(form: Form) -> None:
-    """Ask for the adapter's rank, and the strategies."""
-    form.slide_over("lora.rank", RANKS)
-    groups = sorted(STRATEGIES, key=lambda key: GROUPS.index(STRATEGIES[key].group()))
-    form.pick_many("strategies", groups, help="One run each, on the same clients and data.")
-    for key in form["strategies"]:
-        rule = STRATEGIES[key]
-        st.caption(f"{rule.group()} · **{rule.title}.** {rule.idea}")
-
-
-def rarer(form: Form) -> None:
-    """Ask for what most people leave as it is."""
     left, right = st.columns(2)
     with left:
-        form.number("samples_per_client", step=8)
-        form.number("local_steps")
-        form.number("participation", step=0.1)
-        form.number("dropout", step=0.1)
-        form.number("seed")
+        of_data.number("clients")
     with right:
-        form.number("batch_size")
-        form.number("learning_rate", step=0.0005, format="%.4f")
-        form.number("lora.alpha", step=1.0)
-        form.number("privacy.clip", step=0.1, help=PRIVACY)
-        form.number("privacy.noise", step=0.1)
+        form.number("rounds")
+    of_data.text("name", max_chars=80)
 
 
-def show_costs(config: ExperimentConfig) -> None:
-    """Show trainable parameters and traffic of each chosen strategy."""
-    model = resolve_model(config)
-    traffic = {key: traffic_of(key, config, model) for key in config.strategies}
-    st.dataframe(
-        [
-            {
-                "strategy": key,
-                "a client trains": f"{traffic[key].trainable:,} parameters",
-                "a client sends per round": size(traffic[key].bytes_up),
-                "all send per round": size(traffic[key].bytes_up * config.clients_per_round),
-            }
-            for key in config.strategies
-        ],
-        hide_index=True,
-    )
+def which_ways(form: Form) -> None:
+    """Ask for the strategies, in groups, and say what each that is chosen does."""
+    groups = {
+        group: {
+            key: (f"{name_of(key)} :small[:gray[{key}]]", rule.idea)
+            for key, rule in STRATEGIES.items()
+            if rule.group() == group
+        }
+        for group in GROUPS
+    }
+    form.tick_many("strategies", groups)
+    for key in form["strategies"]:
+        st.caption(f"**{name_of(key)}.** {STRATEGIES[key].idea}")
+
+
+def everything_else(form: Form) -> None:
+    """Ask for every key of a config that has no field yet, a section per table."""
+    options = {key for key in STRATEGIES if STRATEGIES[key].options_model}
+    hidden = {
+        key for key in known_keys() if key.partition(".")[0] in {*ELSEWHERE, *ONE_CHOICE, *options}
+    }
+    hidden |= {"lora.client_ranks"}  # of some strategies (client_ranks)
+    left = [key for key in known_keys() if key not in form.asked and key not in hidden]
+    for table in dict.fromkeys(key.rpartition(".")[0] for key in left):
+        section(form, table, [key for key in left if key.rpartition(".")[0] == table])
+
+
+def section(form: Form, table: str, keys: Iterable[str]) -> None:
+    """Ask for the keys of a table in two columns."""
+    st.markdown(f"**{table.capitalize() or 'Training'}**")
+    columns = st.columns(2)
+    for number, key in enumerate(keys):
+        with columns[number % 2]:
+            if key == "lora.rank":
+                form.slide_over(key, RANKS)
+            else:
+                form.ask(key, **({"help": HELP[key]} if key in HELP else {}))
 
 
 def show_data(values: dict[str, Any], rows: Collection) -> None:
@@ -138,49 +151,84 @@ def show_data(values: dict[str, Any], rows: Collection) -> None:
     show_collection(rows)
 
 
-def show_result(values: dict[str, Any], chosen: Chosen) -> ExperimentConfig | None:
+def show_result(form: Form, chosen: Chosen) -> ExperimentConfig | None:
     """Show the form's experiment; returns None, after a sentence, where it cannot be run."""
     if not chosen.usable:
         st.info("A preview comes here as soon as there are data to look at.")
         return None
     if chosen.collection is not None:
-        show_data(values, chosen.collection)
-    if not values["model"]:
+        show_data(form.values, chosen.collection)
+    if not form["model"]:
         st.info("Name the model: a folder on this machine, or its id on the hub.")
         return None
     digest = chosen.collection.digest if chosen.collection else ""
     try:
-        config = ExperimentConfig.parse(values)
+        config = ExperimentConfig.parse(form.values)
         if config.model != BUNDLED:
             show_model(config)
+        show_summary(config)
         st.subheader("Who holds what")
         show_clients(config, digest)
         st.subheader("What it costs")
         show_costs(config)
     except ConfigError as mistake:
+        form.tell(mistake)
         st.error(str(mistake))
         return None
     return config
 
 
+def share(config: ExperimentConfig, start: Opening) -> None:
+    """Offer the experiment as a link, as a command and as a file."""
+    with st.expander("Share it: link, command line, YAML"):
+        page = (st.context.url or "").partition("?")[0]
+        st.caption("A link that opens this form as it is, here or on another machine:")
+        st.code(f"{page}?{urlencode(link_to(config, start.preset))}", language=None)
+        st.code("python -m engine run --config experiment.yaml", language="bash")
+        st.download_button(
+            "Download experiment.yaml", config.to_yaml(), "experiment.yaml", on_click="ignore"
+        )
+        st.code(config.to_yaml(), language="yaml")
+
+
+def take_file() -> None:
+    """Ask for a YAML file at which the form then starts anew."""
+    with st.expander("Open a YAML file"):
+        st.file_uploader("experiment.yaml", key="yaml", max_upload_size=1, on_change=file_given)
+
+
+def file_given() -> None:
+    """Start the form anew at the file that was given, or say what is wrong with it."""
+    if upload := st.session_state["yaml"]:
+        try:
+            open_values(read_yaml(upload.getvalue().decode("utf-8", "replace")))
+        except ConfigError as mistake:
+            opening().mistake = str(mistake)
+
+
+start = opening()
 head, action = st.columns([5, 1], vertical_alignment="bottom")
 head.title("Set up an experiment")
-form, result = st.columns([4, 6], gap="large")
-with form:
-    values, chosen = read_form()
-with result:
+if start.mistake:
+    st.error(start.mistake)
+    start.mistake = ""  # told
+left, right = st.columns([4, 6], gap="large")
+with left:
+    form, chosen = read_form(start)
+    take_file()
+with right:
     trouble = st.container()  # on top, where somebody who pressed Run looks
-    config = show_result(values, chosen)
+    config = show_result(form, chosen)
     if config is None:
         st.stop()
+    follow(config)
     if (config.model, config.start) == (BUNDLED, ""):  # others are not checked yet, or large
         queue.prepare(config)  # the worker warms up while the form is filled in
     with action:
-        pressed = st.button("Run", type="primary", key="run", width="stretch")
-    with st.expander("The same on the command line"):
-        st.code("python -m engine run --config experiment.yaml", language="bash")
-        st.download_button("experiment.yaml", config.to_yaml(), "experiment.yaml")
-        st.code(config.to_yaml(), language="yaml")
+        pressed = st.button(
+            "Run", type="primary", key="run", width="stretch", shortcut=look.KEYS["run"]
+        )
+    share(config, start)
 if pressed:
     try:
         with trouble, st.spinner("Checking whether it can run …"):

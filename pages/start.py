@@ -1,103 +1,177 @@
-"""Start: what this is, one button, and a finished example."""
+"""Start: the story in one picture, presets to run, and a finished example."""
+
+from collections.abc import Sequence
 
 import numpy as np
 import streamlit as st
 
-from app import charts
-from app.disagreement import disagreements, most_telling
-from app.look import percent
-from app.story import ALT, diagram
-from app.widgets import ASK, LIVE, SETUP, figure, start_experiment
+from app import charts, story
+from app.costs import time_of
+from app.disagreement import Disagreement, disagreements, most_telling
+from app.experiments import state_in_words, ways
+from app.look import STYLES, ink, percent, plain
+from app.verdict import verdict
+from app.widgets import ASK, LIVE, SETUP, start_experiment
 from db import reads
-from db.tables import Prediction
-from engine.config import ExperimentConfig
+from db.tables import Prediction, Run
+from engine.config import ConfigError, ExperimentConfig
 from engine.data.factory import new_dataset
 from engine.jobs import queue
-from engine.presets import preset
+from engine.presets import PRESETS, preset
 
-SIDE = 120  # pixels of an image on the page
+STORY = {
+    "local": "Each site learns from its own pictures only. Often they are too few.",
+    "fedit": "The sites average all that they learn. One shared model is torn where they disagree.",
+    "plora": "The sites share one half, B, and each keeps the other, A, for what is its own.",
+}
+WAYS = {"local": "Alone", "fedit": "One for all", "plora": "Personalised"}
+CARDS = {
+    "quickstart": (
+        "Sites that disagree",
+        "Four sites, each with its own camera and its own words. One model cannot please them all.",
+    ),
+    "alike": (
+        "Everyone alike",
+        "The same four sites without a difference: nothing to personalise, all to share.",
+    ),
+    "scarce": (
+        "Few pictures each",
+        "Too few to learn a skill alone: here it pays most to learn together.",
+    ),
+    "digits": (
+        "Real handwriting",
+        "Digits written by hand, eight sites; half of the words are passed round.",
+    ),
+}
+RECENT = 5
+SIDE = 220  # pixels of the image on the page
 
 
 @st.cache_data(max_entries=4, show_spinner=False)
-def telling_items(plora: int) -> list[tuple[np.ndarray, str, str, dict[str, str]]]:
-    """Find each client's most telling item: image, question, both answers, link to it on Ask.
+def telling_item(plora: int) -> tuple[np.ndarray, str, Disagreement, dict[str, str]] | None:
+    """Find the most telling item of a finished run: image, question, answers, link to it on Ask.
 
-    Kept: it renders the clients' images anew, and a finished example does not change.
+    Kept: it renders a client's images anew, and a finished example does not change.
     """
     run = reads.run(plora)
     config = ExperimentConfig.parse(run.experiment.config)
+    candidates = (d for client in range(config.clients) for d in disagreements(run, client))
+    best = most_telling(candidates)
+    if best is None:
+        return None
     dataset = new_dataset(config)
-    items = []
-    for client in range(config.clients):
-        if best := most_telling(disagreements(run, client)):
-            numbers = [item.item for item in dataset.items(client, "test")]
-            number = numbers.index(best.item)
-            example = dataset.example(client, "test", number)
-            text = f"global: {marked(best.shared)}  \npersonal: {marked(best.own)}"
-            url = {"run": str(plora), "client": str(client), "item": str(number)}
-            items.append((example.image, example.question, text, url))
-    return items
+    number = [item.item for item in dataset.items(best.client, "test")].index(best.item)
+    example = dataset.example(best.client, "test", number)
+    link = {"run": str(plora), "client": str(best.client), "item": str(number)}
+    return example.image, example.question, best, link
+
+
+def show_story(accuracies: dict[str, float]) -> None:
+    """Show the three ways side by side: what travels, a line, and what the example reached."""
+    for column, (strategy, line) in zip(st.columns(3, gap="large"), STORY.items(), strict=True):
+        with column:
+            st.image(story.diagram(strategy, ink()), width="stretch", alt=story.told(strategy))
+            reached = (
+                f" {percent(accuracies[strategy])} right in the example below."
+                if strategy in accuracies
+                else ""
+            )
+            st.markdown(f"**{WAYS[strategy]}.** {line}{reached}")
+
+
+def show_card(name: str) -> None:
+    """Show a preset: what it shows, how long it takes here, and a button that runs it."""
+    title, line = CARDS[name]
+    config = ExperimentConfig.parse(preset(name))
+    with st.container(border=True, height="stretch", key=f"card_{name}"):
+        st.markdown(f"**{title}**")
+        st.markdown(line)
+        st.caption(f"{config.clients} sites, {config.rounds} rounds, {time_of(config)}.")
+        with st.container(horizontal=True, vertical_alignment="center"):
+            usual = name == "quickstart"
+            label = "Run the quickstart" if usual else "Run"
+            if st.button(label, type="primary" if usual else "secondary", key=f"run_{name}"):
+                try:
+                    start_experiment(config)
+                except ConfigError as mistake:
+                    st.error(str(mistake))
+            st.page_link(SETUP, label="Change it →", query_params={"preset": name})
+
+
+def show_example(runs: Sequence[Run]) -> None:
+    """Show the finished example: verdict, rounds, and one picture on which the models disagree."""
+    st.subheader("A finished example")
+    name = runs[0].experiment.name
+    st.caption(f"{plain(name)}: a real run of the quickstart, one seed. It came with the lab.")
+    if sentence := verdict(runs):
+        st.markdown(sentence)
+    chart, picture = st.columns([5, 4], gap="large")
+    with chart:
+        st.markdown("**Right answers on each client's own test pictures, mean over clients**")
+        lines = charts.variant_lines([(run, reads.mean_scores(run.id)) for run in runs], "accuracy")
+        figure = charts.over_rounds(lines, runs[0].rounds, accuracy=True)
+        st.plotly_chart(figure, key="example_chart", alt="Right answers by round, a line per way.")
+        st.caption("Look for the gap between the lines: what learning together gains, and what "
+                   "personalising does.")  # fmt: skip
+        link = {"run": str(runs[0].id)}
+        st.page_link(LIVE, label="See how its rounds went →", query_params=link)
+    plora = next((run for run in runs if run.strategy == "plora"), runs[-1])
+    if telling := telling_item(plora.id):
+        with picture:
+            show_disagreement(*telling)
+
+
+def show_disagreement(
+    image: np.ndarray, question: str, item: Disagreement, link: dict[str, str]
+) -> None:
+    """Show one picture, the question, and what two models say to it."""
+    st.markdown("**One picture on which they disagree**")
+    left, right = st.columns([1, 1], gap="medium")
+    left.image(image, width=SIDE, alt=question)
+    with right:
+        st.markdown(f"Client {item.client} asks: *{plain(question)}*")
+        st.markdown(
+            f"{STYLES['global'].label}: **{marked(item.shared)}**  \n"
+            f"{STYLES['personal'].label}: **{marked(item.own)}**"
+        )
+        st.page_link(ASK, label="Ask them yourself →", query_params=link)
 
 
 def marked(prediction: Prediction) -> str:
     """Write an answer with the sign that says right or wrong."""
-    return f"{'✓' if prediction.correct else '✗'} {prediction.answer}"
+    return f"{'✓' if prediction.correct else '✗'} {plain(prediction.answer)}"
+
+
+def show_recent() -> None:
+    """Show the newest experiments with their state, and links to them."""
+    queue.tend()
+    recent = reads.latest_experiments(RECENT)
+    if not recent:
+        return
+    st.subheader("Recent experiments")
+    for experiment in recent:
+        if not experiment.runs:
+            continue
+        with st.container(horizontal=True, vertical_alignment="center"):
+            link = {"run": str(experiment.runs[0].id)}
+            label = f"{experiment.id} · {plain(experiment.name)}"
+            st.page_link(LIVE, label=label, query_params=link)
+            st.caption(f"{ways(experiment.runs)} · {state_in_words(experiment.runs)}")
 
 
 st.title("FedVLM Lab")
 st.markdown(
-    "##### Several sites teach one model to see and answer together. No picture leaves its site, "
-    "and each site keeps a small part of the model for itself."
+    "##### Several sites teach one model to see and answer together. No picture leaves its site."
 )
-
-left, right = st.columns([5, 4], gap="large", vertical_alignment="center")
-with left:
-    ink = "#ECE9E2" if st.context.theme.type == "dark" else "#23211E"
-    st.image(diagram(ink), width=600, alt=ALT)
-with right:
-    st.markdown(
-        "Four sites watch their parts bins. Each has its own camera and its **own words**: what "
-        "one calls a *drum*, another calls a *crate*. One shared model (*global*) is torn between "
-        "them. With **personalised LoRA** (pLoRA) the sites share one half of what they learn, "
-        "B, and keep the other half, A."
-    )
-    quickstart = ExperimentConfig.parse(preset("quickstart"))
-    queue.prepare(quickstart)  # the worker warms up while people read
-    if st.button("Run the quickstart", type="primary", key="run_quickstart"):
-        start_experiment(quickstart)
-    st.caption("4 clients, 8 rounds, FedIT and pLoRA, about half a minute on two CPU cores.")
-    st.page_link(SETUP, label="Set up an experiment of your own →")
-
-bundled = next((run for run in reads.runs() if run.experiment.bundled), None)
-if bundled is not None:
-    st.divider()
-    st.subheader("A finished example")
-    st.caption(
-        f"{bundled.experiment.name}: a real run of the quickstart, one seed. It came with the lab."
-    )
-    siblings = reads.runs_of(bundled.experiment_id)
-    summaries = {run.strategy: reads.summary(run.id) for run in siblings}
-    chart, figures = st.columns([5, 4], gap="large")
-    with chart:
-        st.markdown("**Right answers on each client's own test pictures, mean over clients**")
-        lines = charts.variant_lines(
-            [(run, reads.mean_scores(run.id)) for run in siblings], "accuracy"
-        )
-        st.plotly_chart(
-            charts.over_rounds(lines, bundled.rounds, accuracy=True), key="example_chart"
-        )
-        st.caption("Look for the gap between the blue and the red line: what personalising gains.")
-    with figures:
-        with st.container(horizontal=True, gap="medium"):
-            figure("Base", percent(summaries["plora"].base_accuracy))
-            figure("Global (FedIT)", percent(summaries["fedit"].global_accuracy))
-            figure("Personalised (pLoRA)", percent(summaries["plora"].personal_accuracy))
-        st.markdown("**Where the two disagree**, one question of each site:")
-        with st.container(horizontal=True):
-            for image, question, text, link in telling_items(summaries["plora"].run):
-                with st.container(width=SIDE, gap="xsmall"):
-                    st.image(image, width=SIDE, alt=question)
-                    st.caption(f"{question}  \n{text}")
-                    st.page_link(ASK, label="Ask →", query_params=link)
-        url = {"run": str(summaries["plora"].run)}
-        st.page_link(LIVE, label="See how its rounds went →", query_params=url)
+example = reads.bundled_runs()
+reached = {summary.strategy: summary.personal_accuracy for summary in reads.summaries(example)}
+show_story({strategy: share for strategy, share in reached.items() if share is not None})
+queue.prepare(ExperimentConfig.parse(preset("quickstart")))  # warms up while people read
+known = [name for name in CARDS if name in PRESETS]
+for column, name in zip(st.columns(len(known)), known, strict=True):
+    with column:
+        show_card(name)
+st.page_link(SETUP, label="Set up an experiment of your own →")
+show_recent()
+if example:
+    show_example(example)

@@ -36,7 +36,7 @@ def set_value(values: dict[str, Any], assignment: str) -> dict[str, Any]:
 class FieldInfo:
     """What a form needs to know of one key: ``low`` and ``high`` are None where it has no limits.
 
-    ``annotation`` is its type.
+    ``annotation`` is its type; an open limit is not itself allowed.
     """
 
     key: str
@@ -44,29 +44,40 @@ class FieldInfo:
     annotation: Any
     low: Any = None
     high: Any = None
+    low_is_open: bool = False
+    high_is_open: bool = False
 
     def allows(self, value: float) -> bool:
         """Tell whether a number is within the limits."""
-        return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
+        above = self.low is None or value > self.low or (value == self.low and not self.low_is_open)
+        below = self.high is None or value < self.high
+        return above and (below or (value == self.high and not self.high_is_open))
+
+    @property
+    def allowed(self) -> str:
+        """Say the limits in words, such as "from 1 to 1,000" or "above 0, at most 1"."""
+        low, high = (f"{end:,}" if isinstance(end, int) else f"{end:g}" if end is not None else ""
+                     for end in (self.low, self.high))  # fmt: skip
+        if low and high and not (self.low_is_open or self.high_is_open):
+            return f"from {low} to {high}"
+        start = low and f"{'above' if self.low_is_open else 'at least'} {low}"
+        end = high and f"{'below' if self.high_is_open else 'at most'} {high}"
+        return ", ".join(filter(None, (start, end)))
 
 
 def field(key: str) -> FieldInfo:
-    """Return title, type and limits of a key; an open limit becomes one a small step inside.
-
-    Raises ConfigError when there is no such key.
-    """
+    """Return title, type and limits of a key. Raises ConfigError when there is no such key."""
     declared = _field_at(key)
-    limits = {type(limit).__name__: limit for limit in declared.metadata}
-    low = limits["Ge"].ge if "Ge" in limits else None
-    if low is None and "Gt" in limits:
-        low = limits["Gt"].gt + 1e-4
-    high = limits["Le"].le if "Le" in limits else None
-    if high is None and "Lt" in limits:
-        high = limits["Lt"].lt - 1e-2
     number = declared.annotation
+    ends: dict[str, Any] = {"ge": None, "gt": None, "le": None, "lt": None}
+    for limit in declared.metadata:
+        ends |= {name: getattr(limit, name) for name in ends if hasattr(limit, name)}
     if number in (int, float):
-        low, high = (None if limit is None else number(limit) for limit in (low, high))
-    return FieldInfo(key, declared.title or key, number, low, high)
+        ends = {name: None if end is None else number(end) for name, end in ends.items()}
+    low = ends["ge"] if ends["gt"] is None else ends["gt"]
+    high = ends["le"] if ends["lt"] is None else ends["lt"]
+    title = declared.title or key
+    return FieldInfo(key, title, number, low, high, ends["gt"] is not None, ends["lt"] is not None)
 
 
 def known_keys() -> list[str]:

@@ -265,10 +265,10 @@ def test_a_model_of_ones_own_from_set_up_to_ask(family, tmp_path, checkpoint):
 
 def test_how_the_model_is_run_is_part_of_the_experiment():
     app = open_page("setup")
-    app.selectbox(key="device").set_value("cpu").run()
-    app.number_input(key="micro_batch").set_value(4).run()
-    app.text_input(key="lora.targets").set_value("q_proj, v_proj").run()
-    app.checkbox(key="checkpointing").check().run()
+    app.selectbox(key="device:quickstart").set_value("cpu").run()
+    app.number_input(key="micro_batch:quickstart").set_value(4).run()
+    app.text_input(key="lora.targets:quickstart").set_value("q_proj, v_proj").run()
+    app.checkbox(key="checkpointing:quickstart").check().run()
     assert not app.exception and not app.error
     app.button(key="run").click().run()
     config = newest()
@@ -278,7 +278,7 @@ def test_how_the_model_is_run_is_part_of_the_experiment():
 
 def test_what_does_not_hold_is_told_when_run_is_pressed(tmp_path):
     app = open_page("setup")
-    app.text_input(key="start").set_value(str(tmp_path / "nowhere")).run()
+    app.text_input(key="start:quickstart").set_value(str(tmp_path / "nowhere")).run()
     assert not app.error
     app.button(key="run").click().run()
     [error] = app.error
@@ -342,7 +342,7 @@ def test_several_references_count_as_right():
 
 def test_rows_out_of_range_are_answered_beside_their_field(tmp_path):
     app = with_folder(wards(tmp_path / "wards"))
-    app.number_input(key="data.rows").set_value(3).run()
+    app.number_input(key="data.rows:quickstart:data").set_value(3).run()
     assert not app.exception and "from 16 to 1,000,000" in text_of(app)
     assert app.error[0].value.startswith("data.rows: ")
     assert not [button for button in app.button if button.key == "run"]

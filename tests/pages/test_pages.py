@@ -13,6 +13,7 @@ from engine.config import ExperimentConfig
 from engine.data.factory import new_dataset
 from engine.jobs import queue
 from engine.paths import ROOT
+from engine.strategies import STRATEGIES
 from tests.helpers.runs import run
 
 PAGES = ("start", "setup", "live", "ask")
@@ -31,6 +32,12 @@ def text_of(app: AppTest) -> str:
     return "\n".join(block.value for block in blocks)
 
 
+def choose_ways(app: AppTest, *strategies: str) -> None:
+    for key in STRATEGIES:
+        app.checkbox(key=f"strategies.{key}:quickstart").set_value(key in strategies)
+    app.run()
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_every_page_renders_on_a_fresh_home(page):
     app = open_page(page)
@@ -40,12 +47,11 @@ def test_every_page_renders_on_a_fresh_home(page):
 
 def test_start_shows_the_example_with_its_stored_figures():
     app = open_page("start")
-    shown = {metric.label: metric.value for metric in app.metric}
-    [plora] = [r for r in reads.runs() if r.experiment.bundled and r.strategy == "plora"]
-    found = reads.summary(plora.id)
-    assert shown["Personalised (pLoRA)"] == f"{found.personal_accuracy:.0%}"
-    assert shown["Base"] == f"{found.base_accuracy:.0%}"
-    assert "example" in text_of(app)
+    text, runs = text_of(app), reads.bundled_runs()
+    for summary in reads.summaries(runs):
+        assert f"{summary.personal_accuracy:.0%} right in the example below" in text
+    assert verdict(runs) in text and "One picture on which they disagree" in text
+    assert "✓" in text and "✗" in text
 
 
 def test_the_quickstart_button_queues_both_runs_and_a_worker(started):
@@ -63,8 +69,9 @@ def test_setup_previews_clients_and_costs_and_runs_what_it_shows():
     app = open_page("setup")
     text = text_of(app)
     assert "Client 3" in text and "night camera" in text
-    costs = app.dataframe[0].value
-    assert list(costs["strategy"]) == ["fedit", "plora"]
+    costs = app.table[0].value
+    assert ["fedit" in costs["way"].iloc[0], "plora" in costs["way"].iloc[1]] == [True, True]
+    assert "Takes about" in text and "of memory; this machine has" in text
     app.slider(key="heterogeneity.level:quickstart").set_value(0.0).run()
     assert "night camera" not in text_of(app) and "says what all sites say" in text_of(app)
     app.number_input(key="clients:quickstart").set_value(3).run()
@@ -77,7 +84,7 @@ def test_setup_previews_clients_and_costs_and_runs_what_it_shows():
 
 def test_setup_says_what_is_wrong_instead_of_running():
     app = open_page("setup")
-    app.pills(key="strategies:quickstart").set_value([]).run()
+    choose_ways(app)
     assert "strategies" in app.error[0].value and not app.exception
     assert not [button for button in app.button if button.key == "run"]
 
@@ -118,7 +125,7 @@ def test_live_shows_who_gains_what_averaging_does_and_what_privacy_costs(tiny):
 
 def test_setup_takes_ranks_privacy_and_dropout(started):
     app = open_page("setup")
-    app.pills(key="strategies:quickstart").set_value(["hetlora"]).run()
+    choose_ways(app, "hetlora")
     app.text_input(key="lora.client_ranks:quickstart").set_value("8, 20").run()
     assert "lora.client_ranks: must not exceed lora.rank" in app.error[0].value
     app.text_input(key="lora.client_ranks:quickstart").set_value("8, 2").run()
@@ -265,7 +272,7 @@ def test_ask_opens_where_personalising_put_an_answer_right():
     ("key", "value", "told"),
     [
         ("clients:quickstart", 5000, "Clients: from 1 to 1,000."),
-        ("learning_rate:quickstart", 3.0, "Learning rate: from 0.0001 to 1."),
+        ("learning_rate:quickstart", 3.0, "Learning rate: above 0, at most 1."),
         ("rounds:quickstart", 0, "Rounds: from 1 to 500."),
     ],
 )

@@ -96,7 +96,14 @@ def test_form_limits_come_from_the_definition():
     found = field("clients")
     assert (found.low, found.high) == (1, 1000)
     rate = field("learning_rate")
-    assert 0 < rate.low < 0.001 and isinstance(rate.low, float)
+    assert (rate.low, rate.high) == (0.0, 1.0) and isinstance(rate.low, float)
+    assert not rate.allows(0) and rate.allows(1e-9) and rate.allows(1) and not rate.allows(1.1)
+    assert found.allowed == "from 1 to 1,000" and rate.allowed == "above 0, at most 1"
+    for key in known_keys():  # what a field starts with is allowed
+        head, _, tail = key.partition(".")
+        value = getattr(ExperimentConfig(), head)
+        value = getattr(value, tail) if tail else value
+        assert field(key).annotation not in (int, float) or field(key).allows(value), key
     assert field("plora.start").title.startswith("pLoRA") and field("plora.start").low is None
 
 

@@ -1,0 +1,100 @@
+"""What an experiment costs, before it runs: numbers, bytes, memory, and time as measured here."""
+
+from __future__ import annotations
+
+from math import log
+
+import streamlit as st
+from pydantic import ValidationError
+
+from app.look import duration, size
+from db import reads
+from engine.config import ExperimentConfig
+from engine.fl.traffic import Traffic, traffic_of
+from engine.strategies import STRATEGIES
+from engine.vlm.memory import describe
+from engine.vlm.resolved import ResolvedModel, resolve_model
+
+
+def show_summary(config: ExperimentConfig) -> None:
+    """Say in a line what an experiment takes. Raises ConfigError where the model cannot be used."""
+    model = resolve_model(config)
+    sent = sum(_sent(traffic_of(key, config, model), config) for key in config.strategies)
+    st.markdown(f"**Takes {time_of(config)}** · {size(sent)} sent · {_memory(config, model)}")
+
+
+def show_costs(config: ExperimentConfig) -> None:
+    """Show what each way trains and sends. Raises ConfigError where the model cannot be used."""
+    model = resolve_model(config)
+    traffic = {key: traffic_of(key, config, model) for key in config.strategies}
+    st.table(
+        [
+            {
+                "way": f"{name_of(key)} :small[:gray[{key}]]",
+                "a client trains": f"{traffic[key].trainable:,} numbers",
+                "sends in a round": size(traffic[key].bytes_up),
+                "all send in all rounds": size(_sent(traffic[key], config)),
+            }
+            for key in config.strategies
+        ],
+        hide_index=True,
+    )
+
+
+def name_of(strategy: str) -> str:
+    """Return a strategy's name without what stands in brackets."""
+    return STRATEGIES[strategy].title.partition(" (")[0]
+
+
+def seconds_of(config: ExperimentConfig) -> tuple[float | None, bool]:
+    """Return how long the rounds of all runs are likely to take, and if that was measured here.
+
+    By the stored run on the same model whose rounds are most alike in work; None where there is
+    none. What is done once, such as looking at the pictures for the first time, is not in it.
+    """
+    known = [
+        (pace.bundled, abs(log(_work(config) / _work(other))), pace.seconds / _work(other))
+        for pace in reads.paces()
+        if (other := _parsed(pace.config)) and _setting(other) == _setting(config)
+    ]
+    if not known:
+        return None, False
+    bundled, _, per_row = min(known)
+    rounds = config.rounds * sum(STRATEGIES[key].trained for key in config.strategies)
+    return per_row * _work(config) * rounds, not bundled
+
+
+def _sent(traffic: Traffic, config: ExperimentConfig) -> int:
+    """Return the bytes that all clients send in all rounds."""
+    return traffic.bytes_up * config.clients_per_round * config.rounds
+
+
+def time_of(config: ExperimentConfig) -> str:
+    """Say how long the rounds of an experiment are likely to take, and whence that is known."""
+    seconds, here = seconds_of(config)
+    if seconds is None:
+        return "a time that its first round will tell"
+    return f"about {duration(seconds)}{'' if here else ' on the machine that made the example'}"
+
+
+def _memory(config: ExperimentConfig, model: ResolvedModel) -> str:
+    facts = describe(config, model)
+    needed = facts.estimate.needed(facts.micro_batch.train)
+    return f"{size(needed)} of memory; this machine has {size(facts.memory)}"
+
+
+def _work(config: ExperimentConfig) -> int:
+    """Return the rows that a round trains."""
+    return config.clients_per_round * config.local_steps * config.batch_size
+
+
+def _setting(config: ExperimentConfig) -> tuple[object, ...]:
+    """Return what else decides how long a row takes."""
+    return config.model, config.device, config.dtype, config.dataset == "world", config.lora.vision
+
+
+def _parsed(values: dict[str, object]) -> ExperimentConfig | None:
+    try:
+        return ExperimentConfig.model_validate(values)
+    except ValidationError:  # of another version, or with a plugin that is not named any more
+        return None
