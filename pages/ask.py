@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
@@ -15,16 +14,15 @@ from app.thumbnails import shrunk
 from app.widgets import choose_client, choose_item, choose_run, client_names
 from db import reads
 from db.tables import Run
+from engine.answering import client as answering
+from engine.answering.client import NoAnswer
 from engine.config import BUNDLED, WORLD, ConfigError, ExperimentConfig
 from engine.data.dataset import Example, FederatedDataset
 from engine.data.factory import new_dataset
 from engine.data.pictures import KINDS, MAX_BYTES, BadPicture, read_picture
 from engine.data.user.rows import shorten
-from engine.jobs.queue import NotPossible
 from engine.metrics import Metric, metric_of
-
-if TYPE_CHECKING:
-    from engine.results.ask import VariantAnswer
+from engine.results.variants import VariantAnswer
 
 SIDE = 320  # pixels of the image's longer side on the page
 LONG_QUESTION = 60  # letters that fit into one line
@@ -39,15 +37,10 @@ def dataset_of(config: str) -> FederatedDataset:
 
 @st.cache_data(max_entries=256, show_spinner="The models are thinking …")
 def answers_of(
-    run_id: int, rounds: tuple[int, ...], client: int, image: np.ndarray, question: str
+    run_id: int, rounds: tuple[int, ...], number: int, image: np.ndarray, question: str
 ) -> list[VariantAnswer]:
-    """Ask all variants; ``rounds`` of the experiment's runs renew the answers as rounds finish.
-
-    A door: it brings torch.
-    """
-    from engine.results.ask import ask
-
-    return ask(run_id, client, image, question)
+    """Ask all variants; ``rounds`` of the experiment's runs renew the answers as rounds finish."""
+    return answering.ask(run_id, number, image, question)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -163,7 +156,7 @@ if selected is not None:
         )
     try:
         show_page(selected, chosen, config)
-    except (NotPossible, reads.NoSuchRun) as mistake:
+    except (NoAnswer, reads.NoSuchRun) as mistake:
         st.warning(str(mistake))
     except ConfigError as mistake:  # the data or the model are no longer where they were
         st.error(str(mistake))

@@ -28,6 +28,7 @@ from engine.paths import keep_quiet  # noqa: E402
 
 keep_quiet()
 
+from engine.answering import client  # noqa: E402
 from engine.config import ExperimentConfig  # noqa: E402
 from engine.jobs import queue  # noqa: E402
 from engine.presets import preset  # noqa: E402
@@ -84,6 +85,16 @@ def started(
 
 
 _SPAWN = queue.spawn_worker
+
+
+@pytest.fixture(autouse=True)
+def _answered_here(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Pages' questions are answered in this process; ``real_worker`` tests start one for them."""
+    if "real_worker" not in request.keywords:
+        from tests.helpers import answering
+
+        monkeypatch.setattr(client, "request", answering.request)
+        monkeypatch.setattr(client, "progress", answering.progress)
 
 
 @pytest.fixture(scope="session")

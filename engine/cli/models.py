@@ -65,7 +65,9 @@ def predict(
 @models.command()
 def matrix(run_id: RunId, as_json: Json = False) -> None:
     """Test every client's model on every other client's test set."""
-    clients, rows = doors.results().analyze.cross_matrix(run_id)
+    analyze = doors.results().analyze
+    crossed = analyze.complete(analyze.cross_matrix(run_id))
+    clients, rows = crossed.clients, crossed.accuracy
     if as_json:
         typer.echo(json.dumps({"run": run_id, "clients": clients, "accuracy": rows}))
         return
@@ -91,7 +93,8 @@ def tradeoff(run_id: RunId, as_json: Json = False) -> None:
 @models.command()
 def newcomer(run_id: RunId, as_json: Json = False) -> None:
     """Let one more client join a finished run, and adapt with 4, 16 and 64 samples."""
-    joined = doors.results().analyze.newcomer(run_id)
+    analyze = doors.results().analyze
+    joined = analyze.complete(analyze.newcomer(run_id))
     if as_json:
         typer.echo(json.dumps({"run": run_id, **asdict(joined)}))
         return

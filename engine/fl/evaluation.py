@@ -10,10 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
+import numpy as np
 import torch
 
 from engine.adapters.adapter import Adapter
 from engine.metrics import Metric
+from engine.vlm.attention import cross_attention
 from engine.vlm.deltas import deltas_active
 from engine.vlm.encoded import IGNORE_INDEX, EncodedBatch, concatenate
 from engine.vlm.lora import Factors
@@ -182,6 +184,20 @@ def generate(vlm: Vlm, tasks: Sequence[Task]) -> list[list[Answer]]:
     return answers
 
 
+@torch.inference_mode()
+def look(vlm: Vlm, tasks: Sequence[Task]) -> list[np.ndarray | None]:
+    """Return each task's attention on the picture of its first question while it answers it.
+
+    A grid (rows, columns) that sums to 1; None where the model has none to show.
+    """
+    grids: list[np.ndarray | None] = [None] * len(tasks)
+    firsts = [task._replace(samples=task.samples.select(slice(0, 1))) for task in tasks]
+    if not vlm.causal:
+        for k, rows, share in _in_passes(vlm, firsts, _look_pass):
+            [grids[k]] = rows[share]
+    return grids
+
+
 def _in_passes(
     vlm: Vlm, tasks: Sequence[Task], run: Callable[[Vlm, LogitsFn, EncodedBatch], Found]
 ) -> Iterator[tuple[int, Found, slice]]:
@@ -262,3 +278,8 @@ def _score_pass(vlm: Vlm, logits_of: LogitsFn, batch: EncodedBatch) -> ItemScore
 def _generate_pass(vlm: Vlm, _: LogitsFn, batch: EncodedBatch) -> list[Answer]:
     texts, confidence = vlm.generate(batch)
     return [Answer(text, p) for text, p in zip(texts, confidence.tolist(), strict=True)]
+
+
+def _look_pass(vlm: Vlm, _: LogitsFn, batch: EncodedBatch) -> list[np.ndarray | None]:
+    texts, _confidence = vlm.generate(batch)
+    return cross_attention(vlm, replace(batch, labels=vlm.prompter.labels(texts)))

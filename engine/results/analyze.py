@@ -1,9 +1,18 @@
-"""What a finished federation is good for: whom its models serve, and what they give a newcomer."""
+"""What a finished federation is good for: whom its models serve, and what they give a newcomer.
+
+Each analysis is a generator: it yields the share that is done after each piece of about a second,
+so that a question can be answered in between, and returns the result.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
+from typing import TypeVar
 
+import numpy as np
+
+from engine.adapters.adapter import Adapter, factor_of
 from engine.config import WORLD
 from engine.fl.client import Client
 from engine.fl.context import context_of
@@ -23,6 +32,26 @@ NEWCOMER_SAMPLES = (4, 16, 64)
 NEWCOMER_STEPS = 40
 
 
+_TOGETHER = 4  # models that are tested in one piece
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class CrossMatrix:
+    """The accuracy of client i's model (row) on client j's test set (column)."""
+
+    clients: list[int]
+    accuracy: list[list[float]]
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """By factor ("lora_A"), the cosine between what client i and client j have learnt."""
+
+    clients: list[int]
+    cosines: dict[str, list[list[float]]]
+
+
 @dataclass(frozen=True)
 class Newcomer:
     """Accuracies on the newcomer's own test set, untrained and after so many samples."""
@@ -34,8 +63,8 @@ class Newcomer:
     from_shared: dict[int, float]
 
 
-def cross_matrix(run_id: int) -> tuple[list[int], list[list[float]]]:
-    """Return the tested clients, and the accuracy of client i's model (row) on client j's tests.
+def cross_matrix(run_id: int) -> Generator[float, None, CrossMatrix]:
+    """Test the model of every tested client on the test sets of all of them.
 
     A client's model is its personalised one, or the global one where there is none. Raises
     NoSuchRun, NotPossible.
@@ -45,20 +74,26 @@ def cross_matrix(run_id: int) -> tuple[list[int], list[list[float]]]:
     config = run_config(run)
     context = context_of(config.config, config.resolved)
     clients = tested(config.config)
-    tests = [context.sets.get(k, "test") for k in clients]
-    everyone = concatenate(tests)
+    tests = []
+    for k in clients:
+        tests.append(context.sets.get(k, "test"))
+        yield len(tests) / (5 * len(clients))
+    everyone, parts = concatenate(tests), spans(tests)
     ends = at_newest(
         config,
         lambda sent, last: [Client(config, k).factors(variant, sent, last) for k in clients],
     )
-    tasks = [Task(factors, everyone) for factors in ends]
-    judged = context.scored(tasks, [clients] * len(tasks))
-    parts = spans(tests)
-    return clients, [[row.select(part).accuracy for part in parts] for row, _ in judged]
+    rows: list[list[float]] = []
+    for start in range(0, len(ends), _TOGETHER):
+        tasks = [Task(factors, everyone) for factors in ends[start : start + _TOGETHER]]
+        judged = context.scored(tasks, [clients] * len(tasks))
+        rows += [[scores.select(part).accuracy for part in parts] for scores, _ in judged]
+        yield (len(clients) + 4 * len(rows)) / (5 * len(clients))
+    return CrossMatrix(clients, rows)
 
 
-def newcomer(run_id: int) -> Newcomer:
-    """One more client, which the federation has never met, joins with what the server shares.
+def newcomer(run_id: int) -> Generator[float, None, Newcomer]:
+    """Let one more client, which the federation has never met, join with what the server shares.
 
     It adapts both factors, NEWCOMER_STEPS steps on 4, 16 and 64 samples of its own, from the shared
     model and, to compare, from the base. Raises NoSuchRun, NotPossible.
@@ -86,21 +121,80 @@ def newcomer(run_id: int) -> Newcomer:
         tasks = [Task(factors, test) for factors in adapters]
         return [scores.accuracy for scores in score_teacher_forced(context.vlm, tasks)]
 
-    def adapted(start: Factors) -> dict[int, float]:
-        jobs = [
-            Job(start, train.select(slice(0, n)), NEWCOMER_STEPS, rng(config.seed, "newcomer", n))
-            for n in NEWCOMER_SAMPLES
-        ]
-        trained = train_together(
+    def adapted(start: Factors, n: int) -> Factors:
+        job = Job(start, train.select(slice(0, n)), NEWCOMER_STEPS, rng(config.seed, "newcomer", n))
+        [(factors, _)] = train_together(
             context.vlm,
-            jobs,
+            [job],
             list(context.vlm.factors),
             batch_size=config.batch_size,
             learning_rate=config.learning_rate,
         )
-        ends = [start | factors for factors, _ in trained]
-        return dict(zip(NEWCOMER_SAMPLES, accuracies(ends), strict=True))
+        return start | factors
 
-    camera = context.dataset.profile(k).camera
-    [from_nothing], [from_others] = accuracies([base]), accuracies([met])
-    return Newcomer(camera, from_nothing, from_others, adapted(base), adapted(met))
+    yield 0.1
+    ends: list[Factors] = []
+    for start in (base, met):
+        for n in NEWCOMER_SAMPLES:
+            ends.append(adapted(start, n))
+            yield 0.1 + 0.8 * len(ends) / (2 * len(NEWCOMER_SAMPLES))
+    from_nothing, from_others, *after = accuracies([base, met, *ends])
+    return Newcomer(
+        context.dataset.profile(k).camera,
+        from_nothing,
+        from_others,
+        dict(zip(NEWCOMER_SAMPLES, after, strict=False)),
+        dict(zip(NEWCOMER_SAMPLES, after[len(NEWCOMER_SAMPLES) :], strict=True)),
+    )
+
+
+def likeness(run_id: int) -> Generator[float, None, Likeness]:
+    """Compare what the clients keep to themselves: the cosine of how far they have come from A₀.
+
+    Raises NoSuchRun, and NotPossible where clients keep nothing.
+    """
+    run = usable_run(run_id, 0)
+    kept = STRATEGIES[run.strategy].personal_factors
+    if not kept:
+        raise NotPossible(
+            f"run {run_id} ({run.strategy}) keeps nothing at its clients: all use one model"
+        )
+    config = run_config(run)
+    context = context_of(config.config, config.resolved)
+    clients = tested(config.config)
+    yield 0.2
+    ends = at_newest(
+        config,
+        lambda sent, last: [Client(config, k).factors("personal", sent, last) for k in clients],
+    )
+    yield 0.8
+    start = context.initial
+    return Likeness(
+        clients,
+        {factor: _cosines([_change(end, start, factor) for end in ends]) for factor in kept},
+    )
+
+
+def _change(end: Factors, start: Factors, factor: str) -> np.ndarray:
+    """Return all that a client has changed of one kind of factors as one vector."""
+    names = sorted(name for name in start if factor_of(name) == factor)
+    rank = Adapter(start).rank
+    own = Adapter(end).cut(rank) if Adapter(end).rank > rank else end
+    return np.concatenate([(own[name] - start[name]).numpy().ravel() for name in names])
+
+
+def _cosines(vectors: list[np.ndarray]) -> list[list[float]]:
+    lengths = [float(np.linalg.norm(vector)) or 1.0 for vector in vectors]
+    return [
+        [float(u @ v) / (a * b) for v, b in zip(vectors, lengths, strict=True)]
+        for u, a in zip(vectors, lengths, strict=True)
+    ]
+
+
+def complete(steps: Generator[float, None, Result]) -> Result:
+    """Take an analysis to its end and return the result."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,47 +12,80 @@ from db.tables import Run
 from engine.config import ExperimentConfig
 from engine.data.dataset import Example
 from engine.fl.client import Client
-from engine.fl.evaluation import Task, generate
+from engine.fl.context import ExperimentContext, context_of
+from engine.fl.evaluation import Answer, Task, generate, look
 from engine.jobs.queue import NotPossible
 from engine.jobs.stored import run_config
 from engine.jobs.validate import resolved_of
 from engine.metrics import is_right, metric_of
 from engine.results.newest import at_newest
+from engine.results.variants import ClientAnswer, VariantAnswer, sources, variant_of
 from engine.strategies import STRATEGIES
+from engine.vlm.lora import Factors
 from engine.vlm.text_limits import TextLimits
 
-_one_at_a_time = threading.Lock()  # the model holds one set of factors
 
+class Asked(NamedTuple):
+    """A model to be asked: a run, one of its clients, and the variant."""
 
-@dataclass(frozen=True)
-class VariantAnswer:
-    """One variant's answer; ``source`` says in words which model it is."""
-
+    run: Run
+    client: int
     variant: str
-    source: str
-    text: str
-    confidence: float
 
 
 def ask(run_id: int, client: int, image: np.ndarray, question: str) -> list[VariantAnswer]:
     """Return every variant's answer to one question about a picture (height, width, 3) uint8.
 
-    ``global`` is the FedIT run of the same experiment where there is one, else the run's own view.
     Raises NoSuchRun, NotPossible.
     """
     run = usable_run(run_id, client)
+    answering = sources(run)
+    asked = [Asked(source, client, variant_of(key)) for key, (source, _) in answering.items()]
+    answers = _answers(asked, [_example(run, image, question)])
+    return [
+        VariantAnswer(key, said, answer.text, answer.confidence)
+        for (key, (_, said)), [answer] in zip(answering.items(), answers, strict=True)
+    ]
+
+
+def ask_clients(
+    run_id: int, clients: Sequence[int], image: np.ndarray, question: str
+) -> list[ClientAnswer]:
+    """Return what each of these clients' own models answers. Raises NoSuchRun, NotPossible."""
+    run = usable_run(run_id, max(clients, default=0))
+    variant = STRATEGIES[run.strategy].deployed_variant()
+    asked = [Asked(run, client, variant) for client in clients]
+    answers = _answers(asked, [_example(run, image, question)])
+    return [
+        ClientAnswer(client, answer.text, answer.confidence)
+        for client, [answer] in zip(clients, answers, strict=True)
+    ]
+
+
+def where_looked(
+    run_id: int, client: int, image: np.ndarray, question: str
+) -> dict[str, np.ndarray]:
+    """Return every variant's attention on the picture while it answers, as a grid that sums to 1.
+
+    Nothing for a model without cross-attention to the picture. Raises NoSuchRun, NotPossible.
+    """
+    run = usable_run(run_id, client)
+    answering = sources(run)
+    asked = [Asked(source, client, variant_of(key)) for key, (source, _) in answering.items()]
+    context, tasks = _tasks(asked, [_example(run, image, question)])
+    grids = look(context.vlm, tasks)
+    return {key: grid for key, grid in zip(answering, grids, strict=True) if grid is not None}
+
+
+def _example(run: Run, image: np.ndarray, question: str) -> Example:
+    """Check a question against what the model can read. Raises NotPossible."""
     if not question.strip():
         raise NotPossible("question: write a question first")
     config = ExperimentConfig.parse(run.experiment.config)
     limits = TextLimits(config, resolved_of(run.experiment).model)
     if problem := limits.question_problem(question):
         raise NotPossible(f"question: {problem}")
-    example = Example("asked", question.strip(), "", "", image=image)
-    answers: list[VariantAnswer] = []
-    for variant, (source_run, source) in sources(run).items():
-        text, confidence = _answers(source_run, client, variant, [example])[0]
-        answers.append(VariantAnswer(variant, source, text, confidence))
-    return answers
+    return Example("asked", question.strip(), "", "", image=image)
 
 
 def predict(run_id: int, client: int, variant: str) -> list[dict[str, object]]:
@@ -71,36 +103,19 @@ def predict(run_id: int, client: int, variant: str) -> list[dict[str, object]]:
     config = run_config(run)
     items = Client(config, client).context.dataset.examples(client, "test")
     metric = metric_of(config.config.data.metric)
+    [answers] = _answers([Asked(run, client, variant)], items)
     return [
         {
             "item": item.item,
             "question": item.question,
             "reference": item.answer,
-            "answer": text,
-            "confidence": round(confidence, 4),
-            "score": metric.score(text, item.accepted),
-            "correct": is_right(text, item.accepted),
+            "answer": answer.text,
+            "confidence": round(answer.confidence, 4),
+            "score": metric.score(answer.text, item.accepted),
+            "correct": is_right(answer.text, item.accepted),
         }
-        for item, (text, confidence) in zip(
-            items, _answers(run, client, variant, items), strict=True
-        )
+        for item, answer in zip(items, answers, strict=True)
     ]
-
-
-def sources(run: Run) -> dict[str, tuple[Run, str]]:
-    """Return the run whose model answers for each variant, and its name for people."""
-    own = STRATEGIES[run.strategy].variants
-    answering = {"base": (run, "before any training")}
-    fedit = [r for r in reads.runs_of(run.experiment_id) if r.strategy == "fedit" and r.rounds_done]
-    if fedit:
-        answering["global"] = (fedit[0], f"FedIT, run {fedit[0].id}")
-    elif "global" in own:
-        view = "the server's view, shared B with the common A₀"
-        title = f"{STRATEGIES[run.strategy].title}, run {run.id}"
-        answering["global"] = (run, view if run.strategy == "plora" else title)
-    if "personal" in own:
-        answering["personal"] = (run, f"{STRATEGIES[run.strategy].title}, run {run.id}")
-    return answering
 
 
 def usable_run(run_id: int, client: int) -> Run:
@@ -114,14 +129,35 @@ def usable_run(run_id: int, client: int) -> Run:
     return run
 
 
-def _answers(
-    run: Run, client: int, variant: str, examples: Sequence[Example]
-) -> list[tuple[str, float]]:
-    config = run_config(run)
-    with _one_at_a_time:
-        asked = Client(config, client)
-        # While the model was loading, a live run may have gone on.
-        factors = at_newest(config, lambda shared, last: asked.factors(variant, shared, last))
-        task = Task(factors, asked.context.sets.encode(examples))
-        [answers] = generate(asked.context.vlm, [task])
-        return [(answer.text, answer.confidence) for answer in answers]
+def _answers(asked: Sequence[Asked], examples: Sequence[Example]) -> list[list[Answer]]:
+    context, tasks = _tasks(asked, examples)
+    return generate(context.vlm, tasks)
+
+
+def _tasks(
+    asked: Sequence[Asked], examples: Sequence[Example]
+) -> tuple[ExperimentContext, list[Task]]:
+    """Give the same examples to models of one experiment, each run's as of its newest round."""
+    config = run_config(asked[0].run)
+    context = context_of(config.config, config.resolved)
+    samples = context.sets.encode(examples)
+    # While the model was loading, a live run may have gone on.
+    factors: dict[Asked, Factors] = {}
+    for run in {own.run.id: own.run for own in asked}.values():
+        mine = [own for own in asked if own.run.id == run.id]
+        factors |= zip(mine, _newest(mine), strict=True)
+    groups = [n if factors[own].has_deltas else -1 for n, own in enumerate(asked)]
+    tasks = [Task(factors[own], samples, group) for own, group in zip(asked, groups, strict=True)]
+    return context, tasks
+
+
+def _newest(asked: Sequence[Asked]) -> list[Factors]:
+    config = run_config(asked[0].run)
+    clients = [Client(config, own.client) for own in asked]
+    return at_newest(
+        config,
+        lambda shared, last: [
+            client.factors(own.variant, shared, last)
+            for client, own in zip(clients, asked, strict=True)
+        ],
+    )

@@ -21,7 +21,7 @@ from engine.jobs.stored import run_config
 from engine.jobs.validate import validate
 from engine.jobs.worker import execute, registered
 from engine.results import ask
-from engine.results.analyze import cross_matrix
+from engine.results.analyze import complete, cross_matrix
 from engine.results.export import export
 from engine.vlm.vision_cache import VisionCache
 from tests.helpers.outside import answers_outside
@@ -79,7 +79,7 @@ def test_the_bundled_model_learns_what_others_brought(folder):
     assert np.mean([row["score"] for row in rows]) == np.mean([row["correct"] for row in rows])
     stored = {p.item: p.answer for p in reads.predictions(plora.run, 1) if p.variant == "personal"}
     assert {row["item"]: row["answer"] for row in rows} == stored
-    _, matrix = cross_matrix(plora.run)
+    matrix = complete(cross_matrix(plora.run)).accuracy
     assert matrix[0][0] > matrix[0][1], "sites that disagree about words serve each other badly"
 
 
@@ -185,7 +185,7 @@ def test_a_newcomer_needs_a_world_to_come_from(folder):
 
     [found] = run(config(folder, rounds=1))
     with pytest.raises(NotPossible, match="only the clients of its data"):
-        newcomer(found.run)
+        complete(newcomer(found.run))
 
 
 @pytest.mark.parametrize(

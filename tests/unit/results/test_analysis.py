@@ -2,12 +2,19 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from db import reads
 from engine.cli.main import app
 from engine.jobs.queue import NotPossible
-from engine.results.analyze import NEWCOMER_SAMPLES, cross_matrix, newcomer
+from engine.results.analyze import (
+    NEWCOMER_SAMPLES,
+    complete,
+    cross_matrix,
+    likeness,
+    newcomer,
+)
 from tests.helpers.runs import changed, run
 
 
@@ -24,7 +31,8 @@ def finished(tiny, module_home):
 def test_the_diagonal_of_the_matrix_is_what_the_run_has_stored(finished):
     fedit, plora = finished
     for summary, variant in ((fedit, "global"), (plora, "personal")):
-        clients, matrix = cross_matrix(summary.run)
+        crossed = complete(cross_matrix(summary.run))
+        clients, matrix = crossed.clients, crossed.accuracy
         assert clients == [0, 1, 2]
         assert len(matrix) == 3 and all(len(row) == 3 for row in matrix)
         own = {
@@ -33,35 +41,52 @@ def test_the_diagonal_of_the_matrix_is_what_the_run_has_stored(finished):
             if (row.round, row.variant, row.scope) == (2, variant, "own")
         }
         assert [matrix[k][k] for k in range(3)] == pytest.approx([own[k] for k in range(3)])
-    [first, _, last] = cross_matrix(fedit.run)[1]
+    [first, _, last] = complete(cross_matrix(fedit.run)).accuracy
     assert first == last, "one model for all"
 
 
 def test_the_matrix_is_of_the_clients_that_were_tested(tiny, monkeypatch):
     monkeypatch.setattr("engine.config.experiment.MOST_TESTED", 2)
     [summary] = run(changed(tiny, strategies=["fedit"], clients=5, rounds=1, seed=3))
-    clients, matrix = cross_matrix(summary.run)
+    crossed = complete(cross_matrix(summary.run))
+    clients, matrix = crossed.clients, crossed.accuracy
     assert sorted(reads.deployed_accuracies(summary.run, "own")) == clients
     assert len(clients) == len(matrix) == 2
     assert clients != [0, 1], "a draw, not the first"
 
 
 def test_a_newcomer_starts_from_what_is_shared_and_learns(finished):
-    found = newcomer(finished[0].run)
+    found = complete(newcomer(finished[0].run))
     assert set(found.from_base) == set(found.from_shared) == set(NEWCOMER_SAMPLES)
     assert found.from_base[64] > found.base
     assert found.from_base[64] > found.from_base[4]
-    assert newcomer(finished[0].run) == found, "the same every time"
+    assert complete(newcomer(finished[0].run)) == found, "the same every time"
 
 
 def test_who_cannot_have_a_newcomer_is_told_why(tiny):
     [local] = run(changed(tiny, strategies=["local"], rounds=1))
     with pytest.raises(NotPossible, match="shares nothing"):
-        newcomer(local.run)
+        complete(newcomer(local.run))
     values = {"heterogeneity": {"kind": "quantity", "level": 1}, "rounds": 1}
     [amounts] = run(changed(tiny, strategies=["fedit"], **values))
     with pytest.raises(NotPossible, match="amounts"):
-        newcomer(amounts.run)
+        complete(newcomer(amounts.run))
+
+
+def test_likeness_is_of_what_clients_keep(finished, tiny):
+    alike = complete(likeness(finished[1].run))
+    assert alike.clients == [0, 1, 2] and list(alike.cosines) == ["lora_A"]
+    values = np.array(alike.cosines["lora_A"])
+    assert np.diag(values) == pytest.approx(1, abs=1e-5) and np.allclose(values, values.T)
+    assert abs(values[0, 1]) < 0.99, "clients that differ have learnt different things"
+    with pytest.raises(NotPossible, match="keeps nothing"):
+        complete(likeness(finished[0].run))
+
+
+def test_an_analysis_says_how_far_it_is(finished):
+    for analysis in (cross_matrix, newcomer, likeness):
+        shares = list(analysis(finished[1].run))
+        assert shares == sorted(shares) and shares[0] > 0 and shares[-1] <= 1
 
 
 def test_own_against_pooled_is_what_the_runs_have_stored(finished):
