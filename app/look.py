@@ -34,6 +34,7 @@ KEYS = {"run": "Ctrl+Enter", "pause": "P", "step": "O", "go on": "G", "stop": "S
 STATUS_WORDS = {
     "queued": "waiting in the queue",
     "running": "running",
+    "paused": "paused after its round",
     "done": "done",
     "stopped": "stopped on request",
     "failed": "failed",

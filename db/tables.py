@@ -38,6 +38,7 @@ class RunRow(Base):
 class Experiment(Base):
     """One federation: an ``ExperimentConfig`` as JSON, and what it meant when it was submitted.
 
+    ``round_limit``: the last round that may begin, of every run; None while it goes on by itself.
     ``resolved`` is an ``engine.fl.resolved.Resolved``; None in rows of a lab that had none.
     """
 
@@ -48,6 +49,7 @@ class Experiment(Base):
     config: Mapped[dict[str, Any]]
     resolved: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     bundled: Mapped[bool] = mapped_column(default=False)
+    round_limit: Mapped[int | None]
     created_at: Mapped[datetime] = mapped_column(default=now)
 
     runs: Mapped[list[Run]] = relationship(back_populates="experiment", order_by="Run.id")
@@ -78,6 +80,10 @@ class Preparation(Base):
     ready_at: Mapped[datetime | None]
 
 
+ALIVE = ("queued", "running", "paused")
+RESUMABLE = ("stopped", "failed", "interrupted")
+
+
 class Run(Base):
     """One strategy on one experiment."""
 
@@ -86,7 +92,7 @@ class Run(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     experiment_id: Mapped[int] = mapped_column(ForeignKey("experiments.id"), index=True)
     strategy: Mapped[str] = mapped_column(String(20))
-    # queued, running; done; stopped, failed, interrupted: these can be resumed
+    # ALIVE, RESUMABLE or done
     status: Mapped[str] = mapped_column(String(12), default="queued", index=True)
     worker_id: Mapped[int | None]
     stop_requested: Mapped[bool] = mapped_column(default=False)

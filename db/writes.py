@@ -6,12 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import case, delete, func, select, update
+from sqlalchemy import ColumnElement, case, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from db.engine import writing
 from db.reads import has_lost_its_worker
 from db.tables import (
+    ALIVE,
+    RESUMABLE,
     Client,
     ClientRound,
     Evaluation,
@@ -25,9 +27,6 @@ from db.tables import (
     Worker,
     now,
 )
-
-ALIVE = ("queued", "running")
-RESUMABLE = ("stopped", "failed", "interrupted")
 
 
 def create_experiment(
@@ -100,6 +99,9 @@ def remove_workers(workers: Iterable[Worker]) -> None:
         )
         for run_id in session.scalars(ended):
             session.add(Event(run_id=run_id, text=_END_WORDS["interrupted"]))
+        # What is paused stays so, for any worker.
+        alone = (Run.status == "paused", Run.worker_id.not_in(select(Worker.id)))
+        session.execute(update(Run).where(*alone).values(worker_id=None))
 
 
 def ask_to_prepare(config: dict[str, Any], resolved: dict[str, Any] | None = None) -> None:
@@ -117,14 +119,27 @@ def mark_prepared(config: dict[str, Any], resolved: dict[str, Any] | None = None
             asked.ready_at = now()
 
 
-def claim_next(worker_id: int) -> int | None:
-    """Give the oldest queued run that nobody owns to this worker; None when there is none."""
-    waiting = (Run.status == "queued", Run.worker_id.is_(None))
-    oldest = select(Run.id).where(*waiting).order_by(Run.id).limit(1).scalar_subquery()
+def claim_next(worker_id: int) -> list[int]:
+    """Give the queued runs of the experiment that waits longest to this worker; [] if none does."""
     with writing() as session:
-        # Said twice: on PostgreSQL another may have taken it since the inner query looked.
-        claimed = update(Run).where(Run.id == oldest, *waiting).values(worker_id=worker_id)
-        return session.scalar(claimed.returning(Run.id))
+        waiting = select(Run.experiment_id).where(*_waits()).order_by(Run.id).limit(1)
+        return _claim(session, worker_id, session.scalar(waiting))
+
+
+def claim_more(worker_id: int, experiment_id: int) -> list[int]:
+    """Give this worker the queued runs of an experiment that it is at."""
+    with writing() as session:
+        return _claim(session, worker_id, experiment_id)
+
+
+def _claim(session: Session, worker_id: int, experiment_id: int | None) -> list[int]:
+    claimed = update(Run).where(Run.experiment_id == experiment_id, *_waits())
+    return sorted(session.scalars(claimed.values(worker_id=worker_id).returning(Run.id)))
+
+
+def _waits() -> tuple[ColumnElement[bool], ...]:
+    """Make the conditions for a run that any worker may take."""
+    return Run.status == "queued", Run.worker_id.is_(None)
 
 
 def start_run(run_id: int) -> bool:
@@ -175,19 +190,22 @@ def end_run(
 
 
 def request_stop(run_id: int) -> None:
-    """Ask for a run to stop after its current round; one that still waits is stopped at once."""
+    """Ask for a run to stop; one that waits for a worker is stopped at once.
+
+    A paused one is queued for a worker to have its models answer.
+    """
     with writing() as session:
-        waits = (Run.id == run_id, Run.status == "queued", Run.worker_id.is_(None))
-        stopped = update(Run).where(*waits).values(status="stopped", finished_at=now())
-        asked = (
+        stopped = (
             update(Run)
-            .where(Run.id == run_id, Run.status.in_(ALIVE), ~Run.stop_requested)
-            .values(stop_requested=True)
+            .where(Run.id == run_id, *_waits())
+            .values(status="stopped", finished_at=now())
         )
+        asked = update(Run).where(Run.id == run_id, Run.status.in_(ALIVE), ~Run.stop_requested)
+        status = case((Run.status == "paused", "queued"), else_=Run.status)
         if session.scalar(stopped.returning(Run.id)):
             session.add(Event(run_id=run_id, text="Taken out of the queue."))
-        elif session.scalar(asked.returning(Run.id)):
-            session.add(Event(run_id=run_id, text="Asked to stop after this round."))
+        elif session.scalar(asked.values(stop_requested=True, status=status).returning(Run.id)):
+            session.add(Event(run_id=run_id, text="Asked to stop."))
 
 
 def requeue(run_id: int) -> bool:

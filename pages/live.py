@@ -12,14 +12,13 @@ from app.look import duration, percent, size
 from app.verdict import verdict
 from app.widgets import ASK, LIVE, choose_run, client_names, figure, status_line
 from db import reads
-from db.tables import Run, now
+from db.pacing import orders
+from db.tables import ALIVE, Run, now
 from engine.config import ConfigError, ExperimentConfig
 from engine.fl.traffic import Traffic, traffic_of
 from engine.jobs import queue
 from engine.metrics import metric_of
 from engine.vlm.resolved import resolve_model
-
-ACTIVE = ("queued", "running")
 
 LATEST = 20  # rounds whose mean time says how long the others take
 
@@ -33,20 +32,20 @@ def times(histories: Sequence[History], shown: History) -> tuple[str, str]:
         elapsed = duration((now() - run.started_at).total_seconds())
     else:
         elapsed = duration(max(run.wall_seconds, in_rounds))
-    missing = sum(h.run.rounds - h.run.rounds_done for h in histories if h.run.status in ACTIVE)
+    missing = sum(h.run.rounds - h.run.rounds_done for h in histories if h.run.status in ALIVE)
     recent = [row.seconds for h in (shown, *histories) for row in h.rounds[-LATEST:]][:LATEST]
-    if not any(h.run.status in ACTIVE for h in histories):
+    if not any(h.run.status in ALIVE for h in histories):
         return elapsed, "–"
     return elapsed, f"about {duration(mean(recent) * missing)}" if recent else "after round 1"
 
 
 def next_run(watched: Run, runs: Sequence[Run]) -> Run | None:
     """Return the run to go on to when the one that was watched has ended; None to stay."""
-    if watched.status in ACTIVE:
+    if watched.status in ALIVE:
         st.session_state["watched"] = watched.id
     elif st.session_state.get("watched") == watched.id:
         del st.session_state["watched"]
-        return next((run for run in runs if run.status in ACTIVE), None)
+        return next((run for run in runs if run.status in ALIVE), None)
     return None
 
 
@@ -91,21 +90,37 @@ def exported(run_id: int) -> bytes:
     return zipped(run_id)
 
 
+def show_pace(experiment: int) -> None:
+    """Offer to pause an experiment, or to go on with it, by itself or round by round."""
+    if orders(experiment).round_limit is None:
+        pressed = {"Pause": queue.pause}
+    else:
+        pressed = {"One round": queue.step, "Go on": queue.go_on}
+    for label, act in pressed.items():
+        if st.button(label, key=label.lower().replace(" ", "-")):
+            try:
+                act(experiment)
+            except queue.NotPossible:  # it has ended, or somebody else has pressed
+                pass
+            st.rerun()
+
+
 def show_buttons(run: Run, runs: Sequence[Run], usable: bool) -> None:
     """Offer what fits the run's state: stop, resume, ask, export; then its sibling runs."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        if run.status in ACTIVE and not run.stop_requested:
-            if st.button("Stop after this round", key="stop"):
+        if run.status in ALIVE and not run.stop_requested:
+            if st.button("Stop", help="Its finished rounds are kept.", key="stop"):
                 queue.stop(run.id)
                 st.rerun()
-        elif run.status in ACTIVE:
-            st.markdown("Stopping after this round …")
+            show_pace(run.experiment_id)
+        elif run.status in ALIVE:
+            st.markdown("Stopping …")
         if run.status in ("stopped", "failed", "interrupted") and st.button("Resume", key="resume"):
             queue.resume(run.id)
             st.rerun()
         if run.rounds_done and usable:
             st.page_link(ASK, label="Ask its models →", query_params={"run": str(run.id)})
-        if run.status not in ACTIVE and run.rounds_done and usable:
+        if run.status not in ALIVE and run.rounds_done and usable:
             st.download_button(
                 "Export adapters",
                 lambda: exported(run.id),
@@ -230,7 +245,7 @@ queue.tend()
 siblings = reads.runs_of(selected.experiment_id)
 histories = histories_of(siblings)
 shown = next(history for history in histories if history.run.id == selected.id)
-refresh = 1.0 if any(sibling.status in ACTIVE for sibling in siblings) else None
+refresh = 1.0 if any(sibling.status in ALIVE for sibling in siblings) else None
 
 
 @st.fragment(run_every=refresh)

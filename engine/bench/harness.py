@@ -15,10 +15,8 @@ from pathlib import Path
 from db import reads
 from engine.config import ExperimentConfig
 from engine.fl.context import ExperimentContext
-from engine.fl.flower import client_app
 from engine.fl.run_config import RunConfig
-from engine.fl.runtimes.local import execute
-from engine.fl.runtimes.local_grid import LocalGrid
+from engine.fl.runtimes.local import execute_alone
 from engine.jobs import queue
 from engine.paths import ROOT, run_folder
 from engine.system.processes import is_alive
@@ -81,7 +79,5 @@ def run_here(
     for key, run_id in zip(config.strategies, runs, strict=True):
         folder = run_folder(run_id)
         folder.mkdir(parents=True)
-        run = RunConfig(run_id, key, config, folder)
-        alone = LocalGrid(client_app.app, config.clients, run.to_flower())
-        execute(run, None if together else alone)
+        execute_alone(RunConfig(run_id, key, config, folder), together=together)
     return dict(zip(config.strategies, runs, strict=True))

@@ -101,14 +101,30 @@ def show(run_id: RunId, as_json: Json = False) -> None:
 
 @runs.command()
 def stop(run_id: RunId) -> None:
-    """Ask a run to stop after its current round."""
+    """Ask a run to stop; the rounds so far are kept."""
     queue.stop(run_id)
-    typer.echo(f"run {run_id} will stop after its current round")
+    typer.echo(f"run {run_id} stops; its finished rounds are kept")
+
+
+@runs.command()
+def pause(run_id: RunId) -> None:
+    """Have a run's experiment pause after its current round."""
+    experiment = reads.run(run_id).experiment_id
+    queue.pause(experiment)
+    typer.echo(f"experiment {experiment} pauses after its current round")
+
+
+@runs.command()
+def step(run_id: RunId) -> None:
+    """Have a run's paused experiment do one more round."""
+    experiment = reads.run(run_id).experiment_id
+    queue.step(experiment)
+    typer.echo(f"experiment {experiment} does one more round")
 
 
 @runs.command()
 def resume(run_id: RunId) -> None:
-    """Queue a stopped, failed or interrupted run again; it goes on after its last round."""
+    """Queue a stopped, failed or interrupted run again, or go on with a paused experiment."""
     queue.resume(run_id)
     typer.echo(f"run {run_id} is queued again")
 
@@ -117,7 +133,7 @@ def resume(run_id: RunId) -> None:
 def worker(
     idle: Annotated[float, typer.Option(help="Leave after so many seconds without a run.")] = 900,
 ) -> None:
-    """Take queued runs one at a time; the lab starts this by itself."""
+    """Take queued experiments one at a time; the lab starts this by itself."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     if not serve(idle):
         typer.echo(f"another worker serves {home()}", err=True)

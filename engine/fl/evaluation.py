@@ -5,7 +5,7 @@ Everything takes several adapters at once, each with questions of its own: a *ta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from engine.adapters.adapter import Adapter
+from engine.fl.interruption import check_wanted
 from engine.metrics import Metric
 from engine.vlm.attention import cross_attention
 from engine.vlm.deltas import deltas_active
@@ -34,7 +35,7 @@ class Task(NamedTuple):
 
     factors: Factors
     samples: EncodedBatch
-    group: int = 0
+    group: Hashable = 0
 
 
 @dataclass(frozen=True)
@@ -203,6 +204,7 @@ def _in_passes(
 ) -> Iterator[tuple[int, Found, slice]]:
     """Run every pass; yield, for each task in it, its number, the pass's result, its rows."""
     for numbers, batch, counts in _passes(vlm, tasks):
+        check_wanted()
         adapters = [tasks[k].factors for k in numbers]
         vlm.set_threads(len(batch))
         with _adapters(vlm, adapters) as logits:
@@ -220,7 +222,7 @@ def _passes(vlm: Vlm, tasks: Sequence[Task]) -> Iterator[tuple[list[int], Encode
     """
     most = vlm.rows_tested
     together = max(1, most // 8) if supports_stacking(vlm) else 1
-    groups: dict[int, list[int]] = {}  # the frozen weights are common to a pass
+    groups: dict[Hashable, list[int]] = {}  # the frozen weights are common to a pass
     for k, task in enumerate(tasks):
         groups.setdefault(task.group, []).append(k)
     for members in groups.values():

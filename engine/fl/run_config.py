@@ -48,7 +48,7 @@ class RunConfig:
 _KEYS = ("run", "strategy", "experiment", "folder", "resolved")
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=32)  # more than an experiment has runs
 def _read(run: str, strategy: str, experiment: str, folder: str, resolved: str) -> RunConfig:
     config = ExperimentConfig.model_validate_json(experiment)
     model_and_data = Resolved.from_dict(json.loads(resolved)) if resolved else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from engine.adapters.adapter import Adapter
+from engine.fl.interruption import check_wanted
 from engine.vlm.deltas import deltas_active
 from engine.vlm.encoded import IGNORE_INDEX, EncodedBatch, concatenate
 from engine.vlm.lora import Factors
@@ -34,7 +35,7 @@ class Job:
     prox_mu: float = 0.0
     prox_center: Factors = field(default_factory=Adapter)
     adapter_scale: float = 1.0
-    group: int = 0
+    group: Hashable = 0
 
 
 def train(
@@ -43,7 +44,7 @@ def train(
     """Train the named factors of one client; return them and the mean loss over the steps.
 
     The optimiser starts fresh in every round, as in FedAvg. Batches go through the samples in a new
-    random order in every pass.
+    random order in every pass. Raises StopRequested.
     """
     vlm.load_factors(job.factors)
     trainable = [vlm.factors[name] for name in names]
@@ -84,6 +85,7 @@ def _step(vlm: Vlm, batch: EncodedBatch) -> torch.Tensor:
     total = torch.zeros((), device=vlm.device)
     tokens = (batch.labels != IGNORE_INDEX).sum()
     for start in range(0, len(batch), vlm.rows_per_pass):
+        check_wanted()
         part = batch.select(slice(start, start + vlm.rows_per_pass)).to(vlm.device)
         logits = vlm.answer_logits(part)
         summed = F.cross_entropy(
@@ -106,7 +108,7 @@ def train_together(
     """Do what ``train`` does for each job, up to rounding, in one pass per step for all of them.
 
     Every client keeps its own factors (and rank), optimiser state, order of batches, batch size and
-    number of steps; all jobs must be of one group.
+    number of steps; all jobs must be of one group. Raises StopRequested.
     """
     if len({job.group for job in jobs}) != 1:
         raise ValueError("jobs with different deltas cannot be trained in one pass")
@@ -143,6 +145,7 @@ def _train_cohort(
     centers = stack([job.prox_center or job.factors for job in jobs], pulled, vlm.device)
     results: dict[int, Factors] = {}
     for step in range(jobs[0].steps):
+        check_wanted()
         vlm.set_threads(len(jobs) * plan.width)
         at_work = sum(job.steps > step for job in jobs)
         if at_work < len(stacked):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from db import writes
@@ -11,19 +11,29 @@ from engine.adapters.adapter import Adapter
 from engine.config import ExperimentConfig
 from engine.fl.client import Client
 from engine.fl.cohort import Cohort
+from engine.fl.cohort_evaluation import evaluate_cohorts
 from engine.fl.context import context_of, release
 from engine.fl.resolved import Resolved
 from engine.fl.run_config import RunConfig
 from engine.fl.runtimes.local import execute as execute_on_runtime
+from engine.fl.runtimes.meeting import Orders
 from engine.jobs.first_round import first_clients, first_sets
 from engine.jobs.stored import run_config
 from engine.vlm.checkpoint_files.sources import place_of
 
-__all__ = ["pieces", "release", "train"]
+__all__ = ["pieces", "prepared", "release", "train"]
 
 
-def train(run: Run) -> None:
-    """Prepare what the apps need, then hand the run to its runtime."""
+def train(runs: Sequence[Run], orders: Orders) -> None:
+    """Prepare what the apps of an experiment's runs need, then hand them to their runtime.
+
+    Raises what goes wrong before a run has begun.
+    """
+    execute_on_runtime([prepared(run) for run in runs], orders)
+
+
+def prepared(run: Run) -> RunConfig:
+    """Make ready what a run's apps need, and return what both are given."""
     running = run_config(run)
     model = running.config.model
     if not Path(place_of(model)).is_dir():
@@ -33,7 +43,7 @@ def train(run: Run) -> None:
     trained = sum(p.numel() for name, p in factors.items() if strategy.is_trained(name))
     writes.set_trainable_parameters(run.id, (1 + strategy.two_adapters) * trained)
     running.folder.mkdir(parents=True, exist_ok=True)
-    execute_on_runtime(running)
+    return running
 
 
 def pieces(config: ExperimentConfig, resolved: Resolved) -> Iterator[object]:
@@ -44,5 +54,5 @@ def pieces(config: ExperimentConfig, resolved: Resolved) -> Iterator[object]:
     yield context.sets.pooled()
     run = RunConfig(0, config.strategies[0], config, Path(), resolved)
     clients = first_clients(config)
-    cohort = Cohort([Client(run, k) for k in clients], [0] * len(clients), {0: Adapter()})
-    yield cohort.scores(0)
+    cohort = Cohort([Client(run, k) for k in clients], [0] * len(clients), {0: Adapter()}, 0)
+    yield evaluate_cohorts([cohort], [False])

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from datetime import timedelta
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from db import reads
+from db.progress import progress
 from engine.config import ExperimentConfig
 from engine.jobs.door import execution
 from engine.jobs.prefetch import prefetch
@@ -18,12 +21,14 @@ from engine.jobs.queue import create
 from engine.jobs.validate import resolved_of
 from engine.jobs.worker import execute, registered
 
+_POLL_SECONDS = 0.3
+
 
 def run_in_foreground(config: ExperimentConfig, *, show: bool = True) -> tuple[int, list[int]]:
-    """Run all strategies of an experiment, one after another; return its id and its runs'.
+    """Run all strategies of an experiment, side by side; return its id and its runs'.
 
-    Where it is interrupted, so are the runs that still wait. Raises ConfigError, before anything
-    starts.
+    Where it is interrupted, so are its runs; where it is paused, it waits. Raises ConfigError,
+    before anything starts.
     """
     with registered(takes_queue=False) as worker:
         experiment, runs = create(config, worker_id=worker.id)
@@ -32,27 +37,37 @@ def run_in_foreground(config: ExperimentConfig, *, show: bool = True) -> tuple[i
             sys.stderr.writelines(f"{line}\n" for line in resolved_of(stored).account)
         prefetch(stored.config, stored.resolved)
         execution()
-        for run_id in runs:
-            with _progress(run_id) if show else nullcontext():
-                execute(run_id, worker)
+        with _progress(experiment) if show else nullcontext():
+            while mine := [r for r in map(reads.run, runs) if r.worker_id == worker.id]:
+                queued = [run.id for run in mine if run.status == "queued"]
+                if queued:
+                    execute(queued, worker)
+                else:
+                    time.sleep(_POLL_SECONDS)
     return experiment, runs
 
 
 @contextmanager
-def _progress(run_id: int) -> Iterator[None]:
-    """Follow the run's rounds in the database while the block runs."""
+def _progress(experiment: int) -> Iterator[None]:
+    """Follow the experiment's rounds in the database while the block runs."""
     if not sys.stderr.isatty():
         yield
         return
-    run = reads.run(run_id)
     ended = threading.Event()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
-        task = bar.add_task(f"run {run_id} {run.strategy}", total=run.rounds)
+    with Progress(*columns, TextColumn("{task.fields[left]}"), console=Console(stderr=True)) as bar:
+        names = ", ".join(run.strategy for run in reads.runs_of(experiment))
+        task = bar.add_task(f"experiment {experiment}: {names}, rounds", left="")
+
+        def show() -> None:
+            now = progress(experiment)
+            left = now.seconds_left
+            text = "" if left is None else f"about {timedelta(seconds=round(left))} left"
+            bar.update(task, completed=now.done, total=now.planned, left=text)
 
         def follow() -> None:
-            while not ended.wait(0.3):
-                bar.update(task, completed=reads.run(run_id).rounds_done)
+            while not ended.wait(_POLL_SECONDS):
+                show()
 
         thread = threading.Thread(target=follow, daemon=True)
         thread.start()
@@ -61,4 +76,4 @@ def _progress(run_id: int) -> Iterator[None]:
         finally:
             ended.set()
             thread.join()
-            bar.update(task, completed=reads.run(run_id).rounds_done)
+            show()

@@ -8,8 +8,8 @@ import sys
 import psutil
 from filelock import FileLock
 
-from db import reads, writes
-from db.tables import Run
+from db import pacing, reads, writes
+from db.tables import ALIVE, RESUMABLE, Run
 from engine.config import ExperimentConfig
 from engine.fl.resolved import resolve
 from engine.jobs.validate import check_unchanged, complete, validate
@@ -40,26 +40,64 @@ def submit(config: ExperimentConfig) -> tuple[int, list[int]]:
 
 
 def stop(run_id: int) -> None:
-    """Ask a run to stop after its round. Raises NoSuchRun, NotPossible."""
+    """Ask a run to stop; what it has not committed is let go. Raises NoSuchRun, NotPossible."""
     run = _run_now(run_id)
-    if run.status not in writes.ALIVE:
+    if run.status not in ALIVE:
         raise NotPossible(f"run {run_id} is {run.status}; only a queued or running run can stop")
     writes.request_stop(run_id)
+    tend()
+
+
+def stop_all(experiment_id: int) -> None:
+    """Ask all runs of an experiment to stop that are not over."""
+    for run in reads.runs_of(experiment_id):
+        if run.status in ALIVE:
+            writes.request_stop(run.id)
+    tend()
+
+
+def pause(experiment_id: int) -> None:
+    """Have an experiment pause after its round. Raises NotPossible."""
+    mark_interrupted()
+    if not pacing.pause(experiment_id):
+        raise NotPossible(f"experiment {experiment_id} is {_state(experiment_id)} already")
+
+
+def step(experiment_id: int) -> None:
+    """Have a paused experiment do one more round. Raises NotPossible."""
+    mark_interrupted()
+    if not pacing.step(experiment_id):
+        raise NotPossible(
+            f"experiment {experiment_id} is {_state(experiment_id)}; only a paused one can step"
+        )
+    tend()
+
+
+def go_on(experiment_id: int) -> None:
+    """Have a paused experiment go on by itself. Raises NotPossible."""
+    mark_interrupted()
+    if not pacing.go_on(experiment_id):
+        raise NotPossible(
+            f"experiment {experiment_id} is {_state(experiment_id)}; only a paused one can go on"
+        )
+    tend()
 
 
 def resume(run_id: int) -> None:
-    """Queue a run again, to go on after its last round.
+    """Have a run go on: a paused one with its experiment, an ended one after its last round.
 
     Raises NoSuchRun, NotPossible, and ConfigError where its data or its model are others by now.
     """
     run = _run_now(run_id)
-    if run.status in writes.RESUMABLE:
+    if run.status in RESUMABLE:
         check_unchanged(run.experiment)
-    if not writes.requeue(run_id):
+    freed = pacing.go_on(run.experiment_id)
+    if not writes.requeue(run_id) and not (freed and run.status in ALIVE):
         raise NotPossible(
-            f"run {run_id} is {run.status}; only a stopped, failed or interrupted run can resume"
+            f"run {run_id} is {run.status}; "
+            "only a paused, stopped, failed or interrupted run can resume"
         )
-    ensure_worker()
+    tend()
 
 
 def prepare(config: ExperimentConfig) -> None:
@@ -127,3 +165,10 @@ def _is_served() -> bool:
 def _run_now(run_id: int) -> Run:
     tend()
     return reads.run(run_id)
+
+
+def _state(experiment_id: int) -> str:
+    """Return in a word whether an experiment goes on, is paused, or is over."""
+    if not any(run.status in ALIVE for run in reads.runs_of(experiment_id)):
+        return "over"
+    return "running" if pacing.orders(experiment_id).round_limit is None else "paused"

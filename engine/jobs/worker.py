@@ -1,4 +1,4 @@
-"""The worker: takes queued runs one at a time, oldest first, and stays warm for a while."""
+"""The worker: takes queued experiments, oldest first, and stays warm for a while."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import psutil
 from filelock import FileLock, Timeout
 
-from db import reads, writes
+from db import pacing, reads, writes
 from engine.config import ConfigError, ExperimentConfig
 from engine.jobs.door import execution
 from engine.jobs.prefetch import Prefetcher, prefetch_next
@@ -21,9 +22,13 @@ from engine.system.faults import RunFailed
 from engine.system.out_of_memory import advice, is_out_of_memory
 from engine.system.processes import host
 
+if TYPE_CHECKING:
+    from engine.fl.run_config import RunConfig
+
 log = logging.getLogger(__name__)
 _SAMPLE_SECONDS = 1.0
 _POLL_SECONDS = 0.25
+_LOOK_SECONDS = 0.2  # how old what people have asked may be, seen from a step of training
 _HANDOVER_SECONDS = 10  # how long a new worker waits for one that is just leaving
 
 
@@ -31,6 +36,7 @@ class Registration:
     """This process as a row of ``workers``; also notes its peak memory."""
 
     def __init__(self, takes_queue: bool) -> None:
+        self.takes_queue = takes_queue
         self.process = psutil.Process(os.getpid())
         started = self.process.create_time()
         self.id = writes.add_worker(self.process.pid, started, takes_queue, host())
@@ -88,9 +94,8 @@ def _drain(worker: Registration, idle_seconds: float) -> None:
     preparing = Prefetcher()
     idle_since = time.monotonic()
     while time.monotonic() - idle_since < idle_seconds:
-        run_id = writes.claim_next(worker.id)
-        if run_id is not None:
-            if execute(run_id, worker) == "failed":
+        if runs := writes.claim_next(worker.id):
+            if "failed" in execute(runs, worker):
                 preparing = Prefetcher()  # what is half made would keep its model in memory
         elif not preparing.step():
             time.sleep(_POLL_SECONDS)
@@ -98,39 +103,103 @@ def _drain(worker: Registration, idle_seconds: float) -> None:
         idle_since = time.monotonic()
 
 
-def execute(run_id: int, worker: Registration) -> str:
-    """Run one run to its end; return its status. A fault marks the run failed, with the reason.
+def execute(runs: Sequence[int], worker: Registration) -> list[str]:
+    """Run the runs of one experiment together, to their ends or to a pause; return their statuses.
 
-    Where memory ran out, the reason is what to change, and the model and its data are let go.
+    A fault marks the run failed that it is in, with the reason, and the others go on. Where memory
+    ran out, the reason is what to change, and in the end the model and its data are let go.
     """
-    if not writes.start_run(run_id):  # stopped, or another's by now
-        return reads.run(run_id).status
-    start = time.perf_counter()
-    worker.peak_rss_mb = 0.0
-    status, error, full = "failed", None, False
-    run = reads.run(run_id)
-    try:
-        execution().train(run)
-        run = reads.run(run_id)
-        status = "done" if run.rounds_done == run.rounds else "stopped"
-    except Exception as fault:
-        log.exception("run %d failed", run_id)
+    started = [run for run in runs if writes.start_run(run)]  # else stopped, or another's by now
+    if started:
+        worker.peak_rss_mb = 0.0
+        _Execution(started, worker).go()
+    return [reads.run(run).status for run in runs]
+
+
+class _Execution:
+    """Runs of one experiment at work in this process: what they are told, how they end.
+
+    It has the methods of ``engine.fl.runtimes.meeting.Orders``.
+    """
+
+    def __init__(self, runs: Sequence[int], worker: Registration) -> None:
+        self._runs = [reads.run(run) for run in runs]
+        self._experiment = self._runs[0].experiment
+        self._worker = worker
+        self._begun = dict.fromkeys(runs, time.perf_counter())  # of runs that are not over
+        self._is_full = False  # whether memory ran out
+        self._look()
+
+    def go(self) -> None:
+        """Train; every run that is not over then has been paused."""
+        self._torch_side = execution()
+        try:
+            self._torch_side.train(self._runs, self)
+        except Exception as fault:  # of what all runs need: the model, the data
+            log.exception("runs %s failed", list(self._begun))
+            for run in list(self._begun):
+                self.ended(run, fault)
+        except BaseException:
+            for run in list(self._begun):
+                self._end(run, "interrupted")
+            raise
+        if self._begun:
+            seconds = {run: self._seconds(run) for run in self._begun}
+            keeps = not self._worker.takes_queue
+            pacing.leave_paused(self._experiment.id, seconds, keeps_worker=keeps)
+        if self._is_full:  # only now is the fault gone, which holds on to what was being computed
+            self._torch_side.release()
+
+    def may_train(self, round_: int) -> bool:
+        """Tell whether a round may begin."""
+        limit = self._look().round_limit
+        return limit is None or round_ <= limit
+
+    def is_stopped(self, run: int) -> bool:
+        """Tell whether somebody has asked for a run to stop; asked again and again."""
+        return run in self._recent_orders().stopped
+
+    def newcomers(self) -> list[RunConfig]:
+        """Return runs of this experiment that somebody has resumed meanwhile."""
+        if not self._recent_orders().queued:
+            return []
+        ready = []
+        for run in writes.claim_more(self._worker.id, self._experiment.id):
+            if not writes.start_run(run):
+                continue
+            self._begun[run] = time.perf_counter()
+            try:
+                ready.append(self._torch_side.prepared(reads.run(run)))
+            except Exception as fault:  # it ends this run alone
+                log.exception("run %d failed", run)
+                self.ended(run, fault)
+        return ready
+
+    def ended(self, run: int, fault: Exception | None) -> None:
+        """Note how a run has ended."""
+        if fault is None:
+            stored = reads.run(run)
+            return self._end(run, "done" if stored.rounds_done == stored.rounds else "stopped")
         told = isinstance(fault, (ConfigError, RunFailed))  # it is one sentence already
         error = str(fault) if told else f"{type(fault).__name__}: {fault}"
-        if full := is_out_of_memory(fault):
-            error = advice(ExperimentConfig.parse(run.experiment.config))
-    except KeyboardInterrupt:
-        status = "interrupted"
-        raise
-    finally:
-        worker.note_memory()
-        writes.end_run(
-            run_id,
-            status,
-            error=error,
-            wall_seconds=time.perf_counter() - start,
-            peak_rss_mb=round(worker.peak_rss_mb, 1),
-        )
-    if full:  # only now is the fault gone, which holds on to what was being computed
-        execution().release()
-    return status
+        if is_out_of_memory(fault):
+            self._is_full = True
+            error = advice(ExperimentConfig.parse(self._experiment.config))
+        return self._end(run, "failed", error)
+
+    def _end(self, run: int, status: str, error: str | None = None) -> None:
+        seconds = self._seconds(run)
+        del self._begun[run]
+        self._worker.note_memory()
+        peak = round(self._worker.peak_rss_mb, 1)
+        writes.end_run(run, status, error=error, wall_seconds=seconds, peak_rss_mb=peak)
+
+    def _seconds(self, run: int) -> float:
+        return time.perf_counter() - self._begun[run]
+
+    def _look(self) -> pacing.Orders:
+        self._orders, self._looked = pacing.orders(self._experiment.id), time.monotonic()
+        return self._orders
+
+    def _recent_orders(self) -> pacing.Orders:
+        return self._look() if time.monotonic() - self._looked > _LOOK_SECONDS else self._orders

@@ -7,17 +7,19 @@ from flwr.app import Message
 from db import reads
 from engine.config import ExperimentConfig
 from engine.fl.runtimes import local
-from engine.fl.runtimes.local_grid import LocalGrid
 from engine.jobs import queue
 from engine.jobs.worker import execute, registered
 
 
-def run(config: ExperimentConfig) -> list[reads.Summary]:
+def run(config: ExperimentConfig, *, together: bool = True) -> list[reads.Summary]:
     """Run all strategies of an experiment; returns the figures of each run."""
     with registered(takes_queue=False) as worker:
         _, runs = queue.create(config, worker_id=worker.id)
-        for run_id in runs:
-            execute(run_id, worker)
+        if together:
+            execute(runs, worker)
+        else:
+            for run_id in runs:
+                execute([run_id], worker)
     return [reads.summary(run_id) for run_id in runs]
 
 
@@ -26,7 +28,7 @@ def changed(config: ExperimentConfig, **values: object) -> ExperimentConfig:
     return ExperimentConfig.parse({**config.model_dump(), **values})
 
 
-class RecordingGrid(LocalGrid):
+class RecordingGrid(local.MeetingGrid):
     """Keeps every message that crosses it."""
 
     wire: list[Message] = []
@@ -41,5 +43,5 @@ class RecordingGrid(LocalGrid):
 def record_wire(monkeypatch) -> list[Message]:
     """The list that every message of later runs is added to."""
     RecordingGrid.wire = []
-    monkeypatch.setattr(local, "LocalGrid", RecordingGrid)
+    monkeypatch.setattr(local, "MeetingGrid", RecordingGrid)
     return RecordingGrid.wire

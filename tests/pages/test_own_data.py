@@ -247,7 +247,7 @@ def test_a_model_of_ones_own_from_set_up_to_ask(family, tmp_path, checkpoint):
     with registered(takes_queue=False) as worker:
         runs = sorted(row.id for row in reads.runs())
         for run_id in runs:
-            execute(run_id, worker)
+            execute([run_id], worker)
     assert {row.status for row in reads.runs()} == {"done"}
     plora = runs[-1]
     app = open_page("live", run=str(plora))

@@ -4,12 +4,13 @@ Testing has a message of its own so that a round's scores are known when the rou
 the next one has been trained. A runtime that starts a process, and so loads the model, for every
 message (Flower's Deployment Runtime) would rather let it ride on the next train message: what a
 reply says of tests is the same record either way. The ``…_together`` functions answer the messages
-of many clients at once; a single client is a cohort of one.
+of many clients, of several runs, at once; a single client is a cohort of one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
@@ -17,8 +18,10 @@ from flwr.clientapp import ClientApp
 from engine.adapters.adapter import Adapter
 from engine.fl.client import Client
 from engine.fl.cohort import Cohort
+from engine.fl.cohort_evaluation import evaluate_cohorts
+from engine.fl.cohort_training import Trained, train_cohorts
 from engine.fl.evaluation import Score, WrittenAnswer
-from engine.fl.flower.messages import arrays_of
+from engine.fl.flower.messages import arrays_of, setting_of
 from engine.fl.flower.records import to_columns
 from engine.fl.run_config import RunConfig
 from engine.vlm.lora import Factors
@@ -46,57 +49,67 @@ def evaluate(message: Message, context: Context) -> Message:
 
 
 def train_together(messages: Sequence[Message], contexts: Sequence[Context]) -> list[Message]:
-    """Reply to the train messages of one round."""
-    cohort, round_ = _cohort(messages, contexts)
-    cohort.make_ready("train")
-    replies = []
-    work = zip(messages, cohort.clients, cohort.train(round_), strict=True)
-    for message, client, trained in work:
-        metrics: dict[str, int | float | list[int] | list[float]] = {
-            "partition-id": client.number,
-            "num-examples": trained.samples,
-            "loss": trained.loss,
-            "seconds": trained.seconds,
-            "drift-a": trained.drift_a,
-            "drift-b": trained.drift_b,
-        }
-        content = RecordDict(
-            {"arrays": to_arrays(trained.shared), "metrics": MetricRecord(metrics)}
-        )
-        replies.append(Message(content, reply_to=message))
-    return replies
+    """Reply to train messages of runs of an experiment, run after run, each of one round."""
+    parts = _cohorts(messages, contexts)
+    outcomes = train_cohorts([cohort for cohort, _ in parts])
+    return [
+        Message(_trained(client, trained), reply_to=message)
+        for (cohort, own), outcome in zip(parts, outcomes, strict=True)
+        for message, client, trained in zip(own, cohort.clients, outcome, strict=True)
+    ]
 
 
 def evaluate_together(messages: Sequence[Message], contexts: Sequence[Context]) -> list[Message]:
-    """Reply to the evaluate messages after one round."""
-    cohort, after = _cohort(messages, contexts)
-    cohort.make_ready("test")
-    if messages[0].content["config"]["answers"]:
-        results = cohort.final(after)
-    else:
-        results = [(scores, []) for scores in cohort.scores(after)]
-    replies = []
-    for message, client, (scores, answers) in zip(messages, cohort.clients, results, strict=True):
-        content = RecordDict(
-            {
-                "metrics": MetricRecord({"partition-id": client.number}),
-                "scores": to_columns(Score, scores),
-                "answers": to_columns(WrittenAnswer, answers),
-            }
-        )
-        replies.append(Message(content, reply_to=message))
-    return replies
+    """Reply to evaluate messages of runs of an experiment, run after run, each after one round."""
+    parts = _cohorts(messages, contexts)
+    answers = [bool(setting_of(own[0], "answers")) for _, own in parts]
+    outcomes = evaluate_cohorts([cohort for cohort, _ in parts], answers)
+    return [
+        Message(_tested(client, *tested), reply_to=message)
+        for (cohort, own), outcome in zip(parts, outcomes, strict=True)
+        for message, client, tested in zip(own, cohort.clients, outcome, strict=True)
+    ]
 
 
-def _cohort(messages: Sequence[Message], contexts: Sequence[Context]) -> tuple[Cohort, int]:
-    """Return the clients that these messages of one run and round are for, and the round."""
-    run = RunConfig.of(contexts[0])
-    clients = [Client(run, _client(context)) for context in contexts]
-    settings = [message.content.config_records["config"] for message in messages]
-    groups = [int(str(setting["group"])) for setting in settings]
-    records = {n: arrays_of(m) for n, m in zip(groups, messages, strict=True)}
-    shared = {group: to_factors(record) for group, record in records.items()}
-    return Cohort(clients, groups, shared), int(str(settings[0]["server-round"]))
+def _trained(client: Client, trained: Trained) -> RecordDict:
+    metrics: dict[str, int | float | list[int] | list[float]] = {
+        "partition-id": client.number,
+        "num-examples": trained.samples,
+        "loss": trained.loss,
+        "seconds": trained.seconds,
+        "drift-a": trained.drift_a,
+        "drift-b": trained.drift_b,
+    }
+    return RecordDict({"arrays": to_arrays(trained.shared), "metrics": MetricRecord(metrics)})
+
+
+def _tested(
+    client: Client, scores: Sequence[Score], answers: Sequence[WrittenAnswer]
+) -> RecordDict:
+    return RecordDict(
+        {
+            "metrics": MetricRecord({"partition-id": client.number}),
+            "scores": to_columns(Score, scores),
+            "answers": to_columns(WrittenAnswer, answers),
+        }
+    )
+
+
+def _cohorts(
+    messages: Sequence[Message], contexts: Sequence[Context]
+) -> list[tuple[Cohort, list[Message]]]:
+    """Return the clients of every run that these messages are for, with the run's messages."""
+    parts = []
+    pairs = zip(messages, contexts, strict=True)
+    for run, of_run in groupby(pairs, key=lambda pair: RunConfig.of(pair[1])):
+        own, nodes = zip(*of_run, strict=True)
+        clients = [Client(run, _client(node)) for node in nodes]
+        groups = [int(str(setting_of(message, "group"))) for message in own]
+        records = {n: arrays_of(m) for n, m in zip(groups, own, strict=True)}
+        shared = {group: to_factors(record) for group, record in records.items()}
+        round_ = int(str(setting_of(own[0], "server-round")))
+        parts.append((Cohort(clients, groups, shared, round_), list(own)))
+    return parts
 
 
 def to_arrays(factors: Factors) -> ArrayRecord:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, Message
+from flwr.app import Array, ArrayRecord, Error, Message
 
 from engine.adapters.adapter import Adapter
 from engine.strategies.base import Arrays
 from engine.system.faults import RunFailed
+
+_CLIENT_APP_RAISED = 2  # flwr's ErrorCode.CLIENT_APP_RAISED_EXCEPTION
 
 
 class ClientFailed(RunFailed):
@@ -38,6 +40,18 @@ def metric_in(reply: Message, key: str) -> float:
     if isinstance(value, list):
         raise TypeError(f"{key} is a list")
     return value
+
+
+def setting_of(message: Message, key: str) -> object:
+    """Return what the server says to a client beside the factors; None where it does not."""
+    return message.content.config_records["config"].get(key)
+
+
+def error_reply(error: Exception, message: Message) -> Message:
+    """Return what a client answers when it cannot: a fault travels, as on Flower's runtimes."""
+    told = isinstance(error, RunFailed)  # it is one sentence already
+    reason = str(error) if told else f"{type(error).__name__}: {error}"
+    return Message(Error(_CLIENT_APP_RAISED, reason), reply_to=message)
 
 
 def client_of(reply: Message) -> int:

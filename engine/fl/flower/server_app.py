@@ -30,6 +30,7 @@ from engine.fl.flower.messages import (
 )
 from engine.fl.flower.recorder import Recorder
 from engine.fl.flower.strategy import LoraStrategy
+from engine.fl.interruption import StopRequested
 from engine.fl.run_config import RunConfig
 
 app = ServerApp()
@@ -44,11 +45,15 @@ def main(grid: Grid, context: Context) -> None:
     row = reads.run(run.run)
     last, arrays = row.rounds_done, _arrays_after(run, row.rounds_done)
     for round_ in range(last + 1, row.rounds + 1):
-        if reads.stop_requested(run.run):
+        is_last = round_ == row.rounds
+        try:
+            if reads.stop_requested(run.run):
+                break
+            if round_ == 1:  # by itself, so that the first points need not wait for training
+                recorder.save_scores(0, _tested(grid, strategy, 0, arrays))
+            arrays = _one_round(grid, strategy, recorder, round_, arrays, is_last=is_last)
+        except StopRequested:  # what is not committed is let go
             break
-        if round_ == 1:  # by itself, so that the first points need not wait for training
-            recorder.save_scores(0, _tested(grid, strategy, 0, arrays))
-        arrays = _one_round(grid, strategy, recorder, round_, arrays, is_last=round_ == row.rounds)
         last = round_
     recorder.save_final(last, _tested(grid, strategy, last, arrays, answers=True))
 

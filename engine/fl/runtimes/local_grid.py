@@ -10,18 +10,19 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
 
-from flwr.app import Context, Error, Message, RecordDict, UserConfig
+from flwr.app import Context, Message, RecordDict, UserConfig
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
-from engine.system.faults import RunFailed
+from engine.fl.flower.messages import error_reply
+from engine.fl.interruption import StopRequested
 from engine.system.out_of_memory import is_out_of_memory
 
 log = logging.getLogger(__name__)
-_CLIENT_APP_RAISED = 2  # flwr's ErrorCode.CLIENT_APP_RAISED_EXCEPTION
 _SERVER_NODE = 1
 _AT_ONCE = 32  # clients: bounds the memory of a cohort
 AnswerTogether = Callable[[Sequence[Message], Sequence[Context]], list[Message]]
@@ -45,9 +46,10 @@ class LocalGrid(Grid):
         self._together = dict(together or {})
         self._run = Run.create_empty(1)
         self._replies: dict[str, Message] = {}
+        number = int(str(run_config.get("run", 1)))
         self._contexts = {
             _SERVER_NODE + 1 + k: Context(
-                run_id=1,
+                run_id=number,
                 node_id=_SERVER_NODE + 1 + k,
                 node_config={"partition-id": k, "num-partitions": clients},
                 state=RecordDict(),
@@ -101,38 +103,70 @@ class LocalGrid(Grid):
         """Deliver messages and return the replies, in order; nothing times out here."""
         messages = list(messages)
         kinds = {message.metadata.message_type for message in messages}
-        answer = self._together.get(kinds.pop()) if len(kinds) == 1 else None
-        if answer is None:
-            return [self._deliver(message) for message in messages]
-        parts = (messages[i : i + _AT_ONCE] for i in range(0, len(messages), _AT_ONCE))
-        return [reply for part in parts for reply in self._deliver_cohort(answer, part)]
+        together = self._together.get(kinds.pop()) if len(kinds) == 1 else None
+        return deliver(self._app, together, messages, [self.context_of(m) for m in messages])
 
-    def _deliver_cohort(self, answer: AnswerTogether, messages: list[Message]) -> list[Message]:
-        """Answer all at once; in halves, down to one by one, where memory does not suffice."""
-        try:
-            return answer(messages, [self._contexts[m.metadata.dst_node_id] for m in messages])
-        except Exception as error:  # as on Flower's runtimes, a fault travels as an error reply
-            if len(messages) == 1 or not is_out_of_memory(error):
-                log.exception("%d clients failed", len(messages))
-                return [_error_reply(error, message) for message in messages]
-            log.warning("no memory for %d clients at once (%s)", len(messages), error)
-        # Out here, what the cohort had in memory is free.
-        middle = len(messages) // 2
-        return [
-            reply
-            for half in (messages[:middle], messages[middle:])
-            for reply in self._deliver_cohort(answer, half)
-        ]
+    def context_of(self, message: Message) -> Context:
+        """Return the context of the node that a message is for."""
+        return self._contexts[message.metadata.dst_node_id]
 
     def _deliver(self, message: Message) -> Message:
-        try:
-            return self._app(message, self._contexts[message.metadata.dst_node_id])
-        except Exception as error:  # see _deliver_cohort
-            log.exception("a client failed")
-            return _error_reply(error, message)
+        return _deliver(self._app, message, self.context_of(message))
 
 
-def _error_reply(error: Exception, message: Message) -> Message:
-    told = isinstance(error, RunFailed)  # it is one sentence already
-    reason = str(error) if told else f"{type(error).__name__}: {error}"
-    return Message(Error(_CLIENT_APP_RAISED, reason), reply_to=message)
+def deliver(
+    app: ClientApp,
+    together: AnswerTogether | None,
+    messages: Sequence[Message],
+    contexts: Sequence[Context],
+) -> list[Message]:
+    """Return the replies to messages, in order: from the app, or ``together`` of many at once.
+
+    A cohort for which memory does not suffice is cut into halves, down to single clients; one in
+    which something else goes wrong into its runs, so that only the run whose fault it is fails.
+    Raises StopRequested.
+    """
+    if together is None:
+        pairs = zip(messages, contexts, strict=True)
+        return [_deliver(app, message, context) for message, context in pairs]
+    parts = [slice(i, i + _AT_ONCE) for i in range(0, len(messages), _AT_ONCE)]
+    return [r for part in parts for r in _deliver_cohort(together, messages[part], contexts[part])]
+
+
+def _deliver_cohort(
+    together: AnswerTogether, messages: Sequence[Message], contexts: Sequence[Context]
+) -> list[Message]:
+    try:
+        return together(messages, contexts)
+    except StopRequested:
+        raise
+    except Exception as error:
+        parts = _parts(contexts, in_halves=is_out_of_memory(error))
+        if len(parts) == 1:  # as on Flower's runtimes, a fault travels as an error reply
+            log.exception("%d clients failed", len(messages))
+            return [error_reply(error, message) for message in messages]
+        log.warning("%d clients at once: %s; now in %d parts", len(messages), error, len(parts))
+    # Out here, what the cohort had in memory is free.
+    return [
+        reply
+        for part in parts
+        for reply in _deliver_cohort(together, messages[part], contexts[part])
+    ]
+
+
+def _parts(contexts: Sequence[Context], *, in_halves: bool) -> list[slice]:
+    """Return what to do apart of what could not be done at once: halves, or each run."""
+    ends = [k for k in range(1, len(contexts)) if contexts[k].run_id != contexts[k - 1].run_id]
+    if in_halves:
+        ends = [len(contexts) // 2] if len(contexts) > 1 else []
+    return [slice(*pair) for pair in pairwise([0, *ends, len(contexts)])]
+
+
+def _deliver(app: ClientApp, message: Message, context: Context) -> Message:
+    try:
+        return app(message, context)
+    except StopRequested:
+        raise
+    except Exception as error:  # see _deliver_cohort
+        log.exception("a client failed")
+        return error_reply(error, message)

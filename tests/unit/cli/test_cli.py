@@ -156,12 +156,12 @@ def test_run_show_predict_ask_through_the_command_line(capsys, tmp_path, tiny):
 
 
 def test_a_failed_run_gives_status_1(capsys, monkeypatch):
-    from engine.fl.cohort import Cohort
+    from engine.fl.flower import client_app
 
-    def fail(self, *_):
+    def fail(*_):
         raise MemoryError("no room")
 
-    monkeypatch.setattr(Cohort, "train", fail)
+    monkeypatch.setattr(client_app, "train_cohorts", fail)
     status, out, _ = call(capsys, "run", "--preset", "tiny", "--set", "strategies=fedit", "--json")
     assert status == 1
     assert json.loads(out.splitlines()[-1])["runs"][0]["status"] == "failed"

@@ -45,9 +45,10 @@ def test_sqlite_is_in_wal_mode_and_readers_cannot_write():
         session.flush()
 
 
-def test_the_queue_is_served_in_order_and_each_run_once():
+def test_the_queue_is_served_by_experiments_in_order_and_each_run_once():
     _, [first, second] = new_experiment(fedit=3, plora=3)
-    assert [writes.claim_next(7) for _ in range(3)] == [first, second, None]
+    _, [third] = new_experiment(local=3)
+    assert [writes.claim_next(7) for _ in range(3)] == [[first, second], [third], []]
 
 
 def test_many_writers_that_read_first_all_succeed():

@@ -11,11 +11,10 @@ import torch
 from db import reads
 from engine.adapters.adapter import A
 from engine.config import ExperimentConfig, Lora
-from engine.fl import checkpoints, cohort
-from engine.fl.cohort import Cohort
+from engine.fl import checkpoints, cohort_training
 from engine.fl.context import context_of
-from engine.fl.runtimes import local
-from engine.fl.runtimes.local_grid import LocalGrid
+from engine.fl.flower import client_app
+from engine.fl.runtimes import local, local_grid
 from engine.fl.training import Job, train, train_together
 from engine.paths import run_folder
 from engine.system.seeding import rng
@@ -31,7 +30,7 @@ def assert_same(one: torch.Tensor, other: torch.Tensor, start: torch.Tensor) -> 
 
 
 def one_after_another(monkeypatch) -> None:
-    monkeypatch.setattr(local, "LocalGrid", lambda *args: LocalGrid(*args[:3]))
+    monkeypatch.setattr(local, "_TOGETHER", {})
 
 
 def jobs(config: ExperimentConfig, steps: list[int], sizes: list[int]) -> list[Job]:
@@ -135,7 +134,7 @@ def test_a_run_has_the_same_numbers_with_and_without_cohorts(key, tiny, monkeypa
 
 def test_the_local_runtime_works_in_cohorts(tiny, monkeypatch):
     served = []
-    monkeypatch.setattr(LocalGrid, "_deliver", _spy(LocalGrid._deliver, served))
+    monkeypatch.setattr(local_grid, "_deliver", _spy(local_grid._deliver, served))
     [summary] = run(ExperimentConfig.parse({**tiny.model_dump(), "strategies": ["plora"]}))
     assert summary.status == "done"
     assert set(served) == {"query"}, "train and evaluate messages were answered together"
@@ -143,18 +142,19 @@ def test_the_local_runtime_works_in_cohorts(tiny, monkeypatch):
 
 @pytest.mark.parametrize(("most", "sizes"), [(2, [4, 2, 2]), (1, [4, 2, 1, 1, 2, 1, 1])])
 def test_without_memory_for_a_cohort_its_halves_work(most, sizes, tiny, monkeypatch):
-    seen, alive = [], Cohort.train
+    seen, alive = [], client_app.train_cohorts
 
-    def limited(self, round_):
-        seen.append(len(self.clients))
-        if len(self.clients) > most:
+    def limited(cohorts):
+        clients = sum(len(cohort.clients) for cohort in cohorts)
+        seen.append(clients)
+        if clients > most:
             raise MemoryError("too many at once")
-        return alive(self, round_)
+        return alive(cohorts)
 
     values = {"strategies": ["plora"], "clients": 4, "rounds": 1}
     config = ExperimentConfig.parse({**tiny.model_dump(), **values})
     [whole] = run(config)
-    monkeypatch.setattr(Cohort, "train", limited)
+    monkeypatch.setattr(client_app, "train_cohorts", limited)
     [halves] = run(config)
     assert seen == sizes
     assert (halves.status, halves.rounds) == ("done", 1)
@@ -166,7 +166,7 @@ def test_one_client_without_memory_fails_the_run(tiny, monkeypatch):
     def fail(*_, **__):
         raise MemoryError("too much")
 
-    monkeypatch.setattr(Cohort, "train", fail)
+    monkeypatch.setattr(client_app, "train_cohorts", fail)
     [summary] = run(ExperimentConfig.parse({**tiny.model_dump(), "strategies": ["fedit"]}))
     assert summary.status == "failed" and "memory ran out" in reads.run(summary.run).error
 
@@ -174,11 +174,11 @@ def test_one_client_without_memory_fails_the_run(tiny, monkeypatch):
 def test_a_cohort_that_fails_is_not_done_again(tiny, monkeypatch):
     seen = []
 
-    def fail(self, round_):
-        seen.append(len(self.clients))
+    def fail(cohorts):
+        seen.append(len(cohorts[0].clients))
         raise ZeroDivisionError("a client is unwell")
 
-    monkeypatch.setattr(Cohort, "train", fail)
+    monkeypatch.setattr(client_app, "train_cohorts", fail)
     [summary] = run(ExperimentConfig.parse({**tiny.model_dump(), "strategies": ["fedit"]}))
     assert summary.status == "failed" and seen == [2]
     assert "ZeroDivisionError: a client is unwell" in reads.run(summary.run).error
@@ -186,27 +186,28 @@ def test_a_cohort_that_fails_is_not_done_again(tiny, monkeypatch):
 
 def test_what_is_trained_together_is_told_by_groups_and_not_by_identities(tiny, monkeypatch):
     """A runtime that serialises messages makes every record anew."""
-    sizes, together = [], cohort.train_together
+    sizes, together = [], cohort_training.train_together
 
     def noted(vlm, jobs, *rest, **how):
         sizes.append(len(jobs))
         return together(vlm, jobs, *rest, **how)
 
-    class Serialising(LocalGrid):
+    class Serialising(local.MeetingGrid):
         def send_and_receive(self, messages, *, timeout=None):
             copies = [deepcopy(message) for message in messages]
             return super().send_and_receive(copies, timeout=timeout)
 
-    monkeypatch.setattr(cohort, "train_together", noted)
-    monkeypatch.setattr(local, "LocalGrid", Serialising)
+    monkeypatch.setattr(cohort_training, "train_together", noted)
+    monkeypatch.setattr(local, "MeetingGrid", Serialising)
     values = {"strategies": ["flora", "feddpa"], "clients": 3}
     run(ExperimentConfig.parse({**tiny.model_dump(), **values}))
-    assert sizes == [3] * 2 + [3] * 4
+    # flora with the first phase of feddpa; in its second phase, and from round 2 on, deltas differ
+    assert sizes == [6, 3, 3, 3, 3]
 
 
 def _spy(method, served):
-    def deliver(self, message):
+    def deliver(app, message, context):
         served.append(message.metadata.message_type)
-        return method(self, message)
+        return method(app, message, context)
 
     return deliver

@@ -11,7 +11,7 @@ import torch
 
 from db import reads
 from engine.config import ExperimentConfig
-from engine.fl import checkpoints, cohort
+from engine.fl import checkpoints, cohort_training
 from engine.fl import context as context_module
 from engine.fl.client import Client
 from engine.fl.flower import strategy as server
@@ -44,8 +44,8 @@ def test_a_training_loss_that_is_no_number(tiny, monkeypatch):
         calls.append(len(jobs))
         return results if len(calls) == 1 else [(factors, float("nan")) for factors, _ in results]
 
-    train_together, calls = cohort.train_together, []
-    monkeypatch.setattr(cohort, "train_together", poisoned)
+    train_together, calls = cohort_training.train_together, []
+    monkeypatch.setattr(cohort_training, "train_together", poisoned)
     fails_in_round_2(tiny, "the training loss is not a number after round 2")
 
 

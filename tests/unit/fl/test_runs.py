@@ -107,12 +107,12 @@ class Killed(BaseException):
 
 
 KILLED = {  # in which call of what a run of three rounds dies, and how many rounds are committed
-    "before any training": (client_module.Cohort, "train", 1, 0),
-    "while a round is trained": (client_module.Cohort, "train", 2, 1),
-    "while a round is tested": (client_module.Cohort, "scores", 3, 1),
+    "before any training": (client_module, "train_cohorts", 1, 0),
+    "while a round is trained": (client_module, "train_cohorts", 2, 1),
+    "while a round is tested": (client_module, "evaluate_cohorts", 3, 1),
     "between checkpoint and commit": (server_module.Recorder, "save_round", 2, 1),
-    "between two rounds": (server_module.reads, "stop_requested", 3, 2),
-    "while answers are written": (client_module.Cohort, "final", 1, 3),
+    "between two rounds": (server_module.LoraStrategy, "configure_train", 3, 2),
+    "while answers are written": (client_module, "evaluate_cohorts", 4, 3),
 }
 
 
@@ -139,11 +139,11 @@ def test_a_killed_run_resumes_to_the_same_numbers(when, tiny, whole, monkeypatch
     with registered(takes_queue=False) as worker:
         _, [run_id] = queue.create(config, worker_id=worker.id)
         with pytest.raises(Killed):
-            execute(run_id, worker)
+            execute([run_id], worker)
         monkeypatch.setattr(owner, name, alive)
         assert reads.run(run_id).rounds_done == committed
         writes.requeue(run_id)
-        execute(run_id, worker)
+        execute([run_id], worker)
     resumed = reads.summary(run_id)
     assert same(server_state(run_id, 3), server_state(whole.run, 3))
     for field in ("personal_accuracy", "global_accuracy", "pooled_accuracy", "bytes_up"):
@@ -182,10 +182,10 @@ def test_a_stop_in_the_last_round_comes_too_late(tiny, monkeypatch):
 
 
 def test_a_fault_in_a_client_fails_the_run_with_its_reason(tiny, monkeypatch):
-    def fail(self, *_):
+    def fail(*_):
         raise ArithmeticError("the training loss is not a finite number")
 
-    monkeypatch.setattr(client_module.Cohort, "train", fail)
+    monkeypatch.setattr(client_module, "train_cohorts", fail)
     [summary] = run(changed(tiny, strategies=["fedit"]))
     assert summary.status == "failed"
     assert "not a finite number" in reads.run(summary.run).error
@@ -206,15 +206,15 @@ def test_a_rounds_clients_are_sampled_and_test_what_came_of_it(tiny):
 
 
 def test_a_round_is_committed_with_its_scores_before_the_next_begins(tiny, monkeypatch):
-    known, train = [], client_module.Cohort.train
+    known, train = [], client_module.train_cohorts
 
-    def look_and_train(self, round_):
-        run_id = self.clients[0].run.run
+    def look_and_train(cohorts):
+        run_id = cohorts[0].run.run
         scored = {row.round for row in reads.evaluations(run_id)}
         known.append((reads.run(run_id).rounds_done, scored))
-        return train(self, round_)
+        return train(cohorts)
 
-    monkeypatch.setattr(client_module.Cohort, "train", look_and_train)
+    monkeypatch.setattr(client_module, "train_cohorts", look_and_train)
     run(changed(tiny, rounds=3, strategies=["plora"]))
     assert known == [(0, {0}), (1, {0, 1}), (2, {0, 1, 2})]
 

@@ -50,6 +50,6 @@ def test_a_run_that_fetches_its_model_says_so(tiny, monkeypatch):
     monkeypatch.setattr(execution, "context_of", look)
     with registered(takes_queue=False) as worker:
         _, [run_id] = queue.create(tiny.model_copy(update={"strategies": ("fedit",)}), worker.id)
-        execute(run_id, worker)
+        execute([run_id], worker)
     [(status, text)] = seen
     assert status == "running" and text.startswith("Fetching bundled from the hub")

@@ -174,7 +174,7 @@ def test_data_that_vanish_fail_the_run_with_the_reason(tmp_path):
         for picture in folder.glob("*.png"):
             picture.unlink()
         context_module.forget()
-        assert execute(run_id, worker) == "failed"
+        assert execute([run_id], worker) == ["failed"]
     assert re.match(r"dataset: .*no usable row", reads.run(run_id).error)
     with pytest.raises(ConfigError, match=r"dataset: .*no usable row"):
         validate(config(folder, seed=3))

@@ -32,7 +32,7 @@ def test_whoever_looks_at_a_waiting_run_sees_to_a_worker(started):
     queue.tend()
     assert started == [], "nothing waits"
     run_id = waiting_run()
-    assert writes.claim_next(register(dead=True)) == run_id
+    assert writes.claim_next(register(dead=True)) == [run_id]
     second = waiting_run()
     queue.tend()
     assert started == ["worker"]
@@ -78,7 +78,7 @@ def test_a_worker_that_claims_while_somebody_looks_is_not_declared_dead(home, mo
         monkeypatch.setattr(reads, "workers", look)
         queue.mark_interrupted()  # another process is quicker, and SQLite gives the id again
         assert register() == gone
-        assert writes.claim_next(gone) == run_id and writes.start_run(run_id)
+        assert writes.claim_next(gone) == [run_id] and writes.start_run(run_id)
         return rows
 
     monkeypatch.setattr(reads, "workers", look_then_be_overtaken)
