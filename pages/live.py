@@ -1,6 +1,7 @@
 """Live: the rounds of an experiment's runs as they happen."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from statistics import mean
 
 import streamlit as st
@@ -98,10 +99,8 @@ def show_pace(experiment: int) -> None:
         pressed = {"One round": queue.step, "Go on": queue.go_on}
     for label, act in pressed.items():
         if st.button(label, key=label.lower().replace(" ", "-")):
-            try:
+            with suppress(queue.NotPossible):  # it has ended, or somebody else has pressed
                 act(experiment)
-            except queue.NotPossible:  # it has ended, or somebody else has pressed
-                pass
             st.rerun()
 
 

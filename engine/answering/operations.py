@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from db import reads
+from db.tables import ALIVE
 from engine.answering.wire import Question
 from engine.config import BUNDLED
 from engine.fl.context import release
@@ -66,7 +67,7 @@ def analysis(run_id: int, kind: str) -> Generator[float, None, None]:
     if kind not in _ANALYSES:
         raise NotPossible(f"analysis: '{kind}' is none; allowed: {', '.join(_ANALYSES)}")
     run = reads.run(run_id)
-    if run.status in ("queued", "running"):
+    if run.status in ALIVE:
         raise NotPossible(f"run {run_id} is {run.status}; look at its models when it has ended")
     _check_room(run_id)
     result = yield from _ANALYSES[kind](run_id)
