@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
+from app import stage
 from app.look import STYLES, client_name
 from db.reads import ClientScore, MeanDrift, MeanScore, Tradeoff
 from db.tables import Round, Run
@@ -28,16 +29,23 @@ class Line(NamedTuple):
 
 
 def variant_lines(
-    runs: Iterable[tuple[Run, Sequence[MeanScore]]], value: str, scope: str = "own"
+    runs: Iterable[tuple[Run, Sequence[MeanScore]]],
+    value: str,
+    scope: str = "own",
+    *,
+    stand_in: bool = True,
 ) -> list[Line]:
-    """Return the means of ``accuracy`` or ``loss`` by round: base, and what clients use."""
+    """Return the means of ``accuracy`` or ``loss`` by round: base, and what clients use.
+
+    ``stand_in``: without a run of one model for all, the server's own view stands in for it.
+    """
     lines: list[Line] = []
     runs = list(runs)
-    alone = all(deployed_variant(run) != "global" for run, _ in runs)
+    alone = stand_in and all(deployed_variant(run) != "global" for run, _ in runs)
     for run, rows in runs:
         shown = deployed_variant(run)
         view = _by_round(rows, "global", scope, value)
-        if alone and view:  # without a FedIT run, the server's own view stands in for it
+        if alone and view:
             lines.append(Line("global", run.strategy, list(view), list(view.values())))
         means = _by_round(rows, shown, scope, value)
         if means:
@@ -213,4 +221,4 @@ def finish(figure: go.Figure, rounds: int, accuracy: bool, height: int) -> go.Fi
         figure.update_yaxes(range=[0, 1.02])
     if rounds <= 12:
         figure.update_xaxes(dtick=1)
-    return figure
+    return stage.enlarge(figure)

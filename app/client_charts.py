@@ -9,7 +9,7 @@ from statistics import median
 
 import plotly.graph_objects as go
 
-from app import charts
+from app import charts, stage
 from app.look import STYLES, client_name
 from db.reads import ClientScore
 from db.tables import Run
@@ -72,12 +72,13 @@ def heat_map(
         colorbar={"tickformat": ".0%"},
         hovertemplate="%{y}<br>after round %{x}: %{z:.0%}<extra></extra>",
     )
-    return figure.update_layout(
-        height=140 + 14 * min(len(clients), 40),
+    figure.update_layout(
+        height=110 + 22 * min(len(clients), 24),
         margin={"l": 0, "r": 0, "t": 8, "b": 0},
         xaxis={"title": "round", "tickformat": "d", "range": [-0.5, run.rounds + 0.5]},
-        yaxis={"autorange": "reversed", "nticks": 20},
+        yaxis={"autorange": "reversed", "nticks": 24},
     )
+    return stage.enlarge(figure)
 
 
 def _apart(values: Mapping[str, float], gap: float = 0.06) -> dict[str, float]:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import streamlit as st
+
 from app.costs import name_of
 from app.look import STATUS_WORDS
+from app.widgets import SETUP, choose, number_in_url
+from db import reads
 from db.tables import Run
 
 # The first of these that a run is in is the state of its experiment.
@@ -29,3 +33,42 @@ def state_in_words(runs: Sequence[Run]) -> str:
 def ways(runs: Sequence[Run]) -> str:
     """Name the strategies of an experiment's runs."""
     return ", ".join(name_of(run.strategy) for run in runs)
+
+
+def choose_experiment() -> int | None:
+    """Ask for an experiment, kept in the URL as ``?experiment=``; None, with a hint, for none.
+
+    ``?run=`` leads to the experiment of that run.
+    """
+    names = {row.id: row for row in reads.experiment_names()}
+    if not names:
+        st.info("There is no experiment yet. Set one up, or press Run on the Start page.")
+        st.page_link(SETUP, label="Set up an experiment")
+        return None
+    _follow_link_to_run()
+    linked = number_in_url("experiment")
+    if linked is not None and linked not in names:
+        st.warning(f"There is no experiment {linked} to show here; this is another one.")
+    return choose(
+        "experiment",
+        "Experiment",
+        list(names),
+        max(names),
+        lambda k: _label(names[k]),
+        label_visibility="collapsed",
+    )
+
+
+def _follow_link_to_run() -> None:
+    number = number_in_url("run")
+    if number is None:
+        return
+    del st.query_params["run"]
+    try:
+        st.query_params["experiment"] = str(reads.run(number).experiment_id)
+    except reads.NoSuchRun:
+        st.warning(f"There is no run {number} to show here; this is another experiment.")
+
+
+def _label(row: reads.ExperimentName) -> str:
+    return f"{row.id} · {row.name}{', example' if row.bundled else ''}"

@@ -47,6 +47,12 @@ def ink() -> str:
     return "#ECE9E2" if st.context.theme.type == "dark" else "#23211E"
 
 
+def faint(colour: str) -> str:
+    """Return a colour as light as the area behind a line."""
+    red, green, blue = (int(colour[start : start + 2], 16) for start in (1, 3, 5))
+    return f"rgba({red},{green},{blue},.13)"
+
+
 def percent(value: float | None) -> str:
     """Write an accuracy as people read it."""
     return "–" if value is None else f"{value:.0%}"

@@ -21,6 +21,9 @@ except (BadEnvironment, DatabaseTooNew) as mistake:
     st.error(str(mistake))
     st.stop()
 
+from app import stage
+
+stage.apply()
 PAGES = [
     st.Page("../pages/start.py", title="Start", default=True),
     st.Page("../pages/setup.py", title="Set up", url_path="setup"),

@@ -25,7 +25,7 @@ _LINES = {
 
 @dataclass(frozen=True)
 class Labels:
-    """What is written beside the arrows (``up``, ``down``) and below the clients."""
+    """What is written between the arrows (``up``, ``down``) and below the clients."""
 
     up: str = ""
     down: str = ""
@@ -57,8 +57,8 @@ def diagram(strategy: str, ink: str, labels: Labels = Labels()) -> str:
     sites = "".join(_site(strategy, left + 76 * k, name) for k, name in enumerate(shown))
     more = f'<text x="294" y="150" class="end">+ {len(clients) - SITES}</text>'
     beside = "".join(
-        f'<text x="{x}" y="72" class="{side}">{text}</text>'
-        for x, side, text in ((14, "start", labels.up), (286, "end", labels.down))
+        f'<text x="150" y="{y}">{text}</text>'
+        for y, text in ((68, labels.up), (86, labels.down))
         if letters and text
     )
     server = f"averages {letters}" if letters else _LINES.get(strategy, "nothing travels")
@@ -69,7 +69,7 @@ def diagram(strategy: str, ink: str, labels: Labels = Labels()) -> str:
     .box {{ fill: none; stroke: currentColor; stroke-opacity: .35; stroke-width: 1.5 }}
     text {{ font-family: sans-serif; fill: currentColor; font-size: 12px; text-anchor: middle }}
     .own {{ fill: #fff; font-weight: 700; font-size: 13px }}
-    .start {{ text-anchor: start }} .end {{ text-anchor: end }}
+    .end {{ text-anchor: end }}
   </style>
   <defs><marker id="tip" viewBox="0 0 8 8" refX="4" refY="4" markerWidth="6" markerHeight="6"
     orient="auto-start-reverse">

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import streamlit as st
 
@@ -32,12 +33,12 @@ def choose_run(label: str = "Run", *, trained_only: bool = False) -> Run | None:
         st.page_link(SETUP, label="Set up an experiment")
         return None
     by_id = {run.id: run for run in runs}
-    linked = _number_in_url("run")
+    linked = number_in_url("run")
     if linked is not None and linked not in by_id:
         st.warning(f"There is no run {linked} to show here; this is another one.")
     latest = [run for run in runs if run.experiment_id == runs[0].experiment_id]
     usual = next((run.id for run in latest if run.strategy == "plora"), latest[0].id)
-    return by_id[_choose("run", label, list(by_id), usual, lambda key: run_name(by_id[key]))]
+    return by_id[choose("run", label, list(by_id), usual, lambda key: run_name(by_id[key]))]
 
 
 def client_names(run: Run) -> dict[int, str]:
@@ -47,7 +48,7 @@ def client_names(run: Run) -> dict[int, str]:
 
 def choose_client(clients: int, names: Mapping[int, str], usual: int = 0) -> int:
     """Ask for a client of a run, kept in the URL as ``?client=``."""
-    return _choose(
+    return choose(
         "client", "Client", range(clients), usual, lambda k: client_name(k, names.get(k, ""))
     )
 
@@ -57,29 +58,34 @@ def choose_item(label: str, names: list[str], usual: int, client: int) -> int:
     if st.session_state.setdefault("client_of_item", client) != client:
         st.session_state["client_of_item"] = client
         st.session_state.pop("choose_item", None)
-    return _choose("item", label, range(len(names)), usual, names.__getitem__)
+    return choose("item", label, range(len(names)), usual, names.__getitem__)
 
 
-def _choose(
-    what: str, label: str, options: Sequence[int], usual: int, name: Callable[[int], str]
+def choose(
+    what: str,
+    label: str,
+    options: Sequence[int],
+    usual: int,
+    name: Callable[[int], str],
+    **how: Any,
 ) -> int:
     """Ask for one of ``options``, kept in the URL as ``?what=``; a link that changes it counts."""
     key, known = f"choose_{what}", f"known_{what}"
-    linked = _number_in_url(what)
+    linked = number_in_url(what)
     if linked in options and linked != st.session_state.get(known):
         st.session_state[key] = linked
     elif st.session_state.get(key) not in options:
         st.session_state[key] = usual
-    chosen: int = st.selectbox(label, options, format_func=name, key=key)
+    chosen: int = st.selectbox(label, options, format_func=name, key=key, **how)
     st.query_params[what] = str(chosen)
     st.session_state[known] = chosen
     return chosen
 
 
 def start_experiment(config: ExperimentConfig) -> None:
-    """Submit an experiment and go to its first run on the Live page."""
-    _, runs = queue.submit(config)
-    st.switch_page(LIVE, query_params={"run": str(runs[0])})
+    """Submit an experiment and go to it on the Live page."""
+    experiment, _ = queue.submit(config)
+    st.switch_page(LIVE, query_params={"experiment": str(experiment)})
 
 
 def figure(label: str, value: str, explanation: str | None = None) -> None:
@@ -103,6 +109,7 @@ def status_line(run: Run) -> None:
         st.markdown(f"{words}.")
 
 
-def _number_in_url(key: str) -> int | None:
+def number_in_url(key: str) -> int | None:
+    """Return the number that the address bar gives for ``key``, or None."""
     text = st.query_params.get(key, "")
     return int(text) if text.isdecimal() else None

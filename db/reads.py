@@ -57,6 +57,38 @@ def bundled_runs() -> list[Run]:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class ExperimentName:
+    """An experiment as a list shows it."""
+
+    id: int
+    name: str
+    bundled: bool
+
+
+def experiment_names() -> list[ExperimentName]:
+    """Return all experiments, newest first."""
+    columns = (Experiment.id, Experiment.name, Experiment.bundled)
+    with reading() as session:
+        rows = session.execute(select(*columns).order_by(Experiment.id.desc()))
+        return [ExperimentName(*row) for row in rows]
+
+
+def stamp(experiment_id: int) -> tuple[Any, ...]:
+    """Return what changes whenever there is more to show of an experiment.
+
+    Cheap, however many rounds there are: a tuple per run, and the number of its last event. Scores
+    may come after the round that they are of, so those of the last one are counted.
+    """
+    scored = (Evaluation.run_id == Run.id) & (Evaluation.round >= Run.rounds_done)
+    columns = (Run.id, Run.status, Run.stop_requested, Run.rounds_done)
+    last_event = select(func.max(Event.id)).where(Event.run_id == Run.id).scalar_subquery()
+    scores = select(func.count()).where(scored).scalar_subquery()
+    with reading() as session:
+        of_it = select(*columns, last_event, scores).where(Run.experiment_id == experiment_id)
+        return tuple(map(tuple, session.execute(of_it.order_by(Run.id))))
+
+
 def runs_of(experiment_id: int) -> list[Run]:
     """Return the runs of one experiment, in the order in which they were queued."""
     with reading() as session:
@@ -154,6 +186,28 @@ def paces(limit: int = 40) -> list[Pace]:
         of_them = select(*columns).join(Run, Run.experiment_id == Experiment.id).join(Round)
         of_them = of_them.where(Run.id.in_(latest)).group_by(Run.id).order_by(Run.id.desc())
         return [Pace(*row) for row in session.execute(of_them)]
+
+
+@dataclass(frozen=True, slots=True)
+class RoundTraffic:
+    """What travelled in a round, all its clients together, in bytes."""
+
+    round: int
+    clients: int
+    bytes_up: int
+    bytes_down: int
+
+
+def last_traffic(run_id: int) -> RoundTraffic | None:
+    """Return what travelled in a run's last round; None before the first."""
+    sums = (func.sum(ClientRound.bytes_up), func.sum(ClientRound.bytes_down))
+    last = select(func.max(ClientRound.round)).where(ClientRound.run_id == run_id)
+    with reading() as session:
+        of_it = select(ClientRound.round, func.count(), *sums).where(
+            ClientRound.run_id == run_id, ClientRound.round == last.scalar_subquery()
+        )
+        row = session.execute(of_it.group_by(ClientRound.round)).first()
+        return RoundTraffic(*row) if row else None
 
 
 def client_rounds(run_id: int) -> list[ClientRound]:
@@ -254,6 +308,14 @@ def events(run_id: int, limit: int = 50) -> list[Event]:
     with reading() as session:
         of_it = select(Event).where(Event.run_id == run_id).order_by(Event.id.desc()).limit(limit)
         return list(session.scalars(of_it))
+
+
+def events_of(experiment_id: int, limit: int) -> list[tuple[str, Event]]:
+    """Return the latest events of an experiment's runs with their strategies, newest first."""
+    with reading() as session:
+        of_it = select(Run.strategy, Event).join(Run, Run.id == Event.run_id)
+        of_it = of_it.where(Run.experiment_id == experiment_id).order_by(Event.id.desc())
+        return [(strategy, event) for strategy, event in session.execute(of_it.limit(limit))]
 
 
 @dataclass(frozen=True)

@@ -1,284 +1,241 @@
-"""Live: the rounds of an experiment's runs as they happen."""
+"""Live: the rounds of an experiment as they happen, all its ways in one picture."""
 
 from collections.abc import Sequence
-from contextlib import suppress
+from html import escape
 from statistics import mean
 
 import streamlit as st
 
-from app import charts, client_charts
+from app import charts, client_charts, stage, story
+from app.costs import name_of
+from app.experiments import choose_experiment, state_of
 from app.history import History, histories_of
 from app.judging import measured
-from app.look import duration, percent, size
+from app.live_charts import ways_over_rounds
+from app.live_details import show_details
+from app.look import KEYS, STATUS_WORDS, STYLES, duration, ink, percent, plain, size
 from app.verdict import verdict
-from app.widgets import ASK, LIVE, choose_run, client_names, figure, status_line
+from app.widgets import ASK
 from db import reads
-from db.pacing import orders
-from db.tables import ALIVE, Run, now
+from db.progress import Progress, progress
+from db.tables import ALIVE, RESUMABLE, Run
 from engine.config import ConfigError, ExperimentConfig
-from engine.fl.traffic import Traffic, traffic_of
 from engine.jobs import queue
-from engine.metrics import metric_of
-from engine.vlm.resolved import resolve_model
 
-LATEST = 20  # rounds whose mean time says how long the others take
-
-
-def times(histories: Sequence[History], shown: History) -> tuple[str, str]:
-    """Say the shown run's time so far, and the time left for all runs of its experiment."""
-    run, in_rounds = shown.run, sum(row.seconds for row in shown.rounds)
-    if run.status == "queued":
-        elapsed = "–"
-    elif run.status == "running" and run.started_at:
-        elapsed = duration((now() - run.started_at).total_seconds())
-    else:
-        elapsed = duration(max(run.wall_seconds, in_rounds))
-    missing = sum(h.run.rounds - h.run.rounds_done for h in histories if h.run.status in ALIVE)
-    recent = [row.seconds for h in (shown, *histories) for row in h.rounds[-LATEST:]][:LATEST]
-    if not any(h.run.status in ALIVE for h in histories):
-        return elapsed, "–"
-    return elapsed, f"about {duration(mean(recent) * missing)}" if recent else "after round 1"
+MOST_FIGURES = 4  # of ways, above the charts
+EVENTS = 12
+DIAGRAM = 460  # pixels
 
 
-def next_run(watched: Run, runs: Sequence[Run]) -> Run | None:
-    """Return the run to go on to when the one that was watched has ended; None to stay."""
-    if watched.status in ALIVE:
-        st.session_state["watched"] = watched.id
-    elif st.session_state.get("watched") == watched.id:
-        del st.session_state["watched"]
-        return next((run for run in runs if run.status in ALIVE), None)
-    return None
-
-
-def expected_traffic(run: Run) -> Traffic | None:
-    """Return a client's traffic by the formula; None, after a warning, without its model."""
-    config = ExperimentConfig.parse(run.experiment.config)
-    try:
-        return traffic_of(run.strategy, config, resolve_model(config))
-    except ConfigError as error:
-        st.warning(f"The clients of this run can be neither asked nor exported. {error}")
-        return None
-
-
-def show_figures(
-    histories: Sequence[History], shown: History, summary: reads.Summary, traffic: Traffic | None
-) -> None:
-    """Show round x of N, times, accuracies, traffic, in one row or, on a phone, in few."""
-    run = shown.run
-    elapsed, left = times(histories, shown)
-    config = ExperimentConfig.parse(run.experiment.config)
-    metric = metric_of(config.data.metric)
-    judged = f"Mean over clients. {metric.title}: {metric.explanation}"
-    counted = "Counted in the messages."
-    if traffic:
-        counted += f" By the formula a client sends {size(traffic.bytes_up)} per round."
-    with st.container(horizontal=True, gap="medium", horizontal_alignment="distribute"):
-        figure("Round", f"{run.rounds_done} of {run.rounds}")
-        figure("Time so far", elapsed)
-        figure("Time left", left, "For all runs of this experiment.")
-        figure("Own test set", percent(summary.personal_accuracy), judged)
-        figure("Worst client", percent(summary.worst_client_accuracy))
-        figure("Sent by clients", size(summary.bytes_up), counted)
-    done = sum(history.run.rounds_done for history in histories)
-    planned = sum(history.run.rounds for history in histories)
-    st.progress(done / planned if planned else float(run.status == "done"))
-
-
-def exported(run_id: int) -> bytes:
-    """Zip the run's adapters. A door: it brings torch."""
-    from engine.results.export import zipped
-
-    return zipped(run_id)
-
-
-def show_pace(experiment: int) -> None:
-    """Offer to pause an experiment, or to go on with it, by itself or round by round."""
-    if orders(experiment).round_limit is None:
-        pressed = {"Pause": queue.pause}
-    else:
-        pressed = {"One round": queue.step, "Go on": queue.go_on}
-    for label, act in pressed.items():
-        if st.button(label, key=label.lower().replace(" ", "-")):
-            with suppress(queue.NotPossible):  # it has ended, or somebody else has pressed
-                act(experiment)
-            st.rerun()
-
-
-def show_buttons(run: Run, runs: Sequence[Run], usable: bool) -> None:
-    """Offer what fits the run's state: stop, resume, ask, export; then its sibling runs."""
-    with st.container(horizontal=True, vertical_alignment="center"):
-        if run.status in ALIVE and not run.stop_requested:
-            if st.button("Stop", help="Its finished rounds are kept.", key="stop"):
-                queue.stop(run.id)
-                st.rerun()
-            show_pace(run.experiment_id)
-        elif run.status in ALIVE:
-            st.markdown("Stopping …")
-        if run.status in ("stopped", "failed", "interrupted") and st.button("Resume", key="resume"):
-            queue.resume(run.id)
-            st.rerun()
-        if run.rounds_done and usable:
-            st.page_link(ASK, label="Ask its models →", query_params={"run": str(run.id)})
-        if run.status not in ALIVE and run.rounds_done and usable:
-            st.download_button(
-                "Export adapters",
-                lambda: exported(run.id),
-                f"run-{run.id}.zip",
-                "application/zip",
-                on_click="ignore",
-                help="Every client's model as a PEFT adapter, with config and metrics.",
-                key="export",
+def show_state(runs: Sequence[Run], now: Progress) -> None:
+    """Say in a line what the experiment does, and how long it will take, above its progress."""
+    state = state_of(runs)
+    rounds = max(run.rounds for run in runs)
+    behind = min((run.rounds_done for run in runs if run.status in ALIVE), default=rounds)
+    words = STATUS_WORDS[state]
+    if state in ALIVE and rounds:
+        words += f", round {min(behind + (state == 'running'), rounds)} of {rounds}"
+    if state in ALIVE:
+        left = now.seconds_left
+        words += "" if left is None else f", about {duration(left)} to go"
+    st.progress(min(now.share, 1.0), text=f"**{words[0].upper()}{words[1:]}**")
+    for run in runs:
+        if run.status == "failed":
+            st.error(f"{name_of(run.strategy)} has **failed**. Reason: {run.error}")
+        elif run.status == "interrupted":
+            st.warning(
+                f"{name_of(run.strategy)} was **interrupted**: its worker is gone. Its "
+                f"{run.rounds_done} finished rounds are kept; Resume goes on from there."
             )
-        siblings = [sibling for sibling in runs if sibling.id != run.id]
-        if siblings:
-            st.markdown("Same clients, same data:", width="content")
-        for sibling in siblings:
-            label = f"Run {sibling.id} · {sibling.strategy} · {sibling.status}"
-            st.page_link(LIVE, label=label, query_params={"run": str(sibling.id)})
+        elif run.status == "running" and not run.rounds_done:  # it may be fetching its model
+            st.caption(plain(reads.events(run.id, limit=1)[0].text, 200))
+            break
 
 
-def show_charts(histories: Sequence[History], shown: History) -> None:
-    """Show accuracy and loss by variant over the experiment's runs, and a line per client."""
-    run, runs = shown.run, [(history.run, history.means) for history in histories]
-    config = ExperimentConfig.parse(run.experiment.config)
-    measure = measured(config)
-    left, right = st.columns(2, gap="large")
-    with left:
-        st.markdown(f"**{measure} on the clients' own test sets, mean over clients**")
-        lines = charts.variant_lines(runs, "accuracy")
-        st.plotly_chart(charts.over_rounds(lines, run.rounds, accuracy=True), key="accuracy")
-        st.caption(
-            "All runs of this experiment. A round's point appears when the server has averaged and "
-            "the clients of the round have tested the result, before the next round begins."
+def show_figures(runs: Sequence[Run], summaries: Sequence[reads.Summary]) -> None:
+    """Show right answers by way, and what was sent, in one row, compact on a phone."""
+    cells = []
+    reached = [row for row in summaries if row.personal_accuracy is not None]
+    for row in reached[:MOST_FIGURES]:
+        style = STYLES[charts.style_of(row.strategy)]
+        alone = sum(charts.style_of(other.strategy) == charts.style_of(row.strategy)
+                    for other in reached) == 1  # fmt: skip
+        label = style.label.partition(" (")[0] if alone else name_of(row.strategy)
+        cells.append((label, percent(row.personal_accuracy), style.colour))
+    cells.append(("Sent in all", size(sum(row.bytes_up for row in summaries)), "transparent"))
+    st.html(
+        '<div style="display:flex;flex-wrap:wrap;gap:.4rem 1.6rem">'
+        + "".join(
+            f'<div style="border-left:4px solid {colour};padding-left:.5rem">'
+            f'<div style="font-size:.85em">{escape(label)}</div>'
+            f'<div style="font-size:1.5em;font-weight:600;line-height:1.2">{value}</div></div>'
+            for label, value, colour in cells
         )
-        st.markdown(f"**{measure} on the pooled test set**")
-        lines = charts.variant_lines(runs, "accuracy", scope="pooled")
-        st.plotly_chart(charts.over_rounds(lines, run.rounds, accuracy=True), key="pooled")
-        st.caption("Everybody's pictures and words: how well a model serves sites it was not for.")
-    with right:
-        clients, tested = config.clients, config.clients_tested
-        title = "One line per client" if clients <= charts.MOST_LINES else "The clients"
-        st.markdown(f"**{title} of run {run.id}. {measure}, own test set**")
-        lines_of_clients = client_charts.per_client(run, shown.clients, client_names(run))
-        st.plotly_chart(lines_of_clients, key="clients")
-        st.caption(
-            "Look for clients that stay behind the others."
-            if tested == clients
-            else f"In a round those that take part; after the last, {tested} of {clients:,}."
-        )
-        st.markdown("**Loss on the clients' own test sets, mean over clients**")
-        lines = charts.variant_lines(runs, "loss")
-        st.plotly_chart(charts.over_rounds(lines, run.rounds, accuracy=False), key="loss")
-        st.caption("Lower is better; a line that turns up again means over-fitting.")
+        + "</div>"
+    )
 
 
-def show_averaging(shown: History) -> None:
-    """Show what averaging gets wrong, how far the clients agree, and how far they move."""
-    rounds = shown.rounds
-    if not any(row.cosine_a is not None or row.cosine_b is not None for row in rounds):
-        return
-    with st.expander("What averaging does to the factors"):
-        error, cosine, drift = st.columns(3, gap="medium")
-        with error:
-            st.markdown(
-                "**Aggregation error: the server's model against the mean of the clients'**"
-            )
-            if any(row.aggregation_error is not None for row in rounds):
-                points = [(row.round, row.aggregation_error) for row in rounds]
-                st.plotly_chart(charts.small_lines({"error": points}), key="averaging_error")
-                st.caption("0 is exact. FedIT averages A and B apart: B̄Ā is not the mean of B·A.")
+def show_buttons(runs: Sequence[Run], experiment: int) -> None:
+    """Offer what fits the state: pause, one round, go on, stop, resume; then what comes after."""
+    state = state_of(runs)
+    with st.container(horizontal=True, vertical_alignment="center", key="controls"):
+        if state in ALIVE:
+            if is_held(runs):
+                button("One round", "step", lambda: queue.step(experiment), primary=True)
+                button("Go on", "go on", lambda: queue.go_on(experiment))
             else:
-                st.caption("The server does not know the clients' models: a factor stays at home.")
-        with cosine:
-            st.markdown("**Do clients pull the same way? Cosine of their updates, mean of pairs**")
-            st.plotly_chart(charts.cosines(rounds), key="averaging_cosine")
-            st.caption("1: all the same way. 0: nothing in common. Below 0: against each other.")
-        with drift:
-            st.markdown("**How far a client's factors move in a round (drift), mean over clients**")
-            st.plotly_chart(charts.drifts(shown.drifts), key="averaging_drift")
-            st.caption("The length of the change. Clients that differ much pull far.")
+                button("Pause after this round", "pause", lambda: queue.pause(experiment))
+            if not all(run.stop_requested for run in runs if run.status in ALIVE):
+                button("Stop", "stop", lambda: queue.stop_all(experiment))
+            else:
+                st.markdown("Stopping …")
+        ended = [run.id for run in runs if run.status in RESUMABLE]
+        if ended and state not in ALIVE:
+            button("Resume", "resume", lambda: [queue.resume(run) for run in ended])
+        trained = [run for run in runs if run.rounds_done]
+        if trained:
+            usual = next((run for run in trained if run.strategy == "plora"), trained[-1])
+            st.page_link(ASK, label="Ask its models →", query_params={"run": str(usual.id)})
 
 
-def show_fairness(shown: History) -> None:
-    """Show how even the clients are, and what a personal model gives up elsewhere."""
-    run = shown.run
-    points = reads.tradeoffs(run.id)
-    if not points:
-        return
-    with st.expander("Who gains, who is left behind"):
-        left, right = st.columns(2, gap="large")
-        with left:
-            st.markdown("**Personalisation against generalisation, a point per client and run**")
-            st.plotly_chart(charts.own_over_pooled(points, client_names(run)), key="tradeoff")
-            st.caption("Higher: better at home. Further right: better for everybody's questions.")
-        with right:
-            st.markdown(f"**Worst client, and spread over clients, of run {run.id}**")
-            st.plotly_chart(charts.evenness(shown.clients), key="evenness")
-            st.caption("A mean can hide a client that gains nothing.")
-        st.markdown(f"**Every client of run {run.id} after every round, own test set**")
-        heat_map = client_charts.heat_map(run, shown.clients, client_names(run))
-        st.plotly_chart(heat_map, key="heat_map")
-        st.caption("Light is right. A row that stays dark is a client that is left behind.")
+def is_held(runs: Sequence[Run]) -> bool:
+    """Tell whether somebody has asked the experiment to pause, or it is paused."""
+    return runs[0].experiment.round_limit is not None
 
 
-def show_privacy(shown: History) -> None:
-    """Show what has been spent of the clients' privacy."""
-    rounds = shown.rounds
-    if not rounds or rounds[-1].epsilon is None:
-        return
-    privacy = ExperimentConfig.parse(shown.run.experiment.config).privacy
-    with st.expander("What is spent of the clients' privacy"):
-        st.markdown(
-            f"**ε after each round, at δ = {privacy.delta:g}; now {rounds[-1].epsilon:,.1f}** "
-            "(differential privacy of all that a client has sent)"
+def button(label: str, key: str, act: object, *, primary: bool = False) -> None:
+    """Show a button with its key on the keyboard; what is not possible any more is told."""
+    kind = "primary" if primary else "secondary"
+    if st.button(label, type=kind, key=key.replace(" ", "_"), shortcut=KEYS.get(key)):
+        try:
+            act()
+        except (queue.NotPossible, ConfigError) as mistake:
+            st.session_state["trouble"] = str(mistake)
+        st.rerun()
+
+
+def choose_way(histories: Sequence[History]) -> History:
+    """Ask which way is shown client by client; kept in the URL as ``?way=``."""
+    by_key = {history.run.strategy: history for history in histories}
+    usual = "plora" if "plora" in by_key else next(iter(by_key))
+    linked = st.query_params.get("way", "")
+    if linked in by_key and linked != st.session_state.get("known_way"):
+        st.session_state["way"] = linked
+    elif st.session_state.get("way") not in by_key:
+        st.session_state["way"] = usual
+    chosen = st.segmented_control(
+        "Way", list(by_key), format_func=name_of, required=True, key="way"
+    )
+    st.query_params["way"] = st.session_state["known_way"] = chosen
+    return by_key[chosen]
+
+
+def show_exchange(shown: History, config: ExperimentConfig) -> None:
+    """Draw what travels and what stays, with the bytes of the last round."""
+    strategy, traffic = shown.run.strategy, reads.last_traffic(shown.run.id)
+    labels = story.Labels(
+        up=f"↑ {size(traffic.bytes_up)}" if traffic else "",
+        down=f"↓ {size(traffic.bytes_down)}" if traffic else "",
+        clients=[f"client {k}" for k in range(config.clients)],
+    )
+    st.image(story.diagram(strategy, ink(), labels), width=DIAGRAM, alt=story.told(strategy))
+    letters = story.travelling(strategy)
+    if traffic and letters:
+        st.caption(
+            f"Round {traffic.round}: {traffic.clients} clients sent {size(traffic.bytes_up)} "
+            f"({letters}) and were sent {size(traffic.bytes_down)}, counted in the messages. "
+            "No picture, question or answer left a client."
         )
-        st.plotly_chart(charts.epsilons(rounds), key="epsilon")
-        st.caption("Small is private: near 1 is a strong promise, above 10 a weak one.")
+    elif not letters:
+        st.caption("Nothing leaves a client.")
 
 
-st.title("Live")
-selected = choose_run()
-if selected is None:
-    st.stop()
+def show_charts(histories: Sequence[History], config: ExperimentConfig) -> None:
+    """Show all ways in one figure; then one way client by client, and what travelled."""
+    left, right = st.columns([6, 5], gap="large")
+    measure = measured(config)
+    with left:
+        st.markdown(f"**{measure} on the clients' own test sets, by way**")
+        figure = ways_over_rounds(histories)
+        st.plotly_chart(figure, key="ways", alt="Right answers by round, a line per way.")
+        st.caption("Lines: mean over clients. Shade: from the worst client to the best.")
+    with right:
+        shown = choose_way(histories)
+        show_exchange(shown, config)
+    with left:
+        show_clients(shown)
+    with right:
+        show_events(histories)
+    if not stage.is_on():
+        show_details(histories, shown, config)
+
+
+def show_clients(shown: History) -> None:
+    """Show how every client does after every round."""
+    st.markdown(f"**Every client after every round, {name_of(shown.run.strategy)}**")
+    if not shown.clients:
+        st.caption("The first column comes with the first scores.")
+        return
+    names = {row.client: row.name for row in reads.clients(shown.run.experiment_id)}
+    st.plotly_chart(
+        client_charts.heat_map(shown.run, shown.clients, names),
+        key="heat_map",
+        alt="Right answers by client and round.",
+    )
+    st.caption("Light is right. A row that stays dark is a client that is left behind.")
+
+
+def show_events(histories: Sequence[History]) -> None:
+    """Say what happened, newest first: what was noted, and every round in words."""
+    st.markdown("**What happened**")
+    several = len(histories) > 1
+    told = [
+        (event.at, f"{name_of(strategy) + ': ' if several else ''}{plain(event.text, 300)}")
+        for strategy, event in reads.events_of(histories[0].run.experiment_id, EVENTS)
+    ]
+    for history in histories:
+        means = dict(charts.by_round(history.clients))
+        whose = f"{name_of(history.run.strategy)}: " if several else ""
+        for row in history.rounds[-EVENTS:]:
+            reached = f", {percent(mean(means[row.round]))} right" if row.round in means else ""
+            took = duration(row.seconds)
+            told.append((row.finished_at, f"{whose}round {row.round} done in {took}{reached}."))
+    told.sort(key=lambda entry: entry[0], reverse=True)
+    st.caption("  \n".join(f"{at:%H:%M:%S} UTC · {text}" for at, text in told[:EVENTS]))
+
+
 queue.tend()
-siblings = reads.runs_of(selected.experiment_id)
-histories = histories_of(siblings)
-shown = next(history for history in histories if history.run.id == selected.id)
-refresh = 1.0 if any(sibling.status in ALIVE for sibling in siblings) else None
+title, choice = st.columns([1, 6], vertical_alignment="bottom")
+title.title("Live")
+with choice:
+    experiment = choose_experiment()
+if experiment is None:
+    st.stop()
+seen = reads.stamp(experiment)
+histories = histories_of(reads.runs_of(experiment))
+runs = [history.run for history in histories]
+config = ExperimentConfig.parse(runs[0].experiment.config)
+summaries = reads.summaries(runs)
+refresh = 1.0 if any(run.status in ALIVE for run in runs) else None
 
 
 @st.fragment(run_every=refresh)
-def follow(summary: reads.Summary, traffic: Traffic | None) -> None:
+def follow() -> None:
     """Draw what changes by the second; where there is more, draw the whole page anew.
 
-    So a second costs a few rows, however long the run is, and charts stand still between rounds.
+    So a second costs a few rows, however long the runs are, and charts stand still between rounds.
     """
     queue.tend()
-    runs = reads.runs_of(shown.run.experiment_id)
-    # All of them look: none of them may be left out by any() of a generator.
-    if any([history.look(run) for history, run in zip(histories, runs, strict=True)]):
+    if reads.stamp(experiment) != seen:
         st.rerun()
-    if following := next_run(shown.run, runs):
-        st.query_params["run"] = str(following.id)
-        st.rerun()
-    status_line(shown.run)
-    if sentence := verdict(runs):
-        st.markdown(sentence)
-    show_figures(histories, shown, summary, traffic)
-    show_buttons(shown.run, runs, usable=traffic is not None)
+    show_state(runs, progress(experiment))
+    if trouble := st.session_state.pop("trouble", ""):
+        st.warning(trouble)
+    show_figures(runs, summaries)
+    show_buttons(runs, experiment)
 
 
-@st.fragment(run_every=refresh)
-def follow_events(run_id: int) -> None:
-    """Draw what happened, newest first."""
-    st.markdown("**What happened**")
-    for event in reads.events(run_id, limit=12):
-        st.caption(f"{event.at:%H:%M:%S} UTC · {event.text}")
-
-
-follow(reads.summary(shown.run.id), expected_traffic(shown.run))
-show_charts(histories, shown)
-show_fairness(shown)
-show_averaging(shown)
-show_privacy(shown)
-follow_events(shown.run.id)
+follow()
+if sentence := verdict(runs):
+    st.markdown(sentence)
+show_charts(histories, config)

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from app import look
+from app import look, stage
 from app.client_preview import show_clients
 from app.costs import name_of, show_costs, show_summary
 from app.data_form import Chosen, choose_data
@@ -52,7 +52,9 @@ def read_form(start: Opening) -> tuple[Form, Chosen]:
     form = Form(start.values | {key: dict(value) for key, value in start.values.items()
                                 if isinstance(value, dict)}, start.mark)  # fmt: skip
     # Drawn in another order than they stand in: the data decide what can be asked for.
-    main, of_data, more = st.container(), st.container(), st.expander("All settings")
+    main = st.container()
+    behind = st.container(key=f"{stage.HIDDEN}_form")
+    of_data, more = behind.container(), behind.expander("All settings")
     with of_data:
         linked = form["dataset"]
         chosen = choose_data(form, more)
@@ -114,7 +116,8 @@ def which_ways(form: Form) -> None:
         }
         for group in GROUPS
     }
-    form.tick_many("strategies", groups)
+    with st.container(key=f"{stage.HIDDEN}_ways"):
+        form.tick_many("strategies", groups)
     for key in form["strategies"]:
         st.caption(f"**{name_of(key)}.** {STRATEGIES[key].idea}")
 
@@ -180,7 +183,10 @@ def show_result(form: Form, chosen: Chosen) -> ExperimentConfig | None:
 
 def share(config: ExperimentConfig, start: Opening) -> None:
     """Offer the experiment as a link, as a command and as a file."""
-    with st.expander("Share it: link, command line, YAML"):
+    with (
+        st.container(key=f"{stage.HIDDEN}_share"),
+        st.expander("Share it: link, command line, YAML"),
+    ):
         page = (st.context.url or "").partition("?")[0]
         st.caption("A link that opens this form as it is, here or on another machine:")
         st.code(f"{page}?{urlencode(link_to(config, start.preset))}", language=None)
@@ -193,7 +199,7 @@ def share(config: ExperimentConfig, start: Opening) -> None:
 
 def take_file() -> None:
     """Ask for a YAML file at which the form then starts anew."""
-    with st.expander("Open a YAML file"):
+    with st.container(key=f"{stage.HIDDEN}_file"), st.expander("Open a YAML file"):
         st.file_uploader("experiment.yaml", key="yaml", max_upload_size=1, on_change=file_given)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import streamlit as st
 
-from app import charts, story
+from app import charts, stage, story
 from app.costs import time_of
 from app.disagreement import Disagreement, disagreements, most_telling
 from app.experiments import state_in_words, ways
@@ -175,3 +175,9 @@ st.page_link(SETUP, label="Set up an experiment of your own →")
 show_recent()
 if example:
     show_example(example)
+on = stage.is_on()
+st.page_link(
+    "../pages/start.py",
+    label="Leave the stage" if on else "On a projector: stage mode, with large letters →",
+    query_params={"stage": "0" if on else "1"},
+)

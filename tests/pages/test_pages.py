@@ -6,6 +6,7 @@ from streamlit.testing.v1 import AppTest
 from app import charts, client_charts
 from app.disagreement import disagreements
 from app.history import History
+from app.live_charts import ways_over_rounds
 from app.verdict import verdict
 from db import reads, writes
 from db.tables import Evaluation, Run
@@ -62,7 +63,7 @@ def test_the_quickstart_button_queues_both_runs_and_a_worker(started):
     assert {r.strategy for r in newest} == {"fedit", "plora"}
     assert all(r.status == "queued" and r.rounds == 8 for r in newest)
     assert started
-    assert app.query_params["run"] == str(min(r.id for r in newest))
+    assert app.query_params["experiment"] == str(newest[0].experiment_id)
 
 
 def test_setup_previews_clients_and_costs_and_runs_what_it_shows():
@@ -96,24 +97,59 @@ def test_another_preset_fills_the_form():
     assert not app.exception
 
 
-def test_live_shows_rounds_figures_and_events(tiny):
-    _, plora = run(tiny)
-    app = open_page("live", run=str(plora.run))
+def html_of(app: AppTest) -> str:
+    return "\n".join(block.proto.body for block in app.get("html"))
+
+
+def test_live_shows_progress_figures_and_rounds_of_all_runs(tiny):
+    fedit, plora = run(tiny)
+    app = open_page("live", run=str(plora.run))  # a link to a run leads to its experiment
     assert not app.exception
-    shown = {metric.label: metric.value for metric in app.metric}
-    assert shown["Round"] == "2 of 2"
-    assert shown["Own test set"] == f"{plora.personal_accuracy:.0%}"
-    assert "Done." in text_of(app) and "is **done**" in text_of(app)
-    assert app.selectbox(key="choose_run").value == plora.run
+    experiment = reads.run(plora.run).experiment_id
+    assert app.query_params["experiment"] == str(experiment)
+    assert app.selectbox(key="choose_experiment").value == experiment
+    [progress] = app.get("progress")
+    assert progress.proto.value == 100 and "Done" in progress.proto.text
+    for summary in (fedit, plora):
+        assert f"{summary.personal_accuracy:.0%}" in html_of(app)
+    text = text_of(app)
+    for name in ("FedIT", "FedVLM pLoRA"):
+        assert f"{name}: Done." in text and f"{name}: round 2 done in" in text
+    assert app.segmented_control(key="way").value == "plora"
+    assert "(B)" in text and "No picture, question or answer left a client." in text
+
+
+def test_live_shows_any_way_client_by_client(tiny):
+    fedit, plora = run(tiny)
+    app = open_page("live", run=str(plora.run), way="fedit")
+    assert "Every client after every round, FedIT" in text_of(app) and "(A and B)" in text_of(app)
+    histories = histories_of_experiment(reads.run(fedit.run).experiment_id)
+    lines = {trace.name: trace for trace in ways_over_rounds(histories).data if trace.name}
+    assert list(lines) == ["Base", "Global (one for all)", "Personalised: FedVLM pLoRA"]
+    assert lines["Global (one for all)"].y[-1] == pytest.approx(fedit.personal_accuracy)
+    bands = [trace for trace in ways_over_rounds(histories).data if trace.fill == "tonexty"]
+    worst = {round(band.y[-1], 6) for band in bands}
+    assert worst == {round(s.worst_client_accuracy, 6) for s in (fedit, plora)}
+
+
+def histories_of_experiment(experiment: int) -> list[History]:
+    histories = [History(run) for run in reads.runs_of(experiment)]
+    for history in histories:
+        history.look(history.run)
+    return histories
 
 
 def test_live_shows_who_gains_what_averaging_does_and_what_privacy_costs(tiny):
     values = {"strategies": ["fedit", "local"], "privacy": {"clip": 1, "noise": 2}}
     fedit, _ = run(ExperimentConfig.parse({**tiny.model_dump(), **values}))
-    app = open_page("live", run=str(fedit.run))
+    app = open_page("live", run=str(fedit.run), way="fedit")
     assert not app.exception
-    shown = {expander.label for expander in app.expander}
-    assert {label.partition(" ")[0] for label in shown} == {"Who", "What"} and len(shown) == 3
+    folded = {expander.label.partition(" ")[0] for expander in app.expander}
+    assert folded == {"Everybody's", "Who", "What", "Adapters", "Log"}
+    for key in ("curves", "fairness", "averaging", "privacy", "exports", "machine"):
+        app.session_state[f"fold_{key}"] = True
+    app.run()
+    assert not app.exception
     spent = reads.rounds(fedit.run)[-1].epsilon
     assert f"at δ = 1e-05; now {spent:.1f}" in text_of(app)
     figure = charts.own_over_pooled(reads.tradeoffs(fedit.run))
@@ -202,7 +238,7 @@ def test_live_shows_the_spread_of_many_clients(tiny):
     figure = client_charts.per_client(reads.run(run_id), reads.client_scores(run_id, "global"))
     assert [line.y[0] for line in figure.data] == [0, (many - 1) / 2 / many, (many - 1) / many]
     app = open_page("live", run=str(run_id))
-    assert not app.exception and "The clients of run" in text_of(app)
+    assert not app.exception and "Every client after every round" in text_of(app)
 
 
 def scores_of(run_id: int, rounds: range, accuracy: float = 0.5) -> list[Evaluation]:
@@ -241,17 +277,38 @@ def noting(read, asked: list):
     return reader
 
 
-def test_live_goes_on_to_the_next_run_when_the_one_that_is_watched_ends(tiny):
-    config = tiny.model_dump(mode="json")
-    _, [fedit, plora] = writes.create_experiment(config, {"fedit": 2, "plora": 2})
-    app = open_page("live", run=str(fedit))
-    writes.start_run(fedit)
-    writes.end_run(fedit, "done")
-    app.run()
-    assert app.selectbox(key="choose_run").value == plora and "waiting" in text_of(app)
-    app.query_params["run"] = str(fedit)  # as a link to a run that is over
-    app.run()
-    assert app.selectbox(key="choose_run").value == fedit and "is **done**" in text_of(app)
+def test_live_draws_anew_when_there_is_more_and_only_then(tiny, started):
+    _, [fedit, plora] = writes.create_experiment(
+        tiny.model_dump(mode="json"), {"fedit": 2, "plora": 2}
+    )
+    experiment = reads.run(fedit).experiment_id
+    stamps = [reads.stamp(experiment), reads.stamp(experiment)]
+    assert stamps[0] == stamps[1]
+    writes.save_evaluations(scores_of(fedit, range(1)))
+    stamps.append(reads.stamp(experiment))
+    writes.start_run(plora)
+    stamps.append(reads.stamp(experiment))
+    writes.add_event(plora, "Something happened.")
+    stamps.append(reads.stamp(experiment))
+    writes.end_run(plora, "done")
+    stamps.append(reads.stamp(experiment))
+    assert len(set(stamps)) == 5
+    app = open_page("live", experiment=str(experiment))
+    assert "Something happened." in text_of(app) and not app.exception
+
+
+def test_live_pauses_steps_and_goes_on(started):
+    config = ExperimentConfig.parse({"name": "waiting"})
+    experiment, [run_id] = writes.create_experiment(config.model_dump(mode="json"), {"fedit": 8})
+    app = open_page("live", experiment=str(experiment))
+    app.button(key="pause").click().run()
+    assert reads.run(run_id).experiment.round_limit == 1
+    app = open_page("live", experiment=str(experiment))
+    app.button(key="step").click().run()
+    assert reads.run(run_id).experiment.round_limit == 2
+    app = open_page("live", experiment=str(experiment))
+    app.button(key="go_on").click().run()
+    assert reads.run(run_id).experiment.round_limit is None and not app.exception
 
 
 def test_ask_opens_where_personalising_put_an_answer_right():
