@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from db import reads
@@ -50,17 +50,35 @@ def most_telling(candidates: Iterable[Disagreement]) -> Disagreement | None:
     return max(candidates, key=lambda d: d.rank, default=None)
 
 
+@dataclass(frozen=True)
+class Filter:
+    """A choice of a client's test items, by what personalising did to their answers."""
+
+    name: str
+    told: str
+    items: frozenset[str]
+
+
+def filters(run: Run, client: int, items: frozenset[str]) -> dict[str, Filter]:
+    """Return the choices of a client's test items by their names in a link."""
+    differing = [d for d in disagreements(run, client) if d.item in items]
+    chosen: dict[str, tuple[str, str, tuple[int, ...]]] = {
+        "fixed": ("fixed", "the global model is wrong, the personal one right", (2,)),
+        "broken": ("broken", "the global model is right, the personal one wrong", (1,)),
+        "differ": ("they disagree", "their answers differ", (0, 1, 2)),
+    }
+    named = {
+        key: Filter(name, told, frozenset(d.item for d in differing if d.rank in ranks))
+        for key, (name, told, ranks) in chosen.items()
+    }
+    return {**named, "all": Filter("all", "all of the client's test questions", items)}
+
+
 def telling_client(run: Run, clients: int) -> int:
     """Return the first client whose own model puts right what the global one gets wrong, or 0."""
     looked_at = range(min(clients, LOOKED_AT))
     best = (most_telling(disagreements(run, client)) for client in looked_at)
     return next((d.client for d in best if d and d.rank == 2), 0)
-
-
-def telling_item(run: Run, client: int, items: Sequence[str]) -> int:
-    """Return where in ``items`` the client's most telling one is, or 0."""
-    best = most_telling(disagreements(run, client))
-    return items.index(best.item) if best and best.item in items else 0
 
 
 def _answers(predictions: Iterable[Prediction], variant: str) -> dict[str, Prediction]:

@@ -30,6 +30,7 @@ STYLES = {
 
 # Keyboard shortcuts of the pages' buttons, the same everywhere.
 KEYS = {"run": "Ctrl+Enter", "pause": "P", "step": "O", "go on": "G", "stop": "S"}
+KEYS |= {"next": "N", "previous": "B"}  # of Ask's items
 
 STATUS_WORDS = {
     "queued": "waiting in the queue",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
+from urllib.parse import urlencode
 
 import streamlit as st
 
@@ -13,7 +14,10 @@ from db.tables import Run
 from engine.config import ExperimentConfig
 from engine.jobs import queue
 
+T = TypeVar("T")
+_LONG = 60  # letters that fit into one line
 LIVE = "../pages/live.py"
+CLIENTS = "../pages/clients.py"
 ASK = "../pages/ask.py"
 SETUP = "../pages/setup.py"
 
@@ -53,12 +57,12 @@ def choose_client(clients: int, names: Mapping[int, str], usual: int = 0) -> int
     )
 
 
-def choose_item(label: str, names: list[str], usual: int, client: int) -> int:
+def choose_item(label: str, names: Mapping[int, str], usual: int, client: int) -> int:
     """Ask for a test item of a client, kept in the URL as ``?item=``; another client, another."""
     if st.session_state.setdefault("client_of_item", client) != client:
         st.session_state["client_of_item"] = client
         st.session_state.pop("choose_item", None)
-    return choose("item", label, range(len(names)), usual, names.__getitem__)
+    return choose("item", label, list(names), usual, names.__getitem__)
 
 
 def choose(
@@ -69,17 +73,66 @@ def choose(
     name: Callable[[int], str],
     **how: Any,
 ) -> int:
-    """Ask for one of ``options``, kept in the URL as ``?what=``; a link that changes it counts."""
+    """Ask for one of ``options``, kept in the URL as ``?what=``."""
+    return linked(
+        what,
+        options,
+        usual,
+        lambda key: st.selectbox(label, options, format_func=name, key=key, **how),
+    )
+
+
+def linked(what: str, options: Sequence[T], usual: T, widget: Callable[[str], T | None]) -> T:
+    """Ask by a widget whose value is kept in the URL as ``?what=``; a link that changes it counts.
+
+    ``widget`` draws it, given the key of its state, and returns one of ``options``.
+    """
     key, known = f"choose_{what}", f"known_{what}"
-    linked = number_in_url(what)
-    if linked in options and linked != st.session_state.get(known):
-        st.session_state[key] = linked
+    by_text = {str(option): option for option in options}
+    text = st.query_params.get(what, "")
+    is_news = text != st.session_state.get(known) or key not in st.session_state
+    if text in by_text and is_news:
+        st.session_state[key] = by_text[text]
     elif st.session_state.get(key) not in options:
         st.session_state[key] = usual
-    chosen: int = st.selectbox(label, options, format_func=name, key=key, **how)
-    st.query_params[what] = str(chosen)
-    st.session_state[known] = chosen
+    answer = widget(key)
+    chosen = usual if answer is None else answer
+    st.query_params[what] = st.session_state[known] = str(chosen)
     return chosen
+
+
+def linked_toggle(what: str, label: str, explanation: str) -> bool:
+    """Ask for yes or no, kept in the URL as ``?what=True`` where it is yes."""
+    chosen = linked(
+        what, (False, True), False, lambda key: st.toggle(label, key=key, help=explanation)
+    )
+    if not chosen:
+        del st.query_params[what]
+    return chosen
+
+
+def linked_text(what: str, label: str, usual: str) -> str:
+    """Ask for a text, kept in the URL as ``?what=`` where it is not the usual one.
+
+    Another usual text, as of another picture, takes the place of what was written.
+    """
+    key, about = f"choose_{what}", f"about_{what}"
+    if key not in st.session_state or st.session_state.get(about) != usual:
+        is_linked = about not in st.session_state
+        st.session_state[key] = st.query_params.get(what, usual) if is_linked else usual
+        st.session_state[about] = usual
+    written = st.text_area if len(usual) > _LONG else st.text_input
+    text = written(label, key=key)
+    if text != usual:
+        st.query_params[what] = text
+    elif what in st.query_params:
+        del st.query_params[what]
+    return text
+
+
+def address_of_view() -> str:
+    """Return the link to what the page shows."""
+    return f"{st.context.url or ''}?{urlencode(st.query_params.to_dict())}"
 
 
 def start_experiment(config: ExperimentConfig) -> None:

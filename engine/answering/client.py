@@ -16,6 +16,7 @@ import numpy as np
 from filelock import FileLock
 
 from engine.answering.wire import Address, Analysis, Question, Request, in_base64, published
+from engine.config import ConfigError
 from engine.paths import ROOT, home
 from engine.results.variants import ClientAnswer, VariantAnswer
 
@@ -82,7 +83,10 @@ def _asked(path: str, run: int, clients: Sequence[int], image: Picture, question
 
 
 def request(path: str, asked: Request) -> Any:
-    """Send a request, once more where the process was about to leave. Raises NoAnswer."""
+    """Send a request, once more where the process was about to leave.
+
+    Raises NoAnswer, and ConfigError where model or data are not what they were, or are gone.
+    """
     body = asked.model_dump_json().encode()
     for _ in range(2):
         try:
@@ -106,9 +110,14 @@ def _post(address: Address, path: str, body: bytes) -> Any:
         reply = json.loads(response.read())
     finally:
         connection.close()
-    if response.status != 200:
-        raise NoAnswer(reply["error"])
-    return reply
+    return unpacked(response.status, reply)
+
+
+def unpacked(status: int, reply: Any) -> Any:
+    """Return a reply. Raises NoAnswer, or ConfigError where model or data have gone."""
+    if status == 200:
+        return reply
+    raise (ConfigError if status == 409 else NoAnswer)(reply["error"])
 
 
 def _address() -> Address:

@@ -145,6 +145,13 @@ def sentence(fault: BaseException) -> str:
     return f"the models could not answer ({type(fault).__name__}: {fault}); see answering.log"
 
 
+def status_of(fault: BaseException) -> int:
+    """Return HTTP's number: 409 where model or data are not what they were, or are gone."""
+    if isinstance(fault, ConfigError):
+        return 409
+    return 400 if isinstance(fault, UserMistake) else 500
+
+
 class _Handler(BaseHTTPRequestHandler):
     server: Server
     timeout = _SOCKET_SECONDS
@@ -166,8 +173,7 @@ class _Handler(BaseHTTPRequestHandler):
             where = ".".join(map(str, first["loc"])) or "request"
             status, reply = 400, {"error": f"{where}: {first['msg']}"}
         except Exception as fault:  # one sentence, whatever it is
-            known = isinstance(fault, UserMistake)
-            status, reply = 400 if known else 500, {"error": sentence(fault)}
+            status, reply = status_of(fault), {"error": sentence(fault)}
         return self._reply(status, reply)
 
     def _reply(self, status: int, reply: Any) -> None:

@@ -89,6 +89,10 @@ class FederatedDataset(ABC):
         """Return what ``examples`` has, without the pictures."""
 
     @abstractmethod
+    def accepted_by(self, client: int, k: int, split: str, number: int) -> tuple[str, ...]:
+        """Return what would count as right for one of client k's items if ``client`` had it."""
+
+    @abstractmethod
     def resolve(self) -> ResolvedData:
         """Say what the data are now, to be compared with what they are later."""
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from functools import cache
 
-from engine.answering.client import NoAnswer, Progress
-from engine.answering.server import Desk, sentence
+from engine.answering.client import Progress, unpacked
+from engine.answering.server import Desk, sentence, status_of
 from engine.answering.wire import Analysis, Question, Request
 
 
@@ -17,15 +17,15 @@ def desk() -> Desk:
 
 def request(path: str, asked: Request) -> object:
     """Stands in for ``engine.answering.client.request``."""
-    body = asked.model_dump_json()
+    body, status = asked.model_dump_json(), 200
     try:
         if path == "/analyse":
             reply = vars(desk().analyse(Analysis.model_validate_json(body)))
         else:
             reply = desk().answer(path, Question.model_validate_json(body))
     except Exception as fault:
-        raise NoAnswer(sentence(fault)) from None
-    return json.loads(json.dumps(reply))
+        status, reply = status_of(fault), {"error": sentence(fault)}
+    return unpacked(status, json.loads(json.dumps(reply)))
 
 
 def progress(run: int, kind: str) -> Progress | None:

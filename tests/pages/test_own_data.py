@@ -257,9 +257,9 @@ def test_a_model_of_ones_own_from_set_up_to_ask(family, tmp_path, checkpoint):
     app = open_page("ask", run=str(plora), client="1")
     assert not app.exception and not app.error
     assert text_of(app).count("sure") >= 3 and "The right answer" in text_of(app)
-    app.segmented_control(key="source").set_value("My own picture").run()
+    app.segmented_control(key="choose_source").set_value("own").run()
     app.file_uploader(key="upload").upload("0.png", picture(0), "image/png").run()
-    app.text_input(key="own_question").set_value("What is it?").run()
+    app.text_input(key="choose_question").set_value("What is it?").run()
     assert not app.exception and not app.error and text_of(app).count("sure") >= 3
 
 
@@ -303,7 +303,7 @@ def test_live_and_ask_name_clients_and_metric_and_mark_answers(tmp_path):
     assert "Client 1 · south" in app.selectbox(key="choose_client").options
     assert text_of(app).count("Word overlap (F1) ") == 3 and "The right answer" in text_of(app)
     assert "camera" not in text_of(app)
-    app.segmented_control(key="source").set_value("My own picture").run()
+    app.segmented_control(key="choose_source").set_value("own").run()
     app.file_uploader(key="upload").upload("0.png", picture(0), "image/png").run()
     assert not app.exception and "parts bins" not in text_of(app)
 

@@ -4,14 +4,12 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app import charts, client_charts
-from app.disagreement import disagreements
 from app.history import History
 from app.live_charts import ways_over_rounds
 from app.verdict import verdict
 from db import reads, writes
 from db.tables import Evaluation, Run
 from engine.config import ExperimentConfig
-from engine.data.factory import new_dataset
 from engine.jobs import queue
 from engine.paths import ROOT
 from engine.strategies import STRATEGIES
@@ -199,25 +197,6 @@ def test_live_shows_a_dead_workers_run_as_interrupted_and_a_failed_one_with_its_
     assert "MemoryError: no room" in app.error[0].value
 
 
-def test_ask_shows_three_answers_and_marks_them():
-    app = open_page("ask", client="2", item="5")
-    assert not app.exception and not app.error
-    text = text_of(app)
-    assert "right" in text or "wrong" in text
-    assert text.count(" sure") == 3
-    assert app.query_params["client"] == "2" and app.query_params["item"] == "5"
-    assert app.selectbox(key="choose_client").value == 2
-    run_id = app.selectbox(key="choose_run").value
-    assert app.query_params["run"] == str(run_id)
-
-
-def test_ask_refuses_an_upload_that_is_no_picture():
-    app = open_page("ask")
-    app.segmented_control(key="source").set_value("My own picture").run()
-    app.file_uploader(key="upload").upload("x.png", b"not a picture", "image/png").run()
-    assert "not a picture" in app.error[0].value and not app.exception
-
-
 def test_a_run_in_the_url_that_does_not_exist_gives_a_sentence():
     app = open_page("live", run="999")
     assert "no run 999" in app.warning[0].value and not app.exception
@@ -311,20 +290,6 @@ def test_live_pauses_steps_and_goes_on(started):
     assert reads.run(run_id).experiment.round_limit is None and not app.exception
 
 
-def test_ask_opens_where_personalising_put_an_answer_right():
-    app = open_page("ask")
-    [plora] = [r for r in reads.runs() if r.experiment.bundled and r.strategy == "plora"]
-    client, item = (int(app.query_params[key]) for key in ("client", "item"))
-    telling = {d.item: d for d in disagreements(plora, client)}
-    names = app.selectbox(key="choose_item").options
-    dataset = new_dataset(ExperimentConfig.parse(plora.experiment.config))
-    items = dataset.items(client, "test")
-    assert len(names) == len(items) and items[item].item in telling
-    found = telling[items[item].item]
-    assert found.own.correct and not found.shared.correct
-    assert "✓ right" in text_of(app) and "✗ wrong" in text_of(app)
-
-
 @pytest.mark.parametrize(
     ("key", "value", "told"),
     [
@@ -350,16 +315,6 @@ def test_live_says_for_how_many_clients_personalising_paid():
     app = open_page("live", run=str(plora.id))
     assert f"gave {better} of 4 clients better answers" in text_of(app)
     assert verdict(runs[:1]) == "" and verdict([runs[1]]) == ""
-
-
-def test_ask_says_what_a_model_cannot_read():
-    app = open_page("ask", client="0", item="0")
-    question = next(field for field in app.text_input if field.label == "Question")
-    question.set_value(" ".join(["what"] * 90)).run()
-    assert not app.exception and "too long" in app.warning[0].value
-    question = next(field for field in app.text_input if field.label == "Question")
-    question.set_value("<image> <image>").run()
-    assert not app.exception and "control" in app.warning[0].value
 
 
 def test_live_finds_a_worker_for_a_run_that_waits_without_one(tiny, started):

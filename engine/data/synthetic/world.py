@@ -60,6 +60,10 @@ class SyntheticDataset(FederatedDataset):
             for i, q in enumerate(questions)
         ]
 
+    def accepted_by(self, client: int, k: int, split: str, number: int) -> tuple[str, ...]:
+        """Return the one right answer in the client's words."""
+        return (say(self.outline(k, split).questions[number].answer, self.words(client)),)
+
     def resolve(self) -> ResolvedData:
         """Say what is drawn, by the first client's tests and the first of their pictures."""
         items = self.items(0, "test")

@@ -82,13 +82,16 @@ class UserDataset(FederatedDataset):
 
     def items(self, k: int, split: str) -> list[Item]:
         """Return what ``examples`` has, without the images; answers are in the client's words."""
-        words = self.words(k)
-        items = []
+        words, items = self.words(k), []
         for i, row in enumerate(self._rows(k, split)):
-            answers = tuple(words.get(normalised(answer), answer) for answer in row.answers)
+            answers = _said(row, words)
             name, family = f"{k}-{split}-{i}", kind_of(row.question)
             items.append(Item(name, row.question, answers[0], family, answers))
         return items
+
+    def accepted_by(self, client: int, k: int, split: str, number: int) -> tuple[str, ...]:
+        """Return the row's answers in the client's words."""
+        return _said(self._rows(k, split)[number], self.words(client))
 
     def resolve(self) -> ResolvedData:
         """Say what the rows are, whoever gets them."""
@@ -195,3 +198,7 @@ def circle_of(rows: Sequence[Row]) -> list[str]:
 def _most(counts: Counter[str]) -> str:
     """Return the commonest value, the first by name of equally common ones."""
     return min(counts, key=lambda value: (-counts[value], value))
+
+
+def _said(row: Row, words: dict[str, str]) -> tuple[str, ...]:
+    return tuple(words.get(normalised(answer), answer) for answer in row.answers)
