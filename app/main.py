@@ -28,6 +28,7 @@ PAGES = [
     st.Page("../pages/start.py", title="Start", default=True),
     st.Page("../pages/setup.py", title="Set up", url_path="setup"),
     st.Page("../pages/live.py", title="Live", url_path="live"),
+    st.Page("../pages/clients.py", title="Clients", url_path="clients"),
     st.Page("../pages/ask.py", title="Ask", url_path="ask"),
 ]
 try:

@@ -418,6 +418,13 @@ def deployed_accuracies(run_id: int, scope: str) -> dict[int, float]:
     return _deployed(_last_scores([run_id])[run_id], scope)
 
 
+def base_accuracies(experiment_id: int) -> dict[int, float]:
+    """Return the untouched base's accuracies by client, on their own test sets."""
+    ids = [of_it.id for of_it in runs_of(experiment_id)]
+    scores = _last_scores(ids)
+    return next(filter(None, (scores[run_id].get(("base", "own")) for run_id in ids)), {})
+
+
 @dataclass(frozen=True)
 class Tradeoff:
     """Accuracy of the model that a client uses: on what it meets, and on what all meet."""

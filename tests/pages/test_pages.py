@@ -15,7 +15,7 @@ from engine.paths import ROOT
 from engine.strategies import STRATEGIES
 from tests.helpers.runs import run
 
-PAGES = ("start", "setup", "live", "ask")
+PAGES = ("start", "setup", "live", "clients", "ask")
 
 
 def open_page(page: str, **url: str) -> AppTest:

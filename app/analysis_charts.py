@@ -1,0 +1,177 @@
+"""Figures of the clients side by side: gains, whom a model serves, likeness, the newcomer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+import numpy as np
+import plotly.graph_objects as go
+
+from app import charts, stage
+from app.look import STYLES, client_name
+from engine.data.user.rows import shorten
+
+ORDER = ("base", "local", "global", "personal")
+MOST_ROWS = 40  # clients that a figure names one by one
+_MOST_WRITTEN = 12  # clients of a heat map with its numbers written in
+_MARGIN = {"l": 0, "r": 0, "t": 8, "b": 0}
+
+
+def gains(accuracies: Mapping[str, Mapping[int, float]], names: Mapping[int, str]) -> go.Figure:
+    """Draw a row per client with a point per way, joined by a line from the worst to the best.
+
+    ``accuracies``: by style, then by client. Of more than MOST_ROWS clients the first.
+    """
+    clients = sorted(set().union(*accuracies.values()))[:MOST_ROWS]
+    labels = {k: client_name(k, names.get(k, "")) for k in clients}
+    figure = go.Figure()
+    for k in clients:
+        values = [by_client[k] for by_client in accuracies.values() if k in by_client]
+        figure.add_scatter(
+            x=[min(values), max(values)],
+            y=[labels[k]] * 2,
+            mode="lines",
+            line={"color": "#9A958C", "width": 1},
+            hoverinfo="skip",
+            showlegend=False,
+        )
+    for number, style in enumerate(style for style in ORDER if style in accuracies):
+        own = accuracies[style]
+        label = STYLES[style].label
+        figure.add_scatter(
+            x=[own[k] for k in clients if k in own],
+            y=[labels[k] for k in clients if k in own],
+            name=label,
+            mode="markers",
+            marker={"size": 12, "color": STYLES[style].colour, "symbol": charts.SYMBOLS[number]},
+            hovertemplate=f"%{{y}}<br>{label}: %{{x:.0%}}<extra></extra>",
+        )
+    figure.update_layout(
+        height=90 + 34 * len(clients),
+        margin=_MARGIN,
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        xaxis={"range": [-0.02, 1.05], "tickformat": ".0%", "title": "right on its own test set"},
+        yaxis={"autorange": "reversed", "type": "category"},
+    )
+    return stage.enlarge(figure)
+
+
+def matrix(
+    clients: Sequence[int], accuracy: Sequence[Sequence[float]], names: Mapping[int, str]
+) -> go.Figure:
+    """Draw whose model (row) is how good on whose test set (column): light is right."""
+    labels = [_short(k, names) for k in clients]
+    figure = go.Figure()
+    figure.add_heatmap(
+        x=labels,
+        y=labels,
+        z=accuracy,
+        zmin=0,
+        zmax=1,
+        colorscale="Cividis",
+        colorbar={"tickformat": ".0%"},
+        texttemplate="%{z:.0%}" if len(clients) <= _MOST_WRITTEN else None,
+        hovertemplate="model of %{y}, tests of %{x}: %{z:.0%}<extra></extra>",
+    )
+    return _square(figure, "test set of", "model of")
+
+
+def cosines(
+    clients: Sequence[int], values: Sequence[Sequence[float]], names: Mapping[int, str]
+) -> go.Figure:
+    """Draw how alike what clients have learnt is: 1 the same direction, 0 nothing in common."""
+    labels = [_short(k, names) for k in clients]
+    figure = go.Figure()
+    figure.add_heatmap(
+        x=labels,
+        y=labels,
+        z=values,
+        zmin=-1,
+        zmax=1,
+        colorscale="RdBu_r",
+        colorbar={"tickformat": ".1f"},
+        texttemplate="%{z:.2f}" if len(clients) <= _MOST_WRITTEN else None,
+        hovertemplate="%{y} and %{x}: %{z:.2f}<extra></extra>",
+    )
+    return _square(figure, "", "")
+
+
+def likeness_map(
+    clients: Sequence[int], values: Sequence[Sequence[float]], names: Mapping[int, str]
+) -> go.Figure:
+    """Draw the clients as points, near where what they have learnt is alike."""
+    places = placed(1 - np.array(values))
+    reach = 1.35 * float(np.abs(places).max() or 1.0)
+    figure = go.Figure()
+    figure.add_scatter(
+        x=places[:, 0],
+        y=places[:, 1],
+        text=[_short(k, names) for k in clients],
+        customdata=[escape(client_name(k, names.get(k, ""))) for k in clients],
+        mode="markers+text" if len(clients) <= MOST_ROWS else "markers",
+        textposition="top center",
+        marker={"size": 13, "color": STYLES["personal"].colour},
+        hovertemplate="%{customdata}<extra></extra>",
+    )
+    axis = {"range": [-reach, reach], "visible": False}
+    figure.update_layout(height=330, margin=_MARGIN, xaxis=axis, yaxis={**axis, "scaleanchor": "x"})
+    return stage.enlarge(figure)
+
+
+def placed(distances: np.ndarray) -> np.ndarray:
+    """Return places (n, 2) whose distances are as near as they can be to those given (n, n).
+
+    Classical scaling (Torgerson 1952): the two largest eigenvectors of the centred squares.
+    """
+    n = len(distances)
+    centre = np.eye(n) - 1 / n
+    values, vectors = np.linalg.eigh(-0.5 * centre @ distances**2 @ centre)
+    places = np.zeros((n, 2))
+    for axis in range(min(2, n)):
+        vector = vectors[:, -1 - axis]
+        vector = vector * np.sign(vector[np.abs(vector).argmax()])  # else it turns by chance
+        places[:, axis] = vector * np.sqrt(max(values[-1 - axis], 0))
+    return places
+
+
+def newcomer(start: Mapping[str, float], after: Mapping[str, Mapping[int, float]]) -> go.Figure:
+    """Draw how a newcomer learns from few samples: from the base, and from what is shared.
+
+    ``start`` and ``after`` (by samples) hold accuracies by style, "base" and "global".
+    """
+    figure = go.Figure()
+    told = {"base": "starts from the base", "global": "starts from what the others share"}
+    for number, (style, label) in enumerate(told.items()):
+        counts = [0, *after[style]]
+        figure.add_scatter(
+            x=[str(count) for count in counts],  # a category each: they grow fourfold
+            y=[start[style], *after[style].values()],
+            name=label,
+            mode="lines+markers",
+            line={"color": STYLES[style].colour, "dash": STYLES[style].dash, "width": 2.5},
+            marker={"size": 8, "symbol": charts.SYMBOLS[number]},
+            hovertemplate=f"{label}<br>%{{x}} samples: %{{y:.0%}}<extra></extra>",
+        )
+    figure.update_layout(
+        height=330,
+        margin=_MARGIN,
+        legend={"orientation": "h", "y": -0.22, "x": 0},
+        xaxis={"title": "samples of its own", "type": "category"},
+        yaxis={"range": [0, 1.02], "tickformat": ".0%"},
+    )
+    return stage.enlarge(figure)
+
+
+def _square(figure: go.Figure, x: str, y: str) -> go.Figure:
+    figure.update_layout(
+        height=330,
+        margin=_MARGIN,
+        xaxis={"title": x, "type": "category"},
+        yaxis={"title": y, "type": "category", "autorange": "reversed"},
+    )
+    return stage.enlarge(figure)
+
+
+def _short(client: int, names: Mapping[int, str]) -> str:
+    return f"{client} {shorten(names[client], 10)}" if names.get(client) else str(client)
