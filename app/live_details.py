@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import psutil
 import streamlit as st
@@ -16,6 +17,7 @@ from app.costs import name_of
 from app.history import History
 from app.look import duration, size
 from db import reads
+from engine.answering import client as answering
 from engine.config import ExperimentConfig
 from engine.paths import home
 
@@ -114,19 +116,12 @@ def _exports(histories: Sequence[History]) -> None:
         for run in (history.run for history in histories if history.run.rounds_done):
             st.download_button(
                 name_of(run.strategy),
-                lambda number=run.id: _exported(number),
+                partial(answering.exported, run.id),
                 f"run-{run.id}.zip",
                 "application/zip",
                 on_click="ignore",
                 key=f"export_{run.id}",
             )
-
-
-def _exported(run_id: int) -> bytes:
-    """Zip the run's adapters. A door: it brings torch."""
-    from engine.results.export import zipped
-
-    return zipped(run_id)
 
 
 def _machine(histories: Sequence[History]) -> None:

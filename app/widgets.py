@@ -29,7 +29,10 @@ def run_name(run: Run) -> str:
 
 
 def choose_run(label: str = "Run", *, trained_only: bool = False) -> Run | None:
-    """Ask for a run, kept in the URL as ``?run=``; None, with a hint, where there is none."""
+    """Ask for a run, kept in the URL as ``?run=``; None, with a hint, where there is none.
+
+    ``?experiment=`` without a run leads to that experiment's pLoRA run, or its first.
+    """
     queue.tend()
     runs = [run for run in reads.runs() if not trained_only or run.rounds_done or not run.rounds]
     if not runs:
@@ -40,8 +43,13 @@ def choose_run(label: str = "Run", *, trained_only: bool = False) -> Run | None:
     linked = number_in_url("run")
     if linked is not None and linked not in by_id:
         st.warning(f"There is no run {linked} to show here; this is another one.")
-    latest = [run for run in runs if run.experiment_id == runs[0].experiment_id]
+    experiment = number_in_url("experiment")
+    of_it = [run for run in runs if run.experiment_id == experiment and linked is None]
+    latest = of_it or [run for run in runs if run.experiment_id == runs[0].experiment_id]
     usual = next((run.id for run in latest if run.strategy == "plora"), latest[0].id)
+    if of_it:
+        st.query_params["run"] = str(usual)
+    st.query_params.pop("experiment", None)
     return by_id[choose("run", label, list(by_id), usual, lambda key: run_name(by_id[key]))]
 
 

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,15 @@ def progress(run: int, kind: str) -> Progress | None:
     except (OSError, http.client.HTTPException):  # it has just ended
         return None
     return Progress(**reply) if reply else None
+
+
+def exported(run: int) -> bytes:
+    """Return a run's adapters as a zip. Raises NoAnswer."""
+    path = Path(request("/export", Request(asker=os.getpid(), run=run)))
+    try:
+        return path.read_bytes()
+    finally:
+        path.unlink()
 
 
 def _asked(path: str, run: int, clients: Sequence[int], image: Picture, question: str) -> Any:

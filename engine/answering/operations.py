@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Callable, Generator
 from dataclasses import asdict
 from typing import Any
@@ -15,13 +17,15 @@ from engine.config import BUNDLED
 from engine.fl.context import release
 from engine.jobs.queue import NotPossible
 from engine.jobs.stored import run_config
+from engine.paths import home
 from engine.results import kept
 from engine.results.analyze import cross_matrix, likeness, newcomer
 from engine.results.ask import ask, ask_clients, where_looked
+from engine.results.export import zipped
 from engine.system.machine import room
 from engine.vlm import loading, memory
 
-__all__ = ["QUESTIONS", "analysis", "release"]
+__all__ = ["QUESTIONS", "analysis", "export", "release"]
 
 _ANALYSES: dict[str, Callable[[int], Generator[float, None, Any]]] = {
     kept.MATRIX: cross_matrix,
@@ -72,6 +76,15 @@ def analysis(run_id: int, kind: str) -> Generator[float, None, None]:
     _check_room(run_id)
     result = yield from _ANALYSES[kind](run_id)
     kept.keep(run_id, kind, run.rounds_done, result)
+
+
+def export(run_id: int) -> str:
+    """Write a run's adapters as a zip; return its path. Raises NoSuchRun, NotPossible."""
+    _check_room(run_id)
+    handle, path = tempfile.mkstemp(dir=home(), prefix="export-", suffix=".zip")
+    with os.fdopen(handle, "wb") as file:
+        file.write(zipped(run_id))
+    return path
 
 
 def _check_room(run_id: int) -> None:

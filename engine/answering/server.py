@@ -36,7 +36,8 @@ IDLE_SECONDS = 300.0
 _WATCH_SECONDS = 1.0
 _SOCKET_SECONDS = 30.0
 _FIRST, _LATER = 0, 1  # a question comes before the next piece of an analysis
-PATHS = ("/ask", "/clients", "/looked", "/analyse", "/progress")
+EXPORT, ANALYSE, PROGRESS = "/export", "/analyse", "/progress"
+PATHS = ("/ask", "/clients", "/looked", EXPORT, ANALYSE, PROGRESS)
 UserMistake = (NotPossible, reads.NoSuchRun, ConfigError, BadPicture)
 
 
@@ -76,17 +77,24 @@ class Desk:
         self.analyses: dict[tuple[int, str], Progress] = {}
         threading.Thread(target=self._work, daemon=True).start()
 
-    def answer(self, path: str, question: Question) -> Any:
-        """Return the answer to a question when its turn has come; raises what that raises."""
+    def answer(self, path: str, body: bytes) -> Any:
+        """Return the answer to a request when its turn has come; raises what that raises."""
+        if path == EXPORT:
+            asked = Request.model_validate_json(body)
+            return self._in_turn(lambda: operations().export(asked.run))
+        question = Question.model_validate_json(body)
         image = question.pixels()
+        return self._in_turn(lambda: operations().QUESTIONS[path](question, image))
+
+    def _in_turn(self, operation: Callable[[], Any]) -> Any:
         future: Future[Any] = Future()
 
         def work() -> None:
             try:
-                future.set_result(operations().QUESTIONS[path](question, image))
+                future.set_result(operation())
             except Exception as fault:  # raised again for the one who waits
-                future.set_exception(fault)
                 _let_go(fault)
+                future.set_exception(fault)
 
         self._add(_FIRST, work)
         return future.result()
@@ -102,7 +110,7 @@ class Desk:
     @property
     def is_at_work(self) -> bool:
         """Tell whether somebody waits or an analysis goes on."""
-        return not self._turns.empty() or not all(p.ended for p in self.analyses.values())
+        return self._turns.unfinished_tasks > 0
 
     def _begin(self, key: tuple[int, str]) -> None:
         def steps() -> Generator[float, None, None]:
@@ -126,7 +134,12 @@ class Desk:
 
     def _work(self) -> None:
         while True:
-            self._turns.get().work()
+            turn = self._turns.get()
+            try:
+                turn.work()
+            except Exception:  # the others still wait for theirs
+                log.exception("a turn failed")
+            self._turns.task_done()
 
 
 def _let_go(fault: BaseException) -> None:
@@ -207,19 +220,15 @@ class Server(ThreadingHTTPServer):
     def reply(self, path: str, body: bytes) -> Any:
         """Return what a request asks for, as JSON has it. Raises ValidationError, UserMistake."""
         self._last = time.monotonic()
-        if path == "/analyse":
-            asked = Analysis.model_validate_json(body)
-            self._note(asked)
-            return vars(self.desk.analyse(asked))
-        if path == "/progress":
-            asked = Analysis.model_validate_json(body)
-            self._note(asked)
-            progress = self.desk.analyses.get((asked.run, asked.kind))
-            return vars(progress) if progress else None
-        question = Question.model_validate_json(body)
-        self._note(question)
         try:
-            return self.desk.answer(path, question)
+            if path not in (ANALYSE, PROGRESS):
+                self._note(Request.model_validate_json(body, extra="ignore"))
+                return self.desk.answer(path, body)
+            asked = Analysis.model_validate_json(body)
+            self._note(asked)
+            known = self.desk.analyses.get((asked.run, asked.kind))
+            state = self.desk.analyse(asked) if path == ANALYSE else known
+            return vars(state) if state else None
         finally:
             self._last = time.monotonic()
 

@@ -7,7 +7,7 @@ from functools import cache
 
 from engine.answering.client import Progress, unpacked
 from engine.answering.server import Desk, sentence, status_of
-from engine.answering.wire import Analysis, Question, Request
+from engine.answering.wire import Analysis, Request
 
 
 @cache
@@ -22,7 +22,7 @@ def request(path: str, asked: Request) -> object:
         if path == "/analyse":
             reply = vars(desk().analyse(Analysis.model_validate_json(body)))
         else:
-            reply = desk().answer(path, Question.model_validate_json(body))
+            reply = desk().answer(path, body.encode())
     except Exception as fault:
         status, reply = status_of(fault), {"error": sentence(fault)}
     return unpacked(status, json.loads(json.dumps(reply)))

@@ -165,3 +165,11 @@ def test_a_run_that_keeps_nothing_has_no_filters_that_choose(plora):
     app = open_page("ask", run=str(fedit), client="0", filter="fixed")
     assert "no question of this kind" in text_of(app) and not app.exception
     assert len(app.selectbox(key="choose_item").options) == 48
+
+
+def test_a_link_to_an_experiment_opens_its_personalised_run(plora, tiny):
+    # The last of this file: a newer run changes what the page opens on.
+    newer = run(changed(tiny, strategies=["fedit"], rounds=1))[0].run
+    assert open_page("ask").query_params["run"] == str(newer)
+    app = open_page("ask", experiment=str(reads.run(plora).experiment_id))
+    assert app.query_params["run"] == str(plora) and "experiment" not in app.query_params

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -91,6 +92,12 @@ def test_an_analysis_goes_on_in_pieces_and_is_kept(plora):
     client.analyse(fedit, kept.LIKENESS)
     wait_for(lambda: client.progress(fedit, kept.LIKENESS).ended)
     assert "keeps nothing" in client.progress(fedit, kept.LIKENESS).error
+
+
+def test_adapters_come_as_a_zip_and_leave_nothing_behind(plora):
+    with zipfile.ZipFile(io.BytesIO(client.exported(plora))) as archive:
+        assert f"run-{plora}/clients/3/adapter_config.json" in archive.namelist()
+    assert not list(wire.home().glob("export-*"))
 
 
 def test_it_answers_while_a_run_trains(plora, tiny):
