@@ -13,6 +13,7 @@ HIDDEN = "backstage"  # containers whose key starts so are not shown on stage
 _SPACE = """
 .stMainBlockContainer { padding-top: 4.5rem; padding-bottom: 3rem }
 [data-testid="stCaptionContainer"] { opacity: .8 }
+kbd { opacity: 1 !important }
 """
 _DARK = """
 [data-testid="stBaseButton-primary"] * { color: #161513 !important }

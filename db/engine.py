@@ -66,8 +66,9 @@ def writing() -> Iterator[Session]:
 @contextmanager
 def reading() -> Iterator[Session]:
     """Open a session that cannot write; its objects may be used after it is closed."""
-    _engine(database_url())  # migrates
-    with Session(_engine(database_url(), read_only=True), expire_on_commit=False) as session:
+    url = database_url()
+    _engine(url)  # migrates
+    with Session(_engine(url, read_only=True), expire_on_commit=False) as session:
         yield session
 
 

@@ -24,6 +24,9 @@ from db.tables import (
     Worker,
 )
 
+# The first that there is, is the one that a client would use.
+VARIANTS = ("personal", "global", "base")
+
 
 class NoSuchRun(LookupError):
     """The run that a user named does not exist."""
@@ -108,6 +111,12 @@ def done_runs() -> list[Run]:
     with reading() as session:
         own = select(Run).join(Run.experiment).where(Run.status == "done", ~Experiment.bundled)
         return list(session.scalars(own.order_by(Run.id)))
+
+
+def done_count() -> int:
+    """Count the finished runs."""
+    with reading() as session:
+        return session.scalar(select(func.count()).where(Run.status == "done")) or 0
 
 
 def experiment_count() -> int:
@@ -303,6 +312,20 @@ def predictions(run_id: int, client: int) -> list[Prediction]:
         return list(session.scalars(of_it.order_by(Prediction.item)))
 
 
+def hits(run_id: int) -> dict[int, dict[str, bool]]:
+    """Return whether each test item was answered rightly, by client and item.
+
+    Of the model that a client would use: its personalised one, else the global one, else the base.
+    """
+    columns = (Prediction.variant, Prediction.client, Prediction.item, Prediction.correct)
+    with reading() as session:
+        rows = session.execute(select(*columns).where(Prediction.run_id == run_id)).all()
+    by_variant: dict[str, dict[int, dict[str, bool]]] = {}
+    for variant, client, item, correct in rows:
+        by_variant.setdefault(variant, {}).setdefault(client, {})[item] = correct
+    return next((by_variant[v] for v in VARIANTS if v in by_variant), {})
+
+
 def events(run_id: int, limit: int = 50) -> list[Event]:
     """Return the latest events of a run, newest first."""
     with reading() as session:
@@ -409,7 +432,7 @@ def _last_scores(run_ids: Collection[int]) -> dict[int, _Scores]:
 
 def _deployed(scores: _Scores, scope: str) -> dict[int, float]:
     """Return the accuracies by client of the model that a client would use."""
-    candidates = (scores.get((variant, scope)) for variant in ("personal", "global", "base"))
+    candidates = (scores.get((variant, scope)) for variant in VARIANTS)
     return next(filter(None, candidates), {})
 
 

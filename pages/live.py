@@ -1,7 +1,8 @@
 """Live: the rounds of an experiment as they happen, all its ways in one picture."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
+from itertools import count
 from statistics import mean
 
 import streamlit as st
@@ -14,7 +15,7 @@ from app.judging import measured
 from app.live_charts import ways_over_rounds
 from app.live_details import show_details
 from app.look import KEYS, STATUS_WORDS, STYLES, duration, ink, percent, plain, size
-from app.verdict import verdict
+from app.verdict import Verdict, sentence, show_verdict, verdict_on
 from app.widgets import ASK
 from db import reads
 from db.progress import Progress, progress
@@ -24,6 +25,7 @@ from engine.jobs import queue
 
 MOST_FIGURES = 4  # of ways, above the charts
 EVENTS = 12
+TENDED = 5  # seconds after which it is looked whether a worker is gone
 DIAGRAM = 460  # pixels
 
 
@@ -103,15 +105,27 @@ def is_held(runs: Sequence[Run]) -> bool:
     return runs[0].experiment.round_limit is not None
 
 
-def button(label: str, key: str, act: object, *, primary: bool = False) -> None:
-    """Show a button with its key on the keyboard; what is not possible any more is told."""
-    kind = "primary" if primary else "secondary"
-    if st.button(label, type=kind, key=key.replace(" ", "_"), shortcut=KEYS.get(key)):
-        try:
-            act()
-        except (queue.NotPossible, ConfigError) as mistake:
-            st.session_state["trouble"] = str(mistake)
-        st.rerun()
+def button(label: str, key: str, act: Callable[[], object], *, primary: bool = False) -> None:
+    """Show a button with its key on the keyboard.
+
+    It acts in a callback: a press counts even where the page is just being drawn anew.
+    """
+    st.button(
+        label,
+        type="primary" if primary else "secondary",
+        key=key.replace(" ", "_"),
+        shortcut=KEYS.get(key),
+        on_click=attempt,
+        args=(act,),
+    )
+
+
+def attempt(act: Callable[[], object]) -> None:
+    """Do what a button is for; what is not possible any more is told on the page."""
+    try:
+        act()
+    except (queue.NotPossible, ConfigError) as mistake:
+        st.session_state["trouble"] = str(mistake)
 
 
 def choose_way(histories: Sequence[History]) -> History:
@@ -150,7 +164,9 @@ def show_exchange(shown: History, config: ExperimentConfig) -> None:
         st.caption("Nothing leaves a client.")
 
 
-def show_charts(histories: Sequence[History], config: ExperimentConfig) -> None:
+def show_charts(
+    histories: Sequence[History], config: ExperimentConfig, judged: Verdict | None
+) -> None:
     """Show all ways in one figure; then one way client by client, and what travelled."""
     left, right = st.columns([6, 5], gap="large")
     measure = measured(config)
@@ -166,6 +182,8 @@ def show_charts(histories: Sequence[History], config: ExperimentConfig) -> None:
         show_clients(shown)
     with right:
         show_events(histories)
+    if judged:
+        show_verdict(judged)
     if not stage.is_on():
         show_details(histories, shown, config)
 
@@ -216,6 +234,7 @@ histories = histories_of(reads.runs_of(experiment))
 runs = [history.run for history in histories]
 config = ExperimentConfig.parse(runs[0].experiment.config)
 summaries = reads.summaries(runs)
+beats = count(1)
 refresh = 1.0 if any(run.status in ALIVE for run in runs) else None
 
 
@@ -225,7 +244,8 @@ def follow() -> None:
 
     So a second costs a few rows, however long the runs are, and charts stand still between rounds.
     """
-    queue.tend()
+    if next(beats) % TENDED == 0:
+        queue.tend()
     if reads.stamp(experiment) != seen:
         st.rerun()
     show_state(runs, progress(experiment))
@@ -236,6 +256,7 @@ def follow() -> None:
 
 
 follow()
-if sentence := verdict(runs):
-    st.markdown(sentence)
-show_charts(histories, config)
+judged = None if refresh else verdict_on(experiment)
+if judged:
+    st.markdown(sentence(judged))
+show_charts(histories, config, judged)

@@ -10,7 +10,7 @@ from app.costs import time_of
 from app.disagreement import Disagreement, disagreements, most_telling
 from app.experiments import state_in_words, ways
 from app.look import STYLES, ink, percent, plain
-from app.verdict import verdict
+from app.verdict import sentence, verdict_on
 from app.widgets import ASK, LIVE, SETUP, start_experiment
 from db import reads
 from db.tables import Prediction, Run
@@ -103,8 +103,8 @@ def show_example(runs: Sequence[Run]) -> None:
     st.subheader("A finished example")
     name = runs[0].experiment.name
     st.caption(f"{plain(name)}: a real run of the quickstart, one seed. It came with the lab.")
-    if sentence := verdict(runs):
-        st.markdown(sentence)
+    if judged := verdict_on(runs[0].experiment_id):
+        st.markdown(sentence(judged))
     chart, picture = st.columns([5, 4], gap="large")
     with chart:
         st.markdown("**Right answers on each client's own test pictures, mean over clients**")

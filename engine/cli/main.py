@@ -16,6 +16,7 @@ from engine.cli.bench import bench
 from engine.cli.models import models
 from engine.cli.pretrain import pretraining
 from engine.cli.runs import runs
+from engine.cli.verdict import verdicts
 from engine.config import ConfigError
 from engine.data.pictures import BadPicture
 from engine.jobs import queue
@@ -27,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for group in (runs, models, pretraining):
+for group in (runs, models, verdicts, pretraining):
     app.add_typer(group)
 app.add_typer(bench, name="bench")
 UserMistake = (

@@ -10,14 +10,15 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from db import reads
+from engine.answering.wire import published
 from engine.paths import ROOT
-from engine.system.processes import is_alive
 from tests.conftest import wait_for
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -69,9 +70,9 @@ def lab(home: Path, tmp_path: Path) -> Iterator[Lab]:
     yield lab
     lab.process.terminate()
     lab.process.wait(20)
-    for worker in reads.workers():
-        if is_alive(worker):
-            os.kill(worker.pid, signal.SIGKILL)
+    for process in (*reads.workers(), *filter(None, [published()])):
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
 
 
 @pytest.fixture

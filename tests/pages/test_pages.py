@@ -6,7 +6,7 @@ from streamlit.testing.v1 import AppTest
 from app import charts, client_charts
 from app.history import History
 from app.live_charts import ways_over_rounds
-from app.verdict import verdict
+from app.verdict import sentence, verdict_on
 from db import reads, writes
 from db.tables import Evaluation, Run
 from engine.config import ExperimentConfig
@@ -49,7 +49,10 @@ def test_start_shows_the_example_with_its_stored_figures():
     text, runs = text_of(app), reads.bundled_runs()
     for summary in reads.summaries(runs):
         assert f"{summary.personal_accuracy:.0%} right in the example below" in text
-    assert verdict(runs) in text and "One picture on which they disagree" in text
+    assert (
+        sentence(verdict_on(runs[0].experiment_id)) in text
+        and "One picture on which they disagree" in text
+    )
     assert "✓" in text and "✗" in text
 
 
@@ -306,15 +309,17 @@ def test_a_number_out_of_range_is_answered_beside_its_field(key, value, told):
     assert not [button for button in app.button if button.key == "run"]
 
 
-def test_live_says_for_how_many_clients_personalising_paid():
+def test_live_says_for_whom_it_was_worth_it_and_how_surely():
     open_page("start")  # brings the example
-    [plora] = [r for r in reads.runs() if r.experiment.bundled and r.strategy == "plora"]
-    runs = reads.runs_of(plora.experiment_id)
-    own = {r.strategy: reads.deployed_accuracies(r.id, "own") for r in runs}
-    better = sum(own["plora"][k] > own["fedit"][k] for k in own["plora"])
-    app = open_page("live", run=str(plora.id))
-    assert f"gave {better} of 4 clients better answers" in text_of(app)
-    assert verdict(runs[:1]) == "" and verdict([runs[1]]) == ""
+    runs = reads.bundled_runs()
+    judged = verdict_on(runs[0].experiment_id)
+    gaining = [c for c in judged.clients if c.over["plora"]["fedit"].low > 0]
+    app = open_page("live", experiment=str(runs[0].experiment_id))
+    assert f"Worth it for {len(gaining)} of {len(judged.clients)} clients" in text_of(app)
+    rows = app.table[0].value
+    against = [column for column in rows.columns if " against " in column][0]
+    assert [("gains" in cell) for cell in rows[against]] == [c in gaining for c in judged.clients]
+    assert "B left the site" in text_of(app)
 
 
 def test_live_finds_a_worker_for_a_run_that_waits_without_one(tiny, started):
