@@ -102,7 +102,7 @@ def _cell(answer: ClientAnswer, name: str, accepted: tuple[str, ...] | None, mar
     judged = ""
     if accepted:
         right = is_right(answer.text, accepted)
-        judged = "✓ right" if right else f"✗ wrong, says “{escape(accepted[0])}”"
+        judged = "✓ right" if right else f"✗ wrong (right: {escape(accepted[0])})"
     line = f"outline:2px solid {STYLES['personal'].colour};" if answer.client == marked else ""
     return (
         f'<li style="{_CARD};{line}padding:.6rem .75rem">'

@@ -117,6 +117,8 @@ def test_clients_say_other_words_and_references_follow(pictures):
         for one, two in zip(plain.items(k, "test"), named.items(k, "test"), strict=True):
             assert two.answer == words.get(one.answer, one.answer)
             assert two.references == tuple(words.get(a, a) for a in one.references)
+        assert named.accepted_by(k, k, "test", 0) == named.items(k, "test")[0].accepted
+        assert named.accepted_by(0, k, "test", 0) == plain.items(k, "test")[0].accepted
         assert Counter(plain.profile(k).answers.values()) == Counter(
             named.profile(k).answers.values()
         )
