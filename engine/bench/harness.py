@@ -8,7 +8,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +16,8 @@ from db import reads
 from engine.config import ExperimentConfig
 from engine.fl.context import ExperimentContext
 from engine.fl.run_config import RunConfig
-from engine.fl.runtimes.local import execute_alone
+from engine.fl.runtimes.local import execute, execute_alone
+from engine.fl.runtimes.meeting import Orders
 from engine.jobs import queue
 from engine.paths import ROOT, run_folder
 from engine.system.processes import is_alive
@@ -72,12 +73,49 @@ def all_sets(config: ExperimentConfig) -> list[tuple[int, str]]:
 def run_here(
     config: ExperimentConfig, context: ExperimentContext, *, together: bool
 ) -> dict[str, int]:
-    """Run all strategies in this process, without the worker; returns run ids by strategy."""
+    """Run all strategies in this process, one after another; returns run ids by strategy.
+
+    ``together``: the clients of a run in one cohort, not one by one.
+    """
+    runs = _created(config, context)
+    for run in runs:
+        execute_alone(run, together=together)
+    return {run.strategy_key: run.run for run in runs}
+
+
+def run_side_by_side(config: ExperimentConfig, context: ExperimentContext) -> dict[str, int]:
+    """Run all strategies in this process, all at once; returns run ids by strategy."""
+    runs = _created(config, context)
+    execute(runs, Undisturbed())
+    return {run.strategy_key: run.run for run in runs}
+
+
+class Undisturbed(Orders):
+    """Nobody asks anything of the runs; a fault is raised."""
+
+    def may_train(self, round_: int) -> bool:
+        """Let every round begin."""
+        return True
+
+    def is_stopped(self, run: int) -> bool:
+        """Stop no run."""
+        return False
+
+    def newcomers(self) -> Sequence[RunConfig]:
+        """Let nobody join."""
+        return ()
+
+    def ended(self, run: int, fault: Exception | None) -> None:
+        """Raise what went wrong."""
+        if fault is not None:
+            raise fault
+
+
+def _created(config: ExperimentConfig, context: ExperimentContext) -> list[RunConfig]:
     context.base_scores.clear()
     context.base_answers.clear()
     _, runs = queue.create(config, worker_id=0)
-    for key, run_id in zip(config.strategies, runs, strict=True):
-        folder = run_folder(run_id)
-        folder.mkdir(parents=True)
-        execute_alone(RunConfig(run_id, key, config, folder), together=together)
-    return dict(zip(config.strategies, runs, strict=True))
+    for run in runs:
+        run_folder(run).mkdir(parents=True)
+    pairs = zip(config.strategies, runs, strict=True)
+    return [RunConfig(run, key, config, run_folder(run)) for key, run in pairs]
