@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from statistics import median
 from typing import Any
@@ -21,7 +22,15 @@ from db import reads
 from engine.bench import floor, full_size
 from engine.bench.agreement import close, losses_of
 from engine.bench.full_size import FullSize
-from engine.bench.harness import all_sets, output, run_here, temporary_home, wait, worker_ended
+from engine.bench.harness import (
+    all_sets,
+    output,
+    run_here,
+    run_side_by_side,
+    temporary_home,
+    wait,
+    worker_ended,
+)
 from engine.bench.setting import write_setting
 from engine.bench.shares import shares
 from engine.config import ExperimentConfig
@@ -37,6 +46,14 @@ FUSED_CLIENTS = (8, 32)
 MANY_CLIENTS = (100, 1000)
 _FUSED = {"samples_per_client": 64, "batch_size": 8}
 _FUSED_STEPS = 6
+SIDE_BY_SIDE: dict[str, dict[str, Any]] = {  # what is changed of the quickstart
+    "3 strategies, 4 clients": {"strategies": ["local", "fedit", "plora"]},
+    "6 strategies, 8 clients": {
+        "strategies": ["local", "fedit", "plora", "fedsa", "ffa", "ditto"],
+        "clients": 8,
+        "rounds": 2,
+    },
+}
 
 
 @dataclass
@@ -50,6 +67,7 @@ class SpeedReport:
     first_round_cold_s: float | None = None
     quickstart_s: float | None = None
     losses_agree: bool | None = None
+    side_by_side: dict[str, float] | None = None
 
 
 @dataclass
@@ -180,6 +198,47 @@ def fused(measured: Measured, repeats: int) -> None:
     measured.compare(True)
 
 
+def together(measured: Measured, repeats: int) -> None:
+    """Compare all runs of an experiment side by side with one after another, both warm.
+
+    From the first round's begin to the last one's end; the order alternates.
+    """
+    ratios = {}
+    for name, values in SIDE_BY_SIDE.items():
+        config = ExperimentConfig.parse({**preset("quickstart"), **values})
+        with temporary_home():
+            context = context_of(config)
+            list(context.sets.make_ready(all_sets(config)))
+            ways = {
+                "side by side": partial(run_side_by_side, config, context),
+                "in turn": partial(run_here, config, context, together=True),
+            }
+            pairs = []
+            for repeat in range(repeats):
+                losses = {}
+                for way in list(ways)[:: 1 if repeat % 2 else -1]:
+                    runs = ways[way]()
+                    measured.note(f"{name}, {way}", _span(runs.values()))
+                    losses[way] = {key: losses_of(run) for key, run in runs.items()}
+                pairs.append(losses)
+        agree = all(
+            close(own, pair["side by side"][key])
+            for pair in pairs
+            for key, own in pair["in turn"].items()
+        )
+        measured.compare(agree)
+        if agree:
+            ratios[name] = median(
+                before / after
+                for before, after in zip(
+                    measured.seconds[f"{name}, in turn"],
+                    measured.seconds[f"{name}, side by side"],
+                    strict=True,
+                )
+            )
+    measured.report.side_by_side = ratios
+
+
 def start(measured: Measured, repeats: int) -> None:
     """Time the way from Run to the first point after round 0 in the database, cold and warm."""
     config = ExperimentConfig.parse(preset("quickstart"))
@@ -234,6 +293,7 @@ PARTS: dict[str, Callable[[Measured, int], None]] = {
     "quickstart": quickstart,
     "floor": bare,
     "fused": fused,
+    "together": together,
     "start": start,
     "many": many,
     "profile": profile,
@@ -243,6 +303,13 @@ PARTS: dict[str, Callable[[Measured, int], None]] = {
 
 def _has_a_round(run: int) -> bool:
     return any(row.round for row in reads.evaluations(run))
+
+
+def _span(runs: Iterable[int]) -> float:
+    """Return the seconds from the first round's begin to the last one's end, of all runs."""
+    rows = [row for run in runs for row in reads.rounds(run)]
+    begun = min(row.finished_at - timedelta(seconds=row.seconds) for row in rows)
+    return (max(row.finished_at for row in rows) - begun).total_seconds()
 
 
 def _jobs(context: ExperimentContext) -> list[Job]:

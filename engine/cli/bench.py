@@ -13,7 +13,7 @@ from engine.cli import doors
 from engine.cli.options import Json, Set, config_of
 from engine.config import ConfigError
 
-SPEED_PARTS = ("quickstart", "floor", "fused", "start", "many", "profile", "full-size")
+SPEED_PARTS = ("quickstart", "floor", "fused", "together", "start", "many", "profile", "full-size")
 bench = typer.Typer(help="Repeat a measurement.", no_args_is_help=True)
 
 

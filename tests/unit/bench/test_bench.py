@@ -86,6 +86,14 @@ def test_floor_and_cohorts_reach_the_losses_of_the_lab(small, home):
 
 
 @pytest.mark.slow
+def test_runs_side_by_side_reach_the_losses_of_runs_in_turn(small, monkeypatch):
+    monkeypatch.setattr(speed, "SIDE_BY_SIDE", {"two": {"strategies": ["local", "plora"]}})
+    measured = speed.measure(["together"], repeats=2)
+    assert measured.report.losses_agree and measured.report.side_by_side["two"] > 0
+    assert len(measured.seconds["two, in turn"]) == len(measured.seconds["two, side by side"]) == 2
+
+
+@pytest.mark.slow
 def test_no_ratio_where_the_losses_differ(small, monkeypatch):
     monkeypatch.setattr(speed.floor, "batches", lambda n, *_: batches(n, 2, 1, rng(99, "other")))
     report = speed.measure(["floor"], repeats=1).report
@@ -151,6 +159,8 @@ def test_the_speed_page_holds_what_was_measured(monkeypatch, tmp_path):
     report = speed.SpeedReport(7.25, 1.04, {"8": 3.45}, 2.125, 10.75, 28.5, True)
     seconds = {"reference": 206.6, "quickstart": 28.5, "sequential": 41.3, "floor": 39.7}
     seconds |= {"apart 8": 2.51, "fused 8": 0.73}
+    seconds |= {"3 runs, in turn": 33.9, "3 runs, side by side": 25.7}
+    report.side_by_side = {"3 runs": 1.32}
     measured = speed.Measured(report, {name: [value] for name, value in seconds.items()})
     measured.many = {1000: {"first": 13.3, "again": 5.2, "peak_rss_mb": 1009}}
     measured.before = {"data": 0.31, "database": 0.02, "seconds": 44.4}
@@ -159,6 +169,18 @@ def test_the_speed_page_holds_what_was_measured(monkeypatch, tmp_path):
     assert any(line.startswith("1000 clients: first 13.3") for line in measured.lines())
     speed_report.write_report(measured)
     page = (tmp_path / "SPEED.md").read_text()
-    for figure in ("206.6", "7.25×", "1.04×", "3.5×", "10.8", "1,000", "1009 MB", "61.0%", "44.4"):
+    for figure in (
+        "206.6",
+        "7.25×",
+        "1.04×",
+        "3.5×",
+        "10.8",
+        "1,000",
+        "1009 MB",
+        "61.0%",
+        "44.4",
+        "33.9",
+        "1.32×",
+    ):
         assert figure in page
     assert (ROOT / "benchmarks" / "SPEED.md").exists()

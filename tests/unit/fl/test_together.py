@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import threading
+from dataclasses import replace
 
 import pytest
+import torch
 
 from db import pacing, reads, writes
-from engine.fl import cohort_training, training
+from engine.adapters.adapter import Adapter
+from engine.fl import checkpoints, cohort_training, training
+from engine.fl.client import Client
+from engine.fl.cohort import Cohort
+from engine.fl.cohort_training import train_cohorts
+from engine.fl.context import context_of
+from engine.fl.run_config import RunConfig
 from engine.jobs import queue
 from engine.jobs import worker as worker_module
 from engine.jobs.foreground import run_in_foreground
 from engine.jobs.worker import execute, registered
+from engine.paths import ROOT
+from engine.strategies import STRATEGIES
 from tests.conftest import wait_for
+from tests.helpers.precision import in_double
 from tests.helpers.runs import changed, run
 
 KEYS = ["local", "fedit", "plora", "ffa", "ditto", "flora"]
@@ -56,6 +70,61 @@ def test_each_run_has_the_numbers_that_it_has_alone(tiny, alone, monkeypatch):
         assert summary.status == "done"
         same(summary, alone[summary.strategy])
     assert passes[0] == 10, "two clients of each run but ffa, which trains B alone"
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        KEYS[:5],
+        pytest.param([k for k, r in STRATEGIES.items() if r.trained], marks=pytest.mark.slow),
+    ],
+    ids=["some", "all"],
+)
+def test_without_rounding_a_round_of_all_runs_is_a_round_of_each(keys, tiny, tmp_path, monkeypatch):
+    config = changed(tiny, strategies=keys)
+    context = context_of(config)
+    list(context.sets.make_ready([(k, "train") for k in range(2)]))  # in single precision
+    get, single = context.sets.get, torch.Tensor.float
+
+    def doubled(client, split):
+        samples = get(client, split)
+        return replace(samples, features=samples.features.double())
+
+    def trained(keys, folder):
+        cohorts = []
+        for number, key in enumerate(config.strategies):
+            if key in keys:
+                own = RunConfig(number, key, config, tmp_path / folder / key)
+                sent = {name: v.cumsum(-1).sin() / 30 for name, v in start.items()}
+                shared = Adapter(sent).where(own.strategy.is_shared)
+                cohorts.append(Cohort([Client(own, k) for k in range(2)], [0, 0], {0: shared}, 1))
+        return dict(zip(keys, train_cohorts(cohorts), strict=True))
+
+    monkeypatch.setattr(context.sets, "get", doubled)
+    monkeypatch.setattr(cohort_training, "supports_stacking", lambda _: True)
+    monkeypatch.setattr(
+        torch.Tensor, "float", lambda t: t if t.dtype == torch.double else single(t)
+    )
+    with in_double(context.vlm.model):
+        start = {name: value.double() for name, value in context.initial.items()}
+        monkeypatch.setitem(vars(context), "initial", Adapter(start))
+        at_once = trained(config.strategies, "at once")
+        apart = {key: trained([key], "apart")[key] for key in config.strategies}
+    monkeypatch.setattr(torch.Tensor, "float", single)
+    for key in config.strategies:
+        for one, alone_ in zip(at_once[key], apart[key], strict=True):
+            assert one.loss == pytest.approx(alone_.loss, rel=1e-9, nan_ok=True)
+            for name, value in alone_.shared.items():
+                assert value.dtype == torch.double
+                torch.testing.assert_close(one.shared[name], value, rtol=0, atol=1e-9)
+    kept = [
+        path.relative_to(tmp_path / "apart") for path in tmp_path.glob("apart/**/*.safetensors")
+    ]
+    assert len(kept) > 4, "of strategies with personal factors"
+    for path in kept:
+        own, alone_ = (checkpoints.read(tmp_path / way / path) for way in ("at once", "apart"))
+        for name, value in alone_.items():
+            torch.testing.assert_close(own[name], value, rtol=0, atol=1e-9)
 
 
 def test_a_run_that_fails_leaves_the_others_as_they_are(tiny, alone, monkeypatch):
@@ -140,6 +209,50 @@ def test_a_resumed_run_joins_the_others(tiny, alone, heard_at_once, monkeypatch)
     assert last_start < min(reads.run(summary.run).finished_at for summary in others)
     for summary in (fedit, *others):
         assert summary.status == "done"
+        same(summary, alone[summary.strategy])
+
+
+KILLED_IN_ROUND_2 = """
+import os, signal, time
+from db import reads, writes
+from engine.fl.flower.recorder import Recorder
+from engine.jobs.worker import execute, registered
+
+save = Recorder.save_round
+
+def die(self, row, *rest):
+    local, fedit, plora = (run.id for run in reads.runs_of(self.experiment))
+    if row.round == 2 and self.run.run == plora:
+        while reads.run(local).rounds_done < 2:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGKILL)
+    if row.round == 2 and self.run.run == fedit:
+        signal.pause()
+    save(self, row, *rest)
+
+Recorder.save_round = die
+with registered(takes_queue=True) as worker:
+    execute(writes.claim_next(worker.id), worker)
+"""
+
+
+def test_runs_that_are_killed_after_different_rounds_end_with_the_same_numbers(tiny, alone):
+    _, runs = queue.create(changed(tiny, rounds=3, strategies=["local", "fedit", "plora"]))
+    died = subprocess.run([sys.executable, "-c", KILLED_IN_ROUND_2], cwd=ROOT, check=False)
+    assert died.returncode == -signal.SIGKILL
+    queue.mark_interrupted()
+    ended = [reads.run(run_id) for run_id in runs]
+    assert [(r.status, r.rounds_done) for r in ended] == [
+        ("interrupted", 2),
+        ("interrupted", 1),
+        ("interrupted", 1),
+    ]
+    for run_id in runs:
+        queue.resume(run_id)
+    with registered(takes_queue=True) as worker:
+        assert execute(writes.claim_next(worker.id), worker) == ["done"] * 3
+    for run_id in runs:
+        summary = reads.summary(run_id)
         same(summary, alone[summary.strategy])
 
 
