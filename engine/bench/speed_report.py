@@ -67,19 +67,7 @@ def _lines(measured: Measured) -> list[str]:
             for n, ratio in fused.items()
         ),
         "",
-        "## The runs of an experiment side by side against one after another",
-        "",
-        "| | in turn, s | side by side, s | ratio |",
-        "|---|---|---|---|",
-        *(
-            f"| {name} | {time(f'{name}, in turn'):.1f} | {time(f'{name}, side by side'):.1f} | "
-            f"{ratio:.2f}× |"
-            for name, ratio in (report.side_by_side or {}).items()
-        ),
-        "",
-        "From the first round's begin to the last one's end, warm; medians, of the ratio too. The "
-        "arithmetic is the same: what is won is that larger products keep all cores at work. In "
-        "turn, the first line on the chart is finished before the second begins.",
+        *_side_by_side(measured),
         "",
         "## Many clients: 20 a round, 64 samples each, all personal factors on disk",
         "",
@@ -104,6 +92,25 @@ def _lines(measured: Measured) -> list[str]:
         "## A model of Florence-2-base's real size, random weights",
         "",
         *_full_size(measured.full_size),
+    ]
+
+
+def _side_by_side(measured: Measured) -> list[str]:
+    time = measured.time
+    return [
+        "## The runs of an experiment side by side against one after another",
+        "",
+        "| | in turn, s | side by side, s | ratio |",
+        "|---|---|---|---|",
+        *(
+            f"| {name} | {time(f'{name}, in turn'):.1f} | {time(f'{name}, side by side'):.1f} | "
+            f"{ratio:.2f}× |"
+            for name, ratio in (measured.report.side_by_side or {}).items()
+        ),
+        "",
+        "From the first round's begin to the last one's end, warm; medians, of the ratio too. The "
+        "arithmetic is the same: what is won is that larger products keep all cores at work. In "
+        "turn, the first line on the chart is finished before the second begins.",
     ]
 
 
