@@ -5,6 +5,7 @@ Every step is kept as a picture, light and dark, in ``var/story``: look at them.
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from typing import Any
@@ -38,7 +39,7 @@ class Visitor:
         viewport = {"width": width, "height": height}
         self.theme, self.lab = theme, lab
         self.tab = browser.new_context(viewport=viewport, color_scheme=theme).new_page()
-        self.tab.set_default_timeout(60_000)
+        self.tab.set_default_timeout(120_000)
         self.outside: list[str] = []
         self.errors: list[str] = []
         self.tab.on("request", self._note_request)
@@ -90,7 +91,7 @@ def test_the_story(lab, browser):
     light.rest()
     light.tab.get_by_text("Client 3").first.wait_for()
     seconds = move_the_dial(light)
-    assert seconds < 1, f"the clients changed after {seconds:.2f} s"
+    assert seconds < on_this_load(1), f"the clients changed after {seconds:.2f} s"
     light.rest()
     keep("2-set-up")
     check_access(light)
@@ -162,6 +163,11 @@ def test_pages_on_a_phone_and_on_a_stage(lab, browser):
     assert not stage.tab.get_by_text("All settings").is_visible()
     stage.keep("stage-set-up")
     check_quiet(lab, phone, stage)
+
+
+def on_this_load(seconds: float) -> float:
+    """Return the time that so many seconds become where others keep the cores busy."""
+    return seconds * max(1, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 def move_the_dial(visitor: Visitor) -> float:
