@@ -60,8 +60,7 @@ def seconds_of(config: ExperimentConfig) -> tuple[float | None, bool]:
     if not known:
         return None, False
     bundled, _, per_row = min(known)
-    rounds = config.rounds * sum(STRATEGIES[key].trained for key in config.strategies)
-    return per_row * _work(config) * rounds, not bundled
+    return per_row * _work(config) * config.rounds, not bundled
 
 
 def _sent(traffic: Traffic, config: ExperimentConfig) -> int:
@@ -84,8 +83,9 @@ def _memory(config: ExperimentConfig, model: ResolvedModel) -> str:
 
 
 def _work(config: ExperimentConfig) -> int:
-    """Return the rows that a round trains."""
-    return config.clients_per_round * config.local_steps * config.batch_size
+    """Return the rows that a round trains in all runs, which train together."""
+    trained = sum(STRATEGIES[key].trained for key in config.strategies)
+    return max(1, trained) * config.clients_per_round * config.local_steps * config.batch_size
 
 
 def _setting(config: ExperimentConfig) -> tuple[object, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import StatisticsError
+
 import streamlit as st
 
 from app.charts import style_of
@@ -26,7 +28,7 @@ def verdict_on(experiment: int) -> Verdict | None:
 def _judged(experiment: int, done: int) -> Verdict | None:
     try:
         return verdict(experiment)
-    except NotPossible:
+    except (NotPossible, StatisticsError):  # the latter: no client was tested in all of them
         return None
 
 

@@ -33,13 +33,15 @@ def show_state(runs: Sequence[Run], now: Progress) -> None:
     """Say in a line what the experiment does, and how long it will take, above its progress."""
     state = state_of(runs)
     rounds = max(run.rounds for run in runs)
-    behind = min((run.rounds_done for run in runs if run.status in ALIVE), default=rounds)
+    done = min((run.rounds_done for run in runs if run.status in ALIVE), default=rounds)
     words = STATUS_WORDS[state]
-    if state in ALIVE and rounds:
-        words += f", round {min(behind + (state == 'running'), rounds)} of {rounds}"
-    if state in ALIVE:
-        left = now.seconds_left
-        words += "" if left is None else f", about {duration(left)} to go"
+    if state == "running":
+        words += f", round {min(done + 1, rounds)} of {rounds}"
+        words += ", then it pauses" if is_held(runs) else ""
+    elif state == "paused":
+        words = f"paused after round {done} of {rounds}"
+    if state in ALIVE and now.seconds_left is not None:
+        words += f", about {duration(now.seconds_left)} to go"
     st.progress(min(now.share, 1.0), text=f"**{words[0].upper()}{words[1:]}**")
     for run in runs:
         if run.status == "failed":

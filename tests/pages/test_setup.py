@@ -98,11 +98,9 @@ def test_a_mistake_is_told_below_its_field():
 
 def test_the_time_is_that_of_a_stored_run_of_like_work(tiny):
     run(tiny)
-    rounds = [row for r in reads.runs()[:2] for row in reads.rounds(r.id)]
+    taken = [sum(row.seconds for row in reads.rounds(run.id)) for run in reads.runs()[:2]]
     seconds, here = seconds_of(tiny)
-    assert here and seconds == pytest.approx(
-        sum(row.seconds for row in rounds), rel=0.9
-    )  # the better of two runs, for both
+    assert here and min(taken) * 0.999 <= seconds <= max(taken) * 1.001
     double, _ = seconds_of(tiny.model_copy(update={"rounds": 2 * tiny.rounds}))
     assert double == pytest.approx(2 * seconds)
     assert seconds_of(tiny.model_copy(update={"model": "somebody/else"})) == (None, False)
