@@ -21,10 +21,10 @@ def choose(model: str) -> None:
 
 def choose_model() -> str:
     """Ask for the model; returns "" while none is named."""
-    st.session_state.setdefault("model.source", SOURCES[0])
     source = st.segmented_control(
         "Model",
         SOURCES,
+        default=None if "model.source" in st.session_state else SOURCES[0],
         required=True,
         key="model.source",
         persist_state="session",

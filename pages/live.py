@@ -134,15 +134,12 @@ def choose_way(histories: Sequence[History]) -> History:
     """Ask which way is shown client by client; kept in the URL as ``?way=``."""
     by_key = {history.run.strategy: history for history in histories}
     usual = "plora" if "plora" in by_key else next(iter(by_key))
-    linked = st.query_params.get("way", "")
-    if linked in by_key and linked != st.session_state.get("known_way"):
-        st.session_state["way"] = linked
-    elif st.session_state.get("way") not in by_key:
-        st.session_state["way"] = usual
+    linked, key = st.query_params.get("way", ""), f"way_{histories[0].run.experiment_id}"
+    start = st.session_state.setdefault(f"first_{key}", linked if linked in by_key else usual)
     chosen = st.segmented_control(
-        "Way", list(by_key), format_func=name_of, required=True, key="way"
+        "Way", list(by_key), default=start, format_func=name_of, required=True, key=key
     )
-    st.query_params["way"] = st.session_state["known_way"] = chosen
+    st.query_params["way"] = chosen
     return by_key[chosen]
 
 

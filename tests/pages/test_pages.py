@@ -116,7 +116,7 @@ def test_live_shows_progress_figures_and_rounds_of_all_runs(tiny):
     text = text_of(app)
     for name in ("FedIT", "FedVLM pLoRA"):
         assert f"{name}: Done." in text and f"{name}: round 2 done in" in text
-    assert app.segmented_control(key="way").value == "plora"
+    assert app.segmented_control(key=f"way_{experiment}").value == "plora"
     assert "(B)" in text and "No picture, question or answer left a client." in text
 
 
