@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
+from app import stage
 from app.answers import show_answers, show_clients, show_references, show_words, spotlight
 from app.disagreement import telling_client
 from app.subjects import Subject, choose_subject, clients_asked, dataset_of
@@ -25,7 +26,7 @@ from engine.config import ConfigError, ExperimentConfig
 from engine.metrics import metric_of
 from engine.results.variants import ClientAnswer, VariantAnswer
 
-SIDE = 320  # pixels of the image's longer side on the page
+SIDE, ON_STAGE = 320, 440  # pixels of the image's longer side on the page
 Rounds = tuple[int, ...]  # of the experiment's runs: answers are new when one has finished
 
 
@@ -60,8 +61,9 @@ def show_page(run: Run, client: int, config: ExperimentConfig) -> None:
     with left:
         question = linked_text("question", "Question", subject.question)
         height, width = subject.image.shape[:2]
-        shown = max(1, SIDE * width // max(height, width))
-        st.image(shrunk(subject.image, 2 * SIDE), width=shown, alt=question)
+        side = ON_STAGE if stage.is_on() else SIDE
+        shown = max(1, side * width // max(height, width))
+        st.image(shrunk(subject.image, 2 * side), width=shown, alt=question)
     if question != subject.question:
         subject.accepted = {}
     with right:
