@@ -19,11 +19,11 @@ _DARK = """
 [data-testid="stBaseButton-primary"] * { color: #161513 !important }
 """
 _LARGE = f"""
-html {{ font-size: 20px !important }}
+html {{ font-size: max(20px, 1.25vw) !important }}
 .stMainBlockContainer {{ padding-left: 2.5rem; padding-right: 2.5rem }}
 [class*="st-key-{HIDDEN}"] {{ display: none }}
 """
-_SCALE = 1.3
+_SCALE, _LETTERS = 1.35, 20  # of charts, whose letters are in pixels
 
 
 def apply() -> None:
@@ -47,7 +47,7 @@ def is_on() -> bool:
 def enlarge(figure: go.Figure) -> go.Figure:
     """Give a figure the letters of the stage, where that is on."""
     if is_on():
-        letters = {"size": 18}
+        letters = {"size": _LETTERS}
         figure.update_layout(
             font=letters, legend_font=letters, height=_SCALE * figure.layout.height
         )

@@ -159,7 +159,7 @@ def test_pages_on_a_phone_and_on_a_stage(lab, browser):
     stage.tab.wait_for_url(re.compile("/setup"))
     stage.rest()
     letters = "getComputedStyle(document.documentElement).fontSize"
-    assert stage.tab.evaluate(letters) == "20px" and "stage=1" in stage.tab.url
+    assert stage.tab.evaluate(letters) == "24px" and "stage=1" in stage.tab.url
     assert not stage.tab.get_by_text("All settings").is_visible()
     stage.keep("stage-set-up")
     check_quiet(lab, phone, stage)
