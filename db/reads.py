@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, tuple_
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import selectinload
 
 from db.engine import reading
@@ -416,15 +416,21 @@ def _last_scores(run_ids: Collection[int]) -> dict[int, _Scores]:
     Clients that were tested only earlier do not count: the model was another one then.
     """
     last = (
-        select(Evaluation.run_id, Evaluation.variant, func.max(Evaluation.round))
+        select(Evaluation.run_id, Evaluation.variant, func.max(Evaluation.round).label("round"))
         .where(Evaluation.run_id.in_(run_ids))
         .group_by(Evaluation.run_id, Evaluation.variant)
+        .subquery()
     )
-    here = tuple_(Evaluation.run_id, Evaluation.variant, Evaluation.round)
+    # Joined, not looked up as a triple: SQLite would go through all evaluations there are.
+    here = (
+        (Evaluation.run_id == last.c.run_id)
+        & (Evaluation.round == last.c.round)
+        & (Evaluation.variant == last.c.variant)
+    )
     columns = (Evaluation.run_id, Evaluation.variant, Evaluation.scope, Evaluation.client)
     scores: dict[int, _Scores] = defaultdict(lambda: defaultdict(dict))
     with reading() as session:
-        rows = select(*columns, Evaluation.accuracy).where(here.in_(last)).order_by(*columns)
+        rows = select(*columns, Evaluation.accuracy).join(last, here).order_by(*columns)
         for run_id, variant, scope, client, accuracy in session.execute(rows):
             scores[run_id][(variant, scope)][client] = accuracy
     return scores
