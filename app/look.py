@@ -25,7 +25,7 @@ STYLES = {
     "base": Style("Base", "#7F7F7F", "dot"),
     "global": Style("Global (one for all)", "#0072B2", "dash"),
     "personal": Style("Personalised (one each)", "#D55E00", "solid"),
-    "local": Style("Local only", "#009E73", "dashdot"),
+    "local": Style("Alone (no federation)", "#009E73", "dashdot"),
 }
 
 # Keyboard shortcuts of the pages' buttons, the same everywhere.

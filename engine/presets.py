@@ -6,9 +6,12 @@ from typing import Any
 
 from engine.config import ConfigError
 
+# Alone, one for all, personalised; what is learnt together takes its time.
+_STORY = {"strategies": ["local", "fedit", "plora"], "rounds": 16}
 PRESETS: dict[str, dict[str, Any]] = {
-    "quickstart": {"name": "Quickstart: four sites that disagree"},
-    "alike": {"name": "Everyone alike", "heterogeneity": {"level": 0.0}},
+    "quickstart": {"name": "Quickstart: four sites that disagree", **_STORY},
+    "alike": {"name": "Everyone alike", "heterogeneity": {"level": 0.0}, **_STORY},
+    "scarce": {"name": "Few pictures each", "clients": 8, "samples_per_client": 64, **_STORY},
     "tiny": {
         "name": "Tiny",
         "clients": 2,
@@ -16,6 +19,16 @@ PRESETS: dict[str, dict[str, Any]] = {
         "rounds": 2,
         "local_steps": 2,
         "batch_size": 8,
+    },
+    "digits": {
+        "name": "Handwritten digits: eight sites, half of the words passed round",
+        "dataset": "digits",
+        "clients": 8,
+        "samples_per_client": 160,
+        "heterogeneity": {"kind": "concept", "level": 0.5},
+        "strategies": ["local", "fedit", "plora", "fedsa"],
+        "rounds": 24,
+        "local_steps": 20,
     },
 }
 

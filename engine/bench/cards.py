@@ -11,11 +11,21 @@ from typing import cast
 import numpy as np
 from PIL import Image
 
-from engine.bench.world import CLIENT_SAMPLES, CLIENTS, LEVELS, LOCAL_STEPS, QUESTIONS, WorldReport
+from engine.bench.world import (
+    CLIENT_SAMPLES,
+    CLIENTS,
+    LEVELS,
+    LOCAL_STEPS,
+    QUESTIONS,
+    SKILL_SAMPLES,
+    SKILL_STEPS,
+    WorldReport,
+)
 from engine.config import HeterogeneityKind
 from engine.data.synthetic.cameras import CAMERAS, look_through
+from engine.data.synthetic.faults import CONDITIONS
 from engine.data.synthetic.heterogeneity import MEANINGS
-from engine.data.synthetic.questions import FAMILIES, ask
+from engine.data.synthetic.questions import CONDITION, FAMILIES, ask
 from engine.data.synthetic.scenes import (
     COLOUR_NAMES,
     KINDS,
@@ -80,6 +90,12 @@ def _model_card(report: WorldReport, command: str) -> list[str]:
         f"| **overall** | **{_percent(report.overall)}** |",
         f"| overall, with a grey picture | {_percent(report.blind)} |",
         "",
+        "It has learnt to see faults (its vision tower has) but was never asked about them. Of "
+        f"questions about faults it answers {_percent(report.skill_base)} rightly; with a LoRA "
+        f"trained on {SKILL_SAMPLES} of them at one site, for {SKILL_STEPS} steps, "
+        f"{_percent(report.skill_local)}; trained as long on those of {CLIENTS} sites that are "
+        f"alike, {_percent(report.skill_together)} (same command).",
+        "",
         f"At {CLIENTS} sites that differ as much as they can (`mixed`, level 1) it answers "
         f"{_percent(report.shifted_base)} rightly; with a LoRA of rank 8, trained on each site's "
         f"own {CLIENT_SAMPLES:,} samples for {LOCAL_STEPS} steps, {_percent(report.shifted_local)} "
@@ -126,14 +142,16 @@ def _data_card(report: WorldReport, seed: int, command: str) -> list[str]:
         f"A bin is {SIZE} × {SIZE} pixels and holds one to six shaded solids: "
         f"{len(KINDS)} kinds ({', '.join(KINDS)}), {len(COLOUR_NAMES)} colours "
         f"({', '.join(COLOUR_NAMES)}), {' and '.join(MATERIALS)}, {', '.join(SIZES)}. Neighbours "
-        "may overlap.",
+        f"may overlap. A part is {', '.join(CONDITIONS)}.",
         "",
         "## Questions",
         "",
         "Nine families, drawn evenly among those that a picture allows. Answers are balanced "
         "within a family. A relation is asked only where one thing stands on that side. "
         f"With a grey picture the model answers {_percent(report.blind)} rightly "
-        f"({command}).",
+        f"({command}). A tenth family, *{CONDITION}*, asks what is wrong with a part; its share of "
+        "the questions is `fault_share`. The model was never asked it: that is what clients learn "
+        "together.",
         "",
         "| family | a question | neutral answer | site 1 says |",
         "|---|---|---|---|",
@@ -169,13 +187,14 @@ def _data_card(report: WorldReport, seed: int, command: str) -> list[str]:
 
 def _sample_questions(seed: int, words: dict[str, str]) -> list[str]:
     generator = rng(seed, "sample questions")
-    scenes = sample_scenes(len(FAMILIES) * 8, generator)
-    families = np.arange(len(scenes)) % len(FAMILIES)
-    first = {q.family: q for q in reversed(ask(scenes, generator, families))}
+    families = (*FAMILIES, CONDITION)
+    scenes = sample_scenes(len(families) * 8, generator)
+    turns = np.arange(len(scenes)) % len(families)
+    first = {q.family: q for q in reversed(ask(scenes, generator, turns))}
     return [
         f"| {family} | {first[family].text} | {first[family].answer} "
         f"| {say(first[family].answer, words)} |"
-        for family in FAMILIES
+        for family in families
     ]
 
 

@@ -12,9 +12,10 @@ from statistics import mean, pstdev
 from typing import Any
 
 from db import reads
+from engine.bench.crossing import difference
 from engine.bench.grid import run_grid
-from engine.bench.intervals import Interval
 from engine.config import ExperimentConfig
+from engine.metrics.intervals import Interval
 from engine.strategies import STRATEGIES
 
 KINDS = ("concept", "domain", "label", "task", "mixed")
@@ -147,7 +148,7 @@ class Results:
     def against_fedit(self, outcome: Outcome) -> Interval:
         """Compare own accuracy with FedIT's on the same clients and seeds."""
         fedit = self.outcome("fedit", outcome.kind, outcome.level)
-        return paired(outcome.own, fedit.own)
+        return difference(outcome.own, fedit.own)
 
     @property
     def headline(self) -> Headline | None:
@@ -172,11 +173,6 @@ class Results:
             len(pairs),
             sum(a > b for a, b in zip(ours.worst, theirs.worst, strict=True)),
         )
-
-
-def paired(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
-    """Average the differences, seed by seed."""
-    return Interval.of([a - b for a, b in zip(ours, theirs, strict=True)])
 
 
 def measure(plan: Plan) -> Results:

@@ -11,8 +11,9 @@ from typing import Any
 
 from rich.table import Table
 
-from engine.bench.intervals import Interval
-from engine.bench.methods import HEADLINE, LEARNING_RATES, PAPER, Results, paired
+from engine.bench.crossing import difference
+from engine.bench.methods import HEADLINE, LEARNING_RATES, PAPER, Results
+from engine.metrics.intervals import SHARE, Interval
 from engine.paths import ROOT
 from engine.strategies import STRATEGIES
 
@@ -28,8 +29,10 @@ _MEASURES = {
 def write_report(results: Results, folder: Path = OUT) -> None:
     """Write both files."""
     (folder / "RESULTS.md").write_text("\n".join(_page(results)) + "\n", encoding="utf-8")
-    text = json.dumps(as_dict(results), indent=1)
-    (folder / "results.json").write_text(text + "\n", encoding="utf-8")
+    path = folder / "results.json"
+    stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    kept = {key: stored[key] for key in ("worth", "crossing", "digits") if key in stored}
+    path.write_text(json.dumps(as_dict(results) | kept, indent=1) + "\n", encoding="utf-8")
 
 
 def as_dict(results: Results) -> dict[str, Any]:
@@ -37,7 +40,7 @@ def as_dict(results: Results) -> dict[str, Any]:
     plan = results.plan
     cells = []
     for outcome in results.outcomes:
-        intervals = {m: asdict(Interval.of(getattr(outcome, m))) for m in _MEASURES}
+        intervals = {m: asdict(Interval.of(getattr(outcome, m), SHARE)) for m in _MEASURES}
         cell = {**asdict(outcome), "intervals": intervals}
         if "fedit" in plan.strategies:
             cell["against_fedit"] = asdict(results.against_fedit(outcome))
@@ -61,7 +64,7 @@ def table(results: Results) -> Table:
     rows = Table("kind", "level", *results.plan.strategies, title=title)
     for kind, level in _cells(results):
         own = (results.outcome(s, kind, level).own for s in results.plan.strategies)
-        rows.add_row(kind, f"{level:g}", *(Interval.of(values).short() for values in own))
+        rows.add_row(kind, f"{level:g}", *(Interval.of(values, SHARE).short() for values in own))
     return rows
 
 
@@ -77,12 +80,13 @@ def _page(results: Results) -> list[str]:
         f"Written by `python -m engine bench methods --report`: {plan.seeds} seeds, "
         f"{plan.base.clients} clients with {plan.base.samples_per_client} training samples each, "
         f"{plan.base.rounds} rounds of {plan.base.local_steps} steps of {plan.base.batch_size}, "
-        f"LoRA rank {plan.base.lora.rank}, the bundled model and its world. Figures are percent, "
-        "in brackets the 95 % interval over seeds (Student's t), of the model that a client would "
-        "use: its own, or the global one where it has none. A seed changes pictures, words, "
-        "partition and A₀. All take the same number of training steps; a client with two adapters "
-        "takes half of them for each. Intervals are not corrected for the many comparisons, and "
-        "where `fedit` is near 100 % there is no room to gain.",
+        f"LoRA rank {plan.base.lora.rank}, the bundled model and its world, "
+        f"{100 * plan.base.fault_share:.0f} % of the questions about faults. Figures are percent, "
+        "in brackets the 95 % interval over seeds (Student's t on the logit), of the model that a "
+        "client would use: its own, or the global one where it has none. A seed changes pictures, "
+        "words, partition and A₀. All take the same number of training steps; a client with two "
+        "adapters takes half of them for each. Intervals are not corrected for the many "
+        "comparisons, and where `fedit` is near 100 % there is no room to gain.",
         "",
         *_headline(results),
         *_share(results),
@@ -106,8 +110,8 @@ def _headline(results: Results) -> list[str]:
     where = HEADLINE["heterogeneity"]
     gain = Interval(headline.mean, headline.low, headline.high)
     rows = [
-        f"| {STRATEGIES[o.strategy].title} | {Interval.of(o.own).points()} | "
-        f"{Interval.of(o.worst).points()} | {Interval.of(o.pooled).points()} |"
+        f"| {STRATEGIES[o.strategy].title} | {Interval.of(o.own, SHARE).points()} | "
+        f"{Interval.of(o.worst, SHARE).points()} | {Interval.of(o.pooled, SHARE).points()} |"
         for o in results.at_headline
     ]
     return [
@@ -135,7 +139,7 @@ def share_differences(results: Results) -> dict[str, Interval]:
         rows = [results.outcome(strategy, kind, level).own for level in levels]
         return [mean(values) for values in zip(*rows, strict=True)]
 
-    return {kind: paired(own("fedsa", kind), own("plora", kind)) for kind in results.plan.kinds}
+    return {kind: difference(own("fedsa", kind), own("plora", kind)) for kind in results.plan.kinds}
 
 
 def _share(results: Results) -> list[str]:
@@ -166,7 +170,7 @@ def _tie(results: Results) -> list[str]:
         return []
     own = {o.strategy: mean(o.own) for o in results.alike}
     best, worst = max(own, key=own.__getitem__), min(own, key=own.__getitem__)
-    rows = [f"| `{o.strategy}` | {Interval.of(o.own).points()} |" for o in results.alike]
+    rows = [f"| `{o.strategy}` | {Interval.of(o.own, SHARE).points()} |" for o in results.alike]
     with_two = " and ".join(f"`{s}`" for s in own if STRATEGIES[s].two_adapters)
     return [
         "## Everyone alike (level 0)",
@@ -186,7 +190,7 @@ def _tie(results: Results) -> list[str]:
 
 
 def _grid(results: Results, measure: str) -> list[str]:
-    return _rows(results, lambda outcome: Interval.of(getattr(outcome, measure)).points())
+    return _rows(results, lambda outcome: Interval.of(getattr(outcome, measure), SHARE).points())
 
 
 def _rows(results: Results, show: Callable[[Any], str], skip: str = "") -> list[str]:

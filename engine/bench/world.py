@@ -25,6 +25,7 @@ from engine.fl.training import Job, train_together
 from engine.paths import BUNDLED_MODEL
 from engine.system.seeding import rng
 from engine.vlm import loading
+from engine.vlm.encoded import concatenate
 from engine.vlm.lora import Factors
 from engine.vlm.model import Vlm
 from engine.vlm.resolved import resolve_model
@@ -34,6 +35,8 @@ LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
 CLIENTS = 8  # one for each camera and vocabulary
 CLIENT_SAMPLES = 1024
 LOCAL_STEPS = 400
+SKILL_SAMPLES = 32
+SKILL_STEPS = 150
 _BATCH = 32
 _BLANK = 190  # grey, about as bright as an empty bin
 
@@ -49,6 +52,9 @@ class WorldReport:
     ms_per_question: float
     shifted_base: float
     shifted_local: float
+    skill_base: float
+    skill_local: float
+    skill_together: float
     distance: dict[str, list[float]]
 
 
@@ -64,6 +70,7 @@ def measure(seed: int) -> WorldReport:
         model_mb=sum(f.stat().st_size for f in BUNDLED_MODEL.iterdir()) / 1e6,
         ms_per_question=milliseconds_per_question(vlm, seed),
         **shifted_accuracy(seed),
+        **skill_accuracy(seed),
         distance={kind: distances(seed, kind) for kind in get_args(HeterogeneityKind)},
     )
 
@@ -149,6 +156,41 @@ def shifted_accuracy(
         "shifted_base": accuracy([start] * clients),
         "shifted_local": accuracy([factors for factors, _ in trained]),
     }
+
+
+def skill_accuracy(seed: int, sites: int = CLIENTS, steps: int = SKILL_STEPS) -> dict[str, float]:
+    """Score questions about faults at sites that are alike, which the base was never asked.
+
+    The base; a LoRA of rank 8 on a site's own SKILL_SAMPLES questions; one on those of all sites.
+    """
+    config = ExperimentConfig.parse(
+        {
+            "clients": sites,
+            "samples_per_client": SKILL_SAMPLES,
+            "heterogeneity": {"level": 0.0},
+            "fault_share": 1.0,
+            "seed": seed,
+        }
+    )
+    context = context_of(config)
+    test = concatenate([context.sets.get(site, "test") for site in range(sites)])
+    own = [context.sets.get(site, "train") for site in range(sites)]
+    start = context.initial
+    jobs = [
+        Job(start, batch, steps, rng(seed, "skill", number))
+        for number, batch in enumerate([*own, concatenate(own)])
+    ]
+    trained = train_together(
+        context.vlm,
+        jobs,
+        list(start),
+        batch_size=_BATCH,
+        learning_rate=config.learning_rate,
+    )
+    adapters = [start, *(factors for factors, _ in trained)]
+    marks = score_teacher_forced(context.vlm, [Task(factors, test) for factors in adapters])
+    base, *alone, together = (scores.accuracy for scores in marks)
+    return {"skill_base": base, "skill_local": mean(alone), "skill_together": together}
 
 
 def distances(seed: int, kind: HeterogeneityKind) -> list[float]:

@@ -72,7 +72,14 @@ def methods(
     strategies: Annotated[str | None, typer.Option(help="Compare these, comma-separated.")] = None,
     kinds: Annotated[str | None, typer.Option(help="Kinds of difference between clients.")] = None,
     levels: Annotated[str | None, typer.Option(help="How much they differ, from 0 to 1.")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Repeats, with other pictures and A₀.")] = 5,
+    seeds: Annotated[
+        int | None,
+        typer.Option(min=1, help="Repeats, with other pictures and A₀: 5, of --samples 10."),
+    ] = None,
+    samples: Annotated[
+        str | None,
+        typer.Option(help="Vary the training samples per client instead, for example 16,64,256."),
+    ] = None,
     set_: Set = None,
     as_json: Json = False,
     report: Annotated[
@@ -81,6 +88,11 @@ def methods(
 ) -> None:
     """Compare strategies over kinds, levels and seeds; goes on where it was interrupted."""
     chosen = {"strategies": strategies, "kinds": kinds, "levels": levels}
+    if samples is not None:
+        if any(chosen.values()):
+            raise ConfigError("--samples takes no --strategies, --kinds or --levels")
+        return _samples(samples, seeds or 10, set_, as_json, report)
+    seeds = seeds or 5
     if report and (set_ or any(chosen.values())):
         raise ConfigError("--report writes the whole comparison: it takes no option but --seeds")
     if report and seeds < 2:
@@ -99,3 +111,55 @@ def methods(
         typer.echo(json.dumps(measurements.methods_report.as_dict(results)))
     else:
         Console().print(measurements.methods_report.table(results))
+
+
+@bench.command()
+def digits(
+    seeds: Annotated[int, typer.Option(min=1, help="Draws: who holds which, words, A₀.")] = 10,
+    set_: Set = None,
+    as_json: Json = False,
+    report: Annotated[bool, typer.Option("--report", help="Write benchmarks/DIGITS.md.")] = False,
+) -> None:
+    """Compare alone, shared and personalised on handwritten digits; goes on where it ended."""
+    if report and (set_ or seeds < 2):
+        raise ConfigError("--report is of the preset as it is, with --seeds 2 or more")
+    measurements = doors.bench()
+    base = config_of("digits", changes=set_)
+    try:
+        own = measurements.digits.measure_digits(base, seeds)
+    except measurements.grid.RunsFailed as failed:
+        typer.echo(f"error: {failed}", err=True)
+        raise typer.Exit(1) from None
+    if report:
+        measurements.digits.write_digits(base, own)
+    if as_json:
+        typer.echo(json.dumps(measurements.digits.as_dict(base, own)))
+    else:
+        Console().print(measurements.digits.table(own))
+
+
+def _samples(listed: str, draws: int, set_: list[str] | None, as_json: bool, report: bool) -> None:
+    """Compare over samples per client (engine/bench/crossing.py)."""
+    try:
+        samples = sorted({int(word) for word in listed.split(",")})
+    except ValueError:
+        raise ConfigError(f"--samples: numbers with commas between them (got '{listed}')") from None
+    for count in samples:  # names what is allowed
+        config_of(changes=[f"samples_per_client={count}"])
+    measurements = doors.bench()
+    if report and (set_ or draws < 2 or measurements.crossing.WORTH_AT not in samples):
+        raise ConfigError(
+            "--report with --samples takes no --set, 2 --seeds or more, and "
+            f"{measurements.crossing.WORTH_AT} among the samples"
+        )
+    try:
+        crossing = measurements.crossing.measure_crossing(config_of(changes=set_), samples, draws)
+    except measurements.grid.RunsFailed as failed:
+        typer.echo(f"error: {failed}", err=True)
+        raise typer.Exit(1) from None
+    if report:
+        measurements.crossing_report.write_crossing(crossing)
+    if as_json:
+        typer.echo(json.dumps(measurements.crossing_report.as_dict(crossing)))
+    else:
+        Console().print(measurements.crossing_report.table(crossing))

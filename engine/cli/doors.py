@@ -17,6 +17,9 @@ def results() -> ModuleType:
 def bench() -> ModuleType:
     """Load the measurements. A door: they bring torch, and what they compare the lab with."""
     import engine.bench.cards
+    import engine.bench.crossing
+    import engine.bench.crossing_report
+    import engine.bench.digits
     import engine.bench.grid
     import engine.bench.methods
     import engine.bench.methods_report

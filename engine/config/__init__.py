@@ -25,6 +25,7 @@ from engine.config.keys import (  # noqa: E402
 from engine.config.tables import (  # noqa: E402
     ALL_LINEAR,
     BUNDLED,
+    DIGITS,
     WORLD,
     Data,
     Heterogeneity,
@@ -38,6 +39,7 @@ __all__ = [
     "ALL_LINEAR",
     "BUNDLED",
     "MOST_TESTED",
+    "DIGITS",
     "WORLD",
     "ConfigError",
     "Data",

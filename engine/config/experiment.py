@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError, create_model, field_validator, mode
 
 from engine.config.errors import ConfigError
 from engine.config.sentences import sentence
-from engine.config.tables import BUNDLED, WORLD, Data, Heterogeneity, Lora, Privacy, Table
+from engine.config.tables import BUNDLED, DIGITS, WORLD, Data, Heterogeneity, Lora, Privacy, Table
 from engine.plugins import PluginError
 from engine.strategies import STRATEGIES, Strategy
 
@@ -21,8 +21,9 @@ else:
     StrategyKey = Literal[tuple(STRATEGIES)]
 
 _WITHOUT_TRAINING = (
-    *("model", "start", "device", "dtype", "dataset", "data", "clients", "samples_per_client"),
-    *("heterogeneity", "tested_on", "lora", "seed", "micro_batch", "checkpointing"),
+    *("model", "start", "device", "dtype", "dataset", "data", "clients", "fault_share"),
+    *("samples_per_client", "heterogeneity", "tested_on", "lora", "seed", "micro_batch"),
+    "checkpointing",
 )
 
 
@@ -35,6 +36,7 @@ class _Experiment(Table):
     dataset: str = Field(WORLD, title="Data")
     data: Data = Data()
     clients: int = Field(4, ge=1, le=1000, title="Clients")
+    fault_share: float = Field(0.4, ge=0, le=1, title="Share of questions about faults")
     samples_per_client: int = Field(256, ge=8, le=4096, title="Training samples per client")
     heterogeneity: Heterogeneity = Heterogeneity()
     lora: Lora = Lora()
@@ -70,8 +72,8 @@ class _Experiment(Table):
     @classmethod
     def _says_where(cls, value: str) -> str:
         kind, _, place = value.partition(":")
-        if value != WORLD and not (kind in ("folder", "hub") and place.strip()):
-            raise ValueError(f"allowed: {WORLD}, folder:PATH or hub:OWNER/NAME")
+        if value not in (WORLD, DIGITS) and not (kind in ("folder", "hub") and place.strip()):
+            raise ValueError(f"allowed: {WORLD}, {DIGITS}, folder:PATH or hub:OWNER/NAME")
         return value
 
     @field_validator("strategies", "lora", mode="after")

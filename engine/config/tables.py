@@ -19,6 +19,7 @@ from engine.metrics import METRICS
 HeterogeneityKind = Literal["mixed", "concept", "domain", "label", "task", "quantity", "natural"]
 BUNDLED = "bundled"  # of model: the one that comes with the lab
 WORLD = "world"  # of dataset: the embedded one
+DIGITS = "digits"  # of dataset: scikit-learn's handwritten digits
 
 if TYPE_CHECKING:
     Metric = str

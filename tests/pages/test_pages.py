@@ -62,7 +62,7 @@ def test_the_quickstart_button_queues_both_runs_and_a_worker(started):
     assert not app.exception
     newest = reads.runs()[:2]
     assert {r.strategy for r in newest} == {"fedit", "plora"}
-    assert all(r.status == "queued" and r.rounds == 8 for r in newest)
+    assert all(r.status == "queued" and r.rounds == 16 for r in newest)
     assert started
     assert app.query_params["experiment"] == str(newest[0].experiment_id)
 

@@ -16,7 +16,7 @@ def test_quickstart_is_what_it_promises():
     config = ExperimentConfig.parse(preset("quickstart"))
     assert (config.clients, config.lora.rank, config.rounds) == (4, 8, 8)
     assert (config.heterogeneity.kind, config.heterogeneity.level) == ("mixed", 0.8)
-    assert config.strategies == ("fedit", "plora")
+    assert config.strategies == ("local", "fedit", "plora")
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_quickstart_is_what_it_promises():
         ("heterogeneity.kind=foo", "heterogeneity.kind", "'concept'"),
         ("heterogeneity.level=2", "heterogeneity.level", "1"),
         ("lora.rank=many", "lora.rank", "integer"),
-        ("dataset=zip:/x", "dataset", "allowed: world, folder:PATH or hub:OWNER/NAME"),
+        ("dataset=zip:/x", "dataset", "allowed: world, digits, folder:PATH or hub:OWNER/NAME"),
         ("dataset=folder:", "dataset", "folder:PATH"),
         ("strategies=fedit,foo", "strategies", "'plora'"),
         ("strategies=", "strategies", "1 item"),
@@ -68,7 +68,7 @@ def test_every_contract_key_exists():
     options = "fedprox.mu plora.start feddpa.weight ditto.lam lora.client_ranks dropout tested_on "
     options += " privacy.clip privacy.noise privacy.delta lora.vision start dtype micro_batch "
     options += "checkpointing data.image data.question data.answer data.client data.rows "
-    options += "data.test_samples data.metric data.answer_tokens"
+    options += "data.test_samples data.metric data.answer_tokens fault_share"
     assert sorted(known_keys()) == sorted(f"{contract} {options}".split())
 
 

@@ -28,7 +28,7 @@ import numpy as np
 
 from engine.config import ExperimentConfig, HeterogeneityKind
 from engine.data.synthetic.cameras import CAMERAS
-from engine.data.synthetic.questions import ask, topics
+from engine.data.synthetic.questions import FAMILIES, ask, topics
 from engine.data.synthetic.scenes import COLOUR_NAMES, KINDS, sample_scenes
 from engine.data.synthetic.words import client_words
 from engine.system.seeding import rng
@@ -94,17 +94,20 @@ def answer_odds(config: ExperimentConfig, client: int) -> dict[str, float] | Non
     level = level_of(config, "label")
     if level == 0:
         return None
-    natural = np.array(list(natural_shares().values()))
+    natural = np.array(list(natural_shares(config.fault_share).values()))
     alpha = LABEL_ALPHA * len(natural) * natural
     own = rng(config.seed, "labels", client).dirichlet(alpha)
     shares = (1 - level) * natural + level * own
     return dict(zip(topics(), shares / natural, strict=True))
 
 
-@lru_cache(maxsize=1)
-def natural_shares() -> dict[str, float]:
+@lru_cache(maxsize=4)
+def natural_shares(fault_share: float) -> dict[str, float]:
     """Return the share of each topic in the world without skew, from 4,000 draws."""
     generator = rng(0, "natural shares")
+    scenes = sample_scenes(4000, generator)
+    of_faults = rng(0, "natural shares", "faults").random(len(scenes)) < fault_share
+    families = np.where(of_faults, len(FAMILIES), -1)
     counts = Counter(topics())  # none is quite impossible
-    counts.update(question.topic for question in ask(sample_scenes(4000, generator), generator))
+    counts.update(question.topic for question in ask(scenes, generator, families))
     return {topic: counts[topic] / counts.total() for topic in topics()}

@@ -1,4 +1,8 @@
-"""Questions about scenes, nine families, each from several templates, with neutral answers."""
+"""Questions about scenes, nine families, each from several templates, with neutral answers.
+
+A tenth, *condition*, asks what is wrong with a part. The bundled model sees the answer but has
+never been asked: that is the skill which clients learn.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from engine.data.synthetic.faults import CONDITIONS, FINE
 from engine.data.synthetic.scenes import (
     COLOUR_NAMES,
     COLUMNS,
@@ -44,6 +49,11 @@ TEMPLATES = {
     "description": ("Describe the thing at the {place}.", "What stands at the {place}?"),
 }
 FAMILIES = tuple(TEMPLATES)
+CONDITION = "condition"
+TEMPLATES[CONDITION] = (
+    "What is wrong with the thing at the {place}?",
+    "In which condition is the thing at the {place}?",
+)
 _Words = dict[str, str]
 _T = TypeVar("_T")
 
@@ -69,6 +79,7 @@ class _Thing:
     material: str
     size: int
     cell: int
+    condition: str
 
 
 def plural(kind: str) -> str:
@@ -78,7 +89,7 @@ def plural(kind: str) -> str:
 
 def topics() -> list[str]:
     """Return every class of answers, in neutral words."""
-    return ["yes", "no", *COLOUR_NAMES, *KINDS, *MATERIALS, *NUMBERS, *PLACES]
+    return ["yes", "no", *COLOUR_NAMES, *KINDS, *MATERIALS, *NUMBERS, *PLACES, *CONDITIONS]
 
 
 def ask(
@@ -86,19 +97,20 @@ def ask(
 ) -> list[Question]:
     """Ask one question per scene; families are drawn evenly among those that the scene allows.
 
-    ``families`` (n,) holds a number in FAMILIES per scene, or -1: that family comes where the scene
-    allows it.
+    ``families`` (n,) holds a number in FAMILIES per scene, len(FAMILIES) for *condition*, or -1:
+    that family comes where the scene allows it. *Condition* comes only where it is asked for.
     """
     numbers = [-1] * len(scenes) if families is None else families.tolist()
     return [_ask_one(_things(scenes, i), number, generator) for i, number in enumerate(numbers)]
 
 
 def _things(scenes: Scenes, row: int) -> list[_Thing]:
-    values = (scenes.kind, scenes.colour, scenes.material, scenes.size, scenes.cell)
+    values = [scenes.kind, scenes.colour, scenes.material, scenes.size, scenes.cell]
+    values.append(scenes.condition)
     columns = (field[row, : scenes.count[row]].tolist() for field in values)
     return [
-        _Thing(KINDS[k], COLOUR_NAMES[c], MATERIALS[m], s, cell)
-        for k, c, m, s, cell in zip(*columns, strict=True)
+        _Thing(KINDS[k], COLOUR_NAMES[c], MATERIALS[m], s, cell, CONDITIONS[f])
+        for k, c, m, s, cell, f in zip(*columns, strict=True)
     ]
 
 
@@ -106,12 +118,17 @@ def _ask_one(things: list[_Thing], first: int, generator: np.random.Generator) -
     order = generator.permutation(len(FAMILIES)).tolist()
     if first >= 0:
         order.insert(0, first)
-    made = ((FAMILIES[number], _MAKERS[FAMILIES[number]](things, generator)) for number in order)
+    families = ((*FAMILIES, CONDITION)[number] for number in order)
+    made = ((family, _MAKERS[family](things, generator)) for family in families)
     family, (words, answer, template) = next((f, m) for f, m in made if m is not None)
     if template is None:
         template = int(generator.integers(len(TEMPLATES[family])))
     text = TEMPLATES[family][template].format(**words)
-    topic = answer.split()[-1] if family == "description" else answer
+    topic = answer
+    if family == "description":
+        topic = answer.split()[-1]
+    elif family == CONDITION:
+        topic = answer.split()[0]
     return Question(family, text, answer, topic)
 
 
@@ -233,6 +250,15 @@ def _description(things: list[_Thing], generator: np.random.Generator) -> _Made:
     return {"place": PLACES[thing.cell]}, answer, None
 
 
+def _condition(things: list[_Thing], generator: np.random.Generator) -> _Made:
+    """Ask what is where, and how it fares; most are fine, and are asked for less often."""
+    conditions = sorted({thing.condition for thing in things})
+    odds = np.array([0.4 if condition == FINE else 1.0 for condition in conditions])
+    condition = conditions[generator.choice(len(conditions), p=odds / odds.sum())]
+    thing = _pick([thing for thing in things if thing.condition == condition], generator)
+    return {"place": PLACES[thing.cell]}, f"{condition} {thing.kind}", None
+
+
 _MAKERS = {
     "presence": _presence,
     "colour": _colour,
@@ -243,4 +269,5 @@ _MAKERS = {
     "relation": _relation,
     "comparison": _comparison,
     "description": _description,
+    CONDITION: _condition,
 }

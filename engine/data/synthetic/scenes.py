@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from engine.data.synthetic.faults import sample_conditions, spoil
 from engine.data.synthetic.solids import SOLIDS
 
 SIZE = 112  # pixels, both sides
@@ -43,7 +44,8 @@ class Scenes:
     count: (n,) objects per scene; kind, colour, material, size: (n, 6) indices into KINDS,
     COLOUR_NAMES, MATERIALS and SIZES; cell: (n, 6) place in a 3×3 grid, row-major; x, y: (n, 6)
     centres in fractions of the picture's side; light: (n,) brightness of the bin; sun: (n,)
-    direction of the light in radians, 0 from straight above.
+    direction of the light in radians, 0 from straight above; condition, turn: (n, 6) indices into
+    CONDITIONS and the directions of the faults in radians.
     """
 
     count: np.ndarray
@@ -56,6 +58,8 @@ class Scenes:
     y: np.ndarray
     light: np.ndarray
     sun: np.ndarray
+    condition: np.ndarray
+    turn: np.ndarray
 
     def __len__(self) -> int:
         return len(self.count)
@@ -86,6 +90,8 @@ def sample_scenes(
     ``kinds`` and ``colours`` are the shares of KINDS and COLOUR_NAMES; even where not given.
     """
     shape = (n, MAX_OBJECTS)
+    # A stream of its own: what else is drawn from the generator does not depend on faults.
+    condition, turn = sample_conditions(shape, generator.spawn(1)[0])
     cell = np.argsort(generator.random((n, 9)), axis=1)[:, :MAX_OBJECTS]
     jitter = generator.uniform(-0.04, 0.04, (2, *shape))
     return Scenes(
@@ -99,6 +105,8 @@ def sample_scenes(
         y=0.19 + 0.3 * (cell // 3) + jitter[1],
         light=generator.uniform(0.70, 0.92, n),
         sun=generator.uniform(-0.9, -0.3, n),
+        condition=condition,
+        turn=turn,
     )
 
 
@@ -166,16 +174,17 @@ def _render_object(canvas: np.ndarray, scenes: Scenes, rows: np.ndarray, slot: n
     patch *= (1 - 0.42 * shadow)[..., None]
     light = _light(scenes.sun[rows])
     kind = scenes.kind[rows, slot]
+    cut, paint, stays = spoil(scenes.condition[rows, slot], scenes.turn[rows, slot], u, v)
     for number, solid in enumerate(SOLIDS.values()):
         own = np.flatnonzero(kind == number)
         if not len(own):
             continue
         distance, normals = solid(u[own], v[own])
-        cover = np.clip(0.5 - distance * radius[own], 0, 1)[..., None]
+        cover = np.clip(0.5 - np.maximum(distance, cut[own]) * radius[own], 0, 1)[..., None]
         albedo = _PALETTE[scenes.colour[rows[own], slot[own]]][:, None, None, :]
         shiny = scenes.material[rows[own], slot[own]].astype(np.float32)[:, None, None]
-        shaded = _shade(normals, light[own], albedo, shiny)
-        patch[own] = patch[own] * (1 - cover) + np.clip(shaded, 0, 1) * cover
+        shaded = np.clip(_shade(normals, light[own], albedo, shiny), 0, 1)
+        patch[own] = patch[own] * (1 - cover) + (shaded * stays[own] + paint[own]) * cover
     canvas[index] = patch
 
 

@@ -23,7 +23,7 @@ from engine.data.synthetic.words import BASE_VOCABULARY, say
 from engine.system.seeding import rng
 
 # The keys of a config that the data are made from.
-MADE_FROM = ("dataset", "clients", "samples_per_client", "heterogeneity", "seed")
+MADE_FROM = ("dataset", "clients", "fault_share", "samples_per_client", "heterogeneity", "seed")
 _CANDIDATES = 6  # per sample, so that a skewed answer mix can be drawn without repeats
 
 
@@ -110,7 +110,7 @@ class SyntheticDataset(FederatedDataset):
 
     def topic_shares(self) -> dict[str, float]:
         """Return how often each topic is met in the world without skew."""
-        return heterogeneity.natural_shares()
+        return heterogeneity.natural_shares(self.config.fault_share)
 
     def train_sizes(self) -> np.ndarray:
         """Count the training samples of every client, (clients,)."""
@@ -129,6 +129,7 @@ class SyntheticDataset(FederatedDataset):
             n * (_CANDIDATES if odds else 1),
             heterogeneity.level_of(config, "task"),
             heterogeneity.level_of(config, "natural"),
+            config.fault_share,
         )
         if not odds:
             return pool
@@ -192,7 +193,11 @@ def _prefetching() -> ThreadPoolExecutor:
 
 @lru_cache(maxsize=64)
 def _candidates(
-    scope: tuple[int, int, str], n: int, task_level: float, inventory_level: float
+    scope: tuple[int, int, str],
+    n: int,
+    task_level: float,
+    inventory_level: float,
+    fault_share: float,
 ) -> Outline:
     """``n`` scenes with a question each, for (seed, client, split); kept, for the dial moves on."""
     seed, client, split = scope
@@ -204,4 +209,7 @@ def _candidates(
         own = sample_scenes(n, generator_own, kinds=kinds, colours=colours)
         scenes = scenes.replaced(generator_own.random(n) < inventory_level, own)
     mine = rng(seed, "task", split, client).random(n) < task_level
-    return Outline(scenes, ask(scenes, generator, np.where(mine, client % len(FAMILIES), -1)))
+    families = np.where(mine, client % len(FAMILIES), -1)
+    of_faults = rng(seed, "faults", split, client).random(n) < fault_share
+    families[of_faults & ~mine] = len(FAMILIES)  # they are of what all have in common
+    return Outline(scenes, ask(scenes, generator, families))

@@ -14,9 +14,10 @@ from statistics import median
 
 from cachetools import LRUCache
 
-from engine.config import ConfigError, Data
+from engine.config import DIGITS, ConfigError, Data
 from engine.data.account import Account, Problem, Problems
 from engine.data.user import hub, known
+from engine.data.user.digits import digits_folder
 from engine.data.user.folder import PLACES
 from engine.data.user.reading import read_folder
 from engine.data.user.rows import Row, shorten
@@ -61,7 +62,7 @@ def collect(dataset: str, data: Data) -> Collection:
     Raises ConfigError: one sentence that names the key and says what there is.
     """
     kind, _, name = dataset.partition(":")
-    if kind not in ("folder", "hub") or not name:
+    if dataset != DIGITS and (kind not in ("folder", "hub") or not name):
         raise ConfigError(f"dataset: folder:PATH or hub:NAME is read here (got '{dataset}')")
     origin = None
     if kind == "hub" and not hub.is_folder_with_table(name):
@@ -70,7 +71,7 @@ def collect(dataset: str, data: Data) -> Collection:
         origin = hub.origin(folder)
         data = Data(rows=data.rows, metric=data.metric)  # its columns have our names by now
     else:
-        folder = _local(name)
+        folder = digits_folder() if dataset == DIGITS else _local(name)
     key = (folder, data.image, data.question, data.answer, data.client, data.rows, data.metric)
     with _lock:
         recent = _recent.get(key)

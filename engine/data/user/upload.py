@@ -38,7 +38,7 @@ def unpack_zip(data: bytes) -> Path:
     Everything may be inside of one folder in the zip. Raises ConfigError when the zip has no table,
     or anything in it is not as it should be (engine/data/user/zips.py).
     """
-    with open_zip(data) as unpacked, _in_place(_digest([data])) as (aside, folder):
+    with open_zip(data) as unpacked, in_place(_digest([data])) as (aside, folder):
         if aside:
             for name, content in unpacked.contents:
                 _write(aside / name, content)
@@ -74,7 +74,7 @@ def from_table(name: str, table: bytes, pictures: Mapping[str, bytes]) -> Path:
     _check_sizes(name, table, files)
     parts = [suffix.encode(), table]
     parts += [part for file in sorted(files) for part in (file.encode(), files[file])]
-    with _in_place(_digest(parts)) as (aside, folder):
+    with in_place(_digest(parts)) as (aside, folder):
         if aside:
             _write(aside / f"metadata{suffix}", table)
             places = _places(read_table(aside / f"metadata{suffix}", name), files.keys())
@@ -114,7 +114,7 @@ def _check_sizes(name: str, table: bytes, files: Mapping[str, bytes]) -> None:
 
 
 @contextmanager
-def _in_place(digest: str) -> Iterator[tuple[Path | None, Path]]:
+def in_place(digest: str) -> Iterator[tuple[Path | None, Path]]:
     """Yield a folder to fill and the one that it becomes; None to fill when that is there already.
 
     What is raised inside leaves nothing behind.

@@ -3,8 +3,7 @@
 Each ServerApp goes through its rounds in a thread of its own, as if it were alone. Its exchanges
 wait here until every other run has come to one, too; those of a kind are then answered together,
 in the order of the runs. So a round of all runs is one pass over the frozen model where the
-clients allow it, and no run is a round ahead of another that began with it. Only the first round
-is trained run by run, so that the first point is there as soon as it would be of one run.
+clients allow it, and no run is a round ahead of another that began with it.
 
 One thread computes, the caller's; it alone knows how things stand. The runs' threads only put
 what they send into its inbox and wait for what comes back.
@@ -167,8 +166,6 @@ class Meeting:
             return False
         kind = min((exchange.kind for exchange in ready), key=_ORDER.index)
         exchanges = [exchange for exchange in ready if exchange.kind == kind]
-        if first := [e for e in exchanges if kind == "train" and e.round == 1]:
-            exchanges = first[:1]  # a first point need not wait for that of every run
         try:
             with giving_up_when(lambda: all(map(self._is_stopped, exchanges))):
                 replies = self._answer(exchanges)

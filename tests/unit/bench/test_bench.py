@@ -47,14 +47,22 @@ def test_a_site_is_strange_at_first_and_training_helps():
     assert found["shifted_local"] >= found["shifted_base"] + 0.1
 
 
+def test_the_skill_is_worth_learning_together():
+    found = world.skill_accuracy(seed=13, sites=4)
+    assert found["skill_base"] <= 0.25, "guessing, at best"
+    assert found["skill_together"] >= found["skill_local"] + 0.05
+
+
 def test_the_cards_hold_what_was_measured(monkeypatch, tmp_path):
     monkeypatch.setattr(cards, "ASSETS", tmp_path)
     distances = {kind: [0.0, 0.111, 0.222, 0.333, 0.444] for kind in get_args(HeterogeneityKind)}
     families = dict.fromkeys(FAMILIES, 0.987)
-    cards.write_cards(WorldReport(0.963, families, 0.21, 9.5, 12.3, 0.31, 0.92, distances), seed=3)
+    figures = (0.963, families, 0.21, 9.5, 12.3, 0.31, 0.92, 0.051, 0.444, 0.777)
+    cards.write_cards(WorldReport(*figures, distances), seed=3)
     model, data = ((tmp_path / f"{name}_CARD.md").read_text() for name in ("MODEL", "DATA"))
     for figure in ("96.3 %", "98.7 %", "21.0 %", "9.5 MB", "12 ms", "31.0 %", "92.0 %", "--seed 3"):
         assert figure in model
+    assert all(figure in model for figure in ("5.1 %", "44.4 %", "77.7 %"))
     assert data.count("0.111 | 0.222 | 0.333 | 0.444") == len(distances)
     assert all(f"| {name} |" in data for name in (*COLOUR_NAMES, *FAMILIES))
     sheet = Image.open(tmp_path / "cameras.png")

@@ -9,12 +9,13 @@ import pytest
 
 from db import reads, writes
 from engine.bench import grid, methods
+from engine.bench.crossing import difference
 from engine.bench.grid import RunsFailed, run_grid
-from engine.bench.intervals import Interval
-from engine.bench.methods import HEADLINE, Outcome, Plan, Results, measure, paired
+from engine.bench.methods import HEADLINE, Outcome, Plan, Results, measure
 from engine.bench.methods_report import as_dict, share_differences, write_report
 from engine.config import ConfigError, ExperimentConfig
 from engine.data.synthetic.world import SyntheticDataset
+from engine.metrics.intervals import Interval
 from engine.results import example
 from engine.strategies import STRATEGIES as RULES
 
@@ -45,7 +46,7 @@ def test_an_interval_is_students():
     half = 2.776445 * math.sqrt(2.5) / math.sqrt(5)
     assert (found.mean, found.low, found.high) == pytest.approx((3, 3 - half, 3 + half), rel=1e-5)
     assert Interval.of([0.5]) == Interval(0.5, None, None)
-    assert paired([0.5, 0.7], [0.4, 0.6]).low == pytest.approx(0.1)
+    assert difference([0.5, 0.7], [0.4, 0.6]).low == pytest.approx(0.1)
     assert (Interval(0.123, 0.1, 0.146).short(), Interval(0.5, None, None).short()) == (
         "12.3 ±2.3",
         "50.0",

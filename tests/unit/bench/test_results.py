@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from engine.bench.intervals import Interval
-from engine.bench.methods import COMPARED, KINDS, LEVELS, SEEDS, paired
+from engine.bench.crossing import difference
+from engine.bench.methods import COMPARED, KINDS, LEVELS, SEEDS
+from engine.metrics.intervals import SHARE, Interval
 from engine.paths import ROOT
 
 RESULTS = json.loads((ROOT / "benchmarks" / "results.json").read_text(encoding="utf-8"))
@@ -31,16 +32,16 @@ def test_intervals_and_differences_follow_from_the_accuracies(kind):
         for strategy in COMPARED:
             found = cell(strategy, kind, level)
             for measure, interval in found["intervals"].items():
-                again = Interval.of(found[measure])
+                again = Interval.of(found[measure], SHARE)
                 assert (again.mean, again.low, again.high) == pytest.approx(
                     tuple(interval.values())
                 )
-            difference = paired(found["own"], fedit["own"])
-            assert found["against_fedit"]["mean"] == pytest.approx(difference.mean, abs=1e-12)
+            gain = difference(found["own"], fedit["own"])
+            assert found["against_fedit"]["mean"] == pytest.approx(gain.mean, abs=1e-12)
             clients = [sum(values) / len(values) for values in found["clients"]]
             assert clients == pytest.approx(found["own"])
             if strategy != "fedit":
-                assert difference.points(sign=True) in PAGE
+                assert gain.points(sign=True) in PAGE
 
 
 def test_the_headline_follows_from_its_accuracies():

@@ -1,9 +1,11 @@
+import importlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
@@ -142,3 +144,16 @@ def test_predictions_can_be_written_again():
         )  # fmt: skip
     [row] = reads.predictions(run_id, 0)
     assert row.answer == "blue" and row.correct
+
+
+def test_an_experiment_from_before_faults_asks_about_none():
+    step = importlib.import_module("db.migrations.versions.0008_faults")
+    with writing() as session:
+        session.add_all([Experiment(name="old", config={"clients": 2})])
+        session.add_all([Experiment(name="new", config={"clients": 2, "fault_share": 0.4})])
+        session.flush()
+        with Operations.context(MigrationContext.configure(session.connection())):
+            step.upgrade()
+    with reading() as session:
+        shares = {e.name: e.config["fault_share"] for e in session.query(Experiment)}
+    assert shares == {"old": 0.0, "new": 0.4}
