@@ -22,8 +22,8 @@ from statistics import mean
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "benchmarks" / "QUICKSTART.md"
 HEADER = (
-    "| seed | base | FedIT, global | pLoRA, personal | gain | worst client, pLoRA "
-    "| first round | all |"
+    "| seed | base | alone | FedIT, global | pLoRA, personal | over alone | over FedIT "
+    "| worst client, pLoRA | first round | all |"
 )
 
 
@@ -39,11 +39,12 @@ def measure(seed: int, level: float | None) -> dict[str, float]:
             command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE, text=True
         )
         seconds = time.perf_counter() - start
-        fedit, plora = json.loads(done.stdout.splitlines()[-1])["runs"]
-        first = first_round(home, fedit["run"])
+        local, fedit, plora = json.loads(done.stdout.splitlines()[-1])["runs"]
+        first = first_round(home, local["run"])
     return {
         "seed": seed,
         "base": 100 * fedit["base_accuracy"],
+        "local": 100 * local["personal_accuracy"],
         "fedit": 100 * fedit["global_accuracy"],
         "plora": 100 * plora["personal_accuracy"],
         "worst": 100 * plora["worst_client_accuracy"],
@@ -65,9 +66,10 @@ def table(rows: list[dict[str, float]]) -> list[str]:
     average = {key: mean(row[key] for row in rows) for key in rows[0]} | {"seed": "mean"}
     return [
         HEADER,
-        "|---|---|---|---|---|---|---|---|",
+        "|---" * 10 + "|",
         *(
-            f"| {row['seed']} | {row['base']:.1f} % | {row['fedit']:.1f} % | {row['plora']:.1f} % "
+            f"| {row['seed']} | {row['base']:.1f} % | {row['local']:.1f} % | {row['fedit']:.1f} % "
+            f"| {row['plora']:.1f} % | {row['plora'] - row['local']:+.1f} points "
             f"| {row['plora'] - row['fedit']:+.1f} points | {row['worst']:.1f} % "
             f"| {row['first_round']:.0f} s | {row['all']:.0f} s |"
             for row in [*rows, average]
