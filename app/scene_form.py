@@ -11,6 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 from app.widgets import linked
 from engine.config import ExperimentConfig
 from engine.data.synthetic.cameras import CAMERAS
+from engine.data.synthetic.faults import CONDITIONS, FINE
 from engine.data.synthetic.heterogeneity import camera_of, words_of
 from engine.data.synthetic.made import MOST_OTHERS, MadeScene
 from engine.data.synthetic.questions import PLACES
@@ -34,17 +35,18 @@ class AskedScene:
 def make_scene(config: ExperimentConfig, client: int) -> AskedScene:
     """Ask for a thing, its place, what is around it, the camera, and what to ask about it."""
     own_camera, strength = camera_of(config, client)
-    cells = iter(st.columns(6))
+    cells = iter(st.columns(7))
     kind = _select(next(cells), "kind", "Kind", KINDS, "ring")
     colour = _select(next(cells), "colour", "Colour", COLOUR_NAMES, "teal")
     place = _select(next(cells), "place", "Place", PLACES, "middle centre")
+    condition = _select(next(cells), "condition", "Condition", CONDITIONS, FINE)
     with next(cells):
         others = linked(
             "others", range(MOST_OTHERS + 1), 2,
             lambda key: st.slider("Other things", 0, MOST_OTHERS, key=key),
         )  # fmt: skip
     camera = _select(next(cells), "camera", "Camera", tuple(CAMERAS), own_camera)
-    scene = MadeScene(kind, colour, place, others)
+    scene = MadeScene(kind, colour, place, others, condition)
     questions = {question.family: question for question in scene.questions()}
     asked = questions[_select(next(cells), "about", "Ask about its", tuple(questions), "kind")]
     through = strength if camera == own_camera and strength else 1.0

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from engine.data.synthetic.cameras import look_through
-from engine.data.synthetic.questions import NUMBERS, PLACES, TEMPLATES, Question
+from engine.data.synthetic.faults import CONDITIONS, FINE
+from engine.data.synthetic.questions import CONDITION, NUMBERS, PLACES, TEMPLATES, Question
 from engine.data.synthetic.scenes import (
     COLOUR_NAMES,
     KINDS,
@@ -22,16 +23,21 @@ from engine.system.seeding import rng
 
 MOST_OTHERS = MAX_OBJECTS - 1
 _MATERIAL, _SIZE = "shiny", "large"
+_TURN = 0.6  # direction of a fault, in radians
 
 
 @dataclass(frozen=True)
 class MadeScene:
-    """A large shiny thing with so many others, which share neither its kind nor its colour."""
+    """A large shiny thing with so many others, which share neither its kind nor its colour.
+
+    The others are in fine condition.
+    """
 
     kind: str
     colour: str
     place: str
     others: int = 0
+    condition: str = FINE
 
     def picture(self, camera: str = "day", strength: float = 1.0) -> np.ndarray:
         """Render it as a camera shows it, (height, width, 3) uint8; the same every time."""
@@ -47,6 +53,7 @@ class MadeScene:
             "colour": ({"kind": kind}, colour),
             "position": ({"colour": colour, "kind": kind}, place),
             "count": ({"things": "things"}, NUMBERS[1 + self.others]),
+            CONDITION: ({"place": place}, f"{self.condition} {kind}"),
             "description": ({"place": place}, described),
         }
         return [
@@ -71,10 +78,13 @@ class MadeScene:
             y=0.19 + 0.3 * (cells // 3),
             kind=kinds,
             colour=colours % len(COLOUR_NAMES),
+            condition=np.full_like(scenes.condition, CONDITIONS.index(FINE)),
+            turn=np.full_like(scenes.turn, _TURN),
             light=np.array([0.85]),
             sun=np.array([-0.6]),
         )
         scenes.kind[0, 0], scenes.colour[0, 0] = kind, colour
+        scenes.condition[0, 0] = CONDITIONS.index(self.condition)
         scenes.material[0, 0] = MATERIALS.index(_MATERIAL)
         scenes.size[0, 0] = SIZES.index(_SIZE)
         return scenes
