@@ -21,7 +21,7 @@ except (BadEnvironment, DatabaseTooNew) as mistake:
     st.error(str(mistake))
     st.stop()
 
-from app import stage
+from app import heap, stage
 
 stage.apply()
 PAGES = [
@@ -31,7 +31,10 @@ PAGES = [
     st.Page("../pages/clients.py", title="Clients", url_path="clients"),
     st.Page("../pages/ask.py", title="Ask", url_path="ask"),
 ]
+page = st.navigation(PAGES, position="top")
 try:
-    st.navigation(PAGES, position="top").run()
+    page.run()
 except (BadEnvironment, ConfigError) as mistake:  # of a run whose plugin is not named any more
     st.error(str(mistake))
+finally:
+    heap.settle(page.title)
