@@ -13,7 +13,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app.form import Form
 from app.uploads import put_in_place
-from engine.config import WORLD, ConfigError, Data, ExperimentConfig
+from engine.config import DIGITS, WORLD, ConfigError, Data, ExperimentConfig
 from engine.data.user import hub, known
 from engine.data.user.collection import Collection, collect
 from engine.data.user.columns import guess
@@ -24,6 +24,7 @@ from engine.system.files import file_state
 
 SOURCES = {
     WORLD: "The parts bins (embedded)",
+    DIGITS: "Handwritten digits (they come along)",
     "folder": "A folder on this machine",
     "upload": "Upload",
     "hub": "From the hub",
@@ -75,6 +76,10 @@ def choose_data(form: Form, more: DeltaGenerator) -> Chosen:
     )
     if source == WORLD:
         return Chosen()
+    if source == DIGITS:
+        with more:
+            settings = _settings(form.at(form.mark + ":data"))
+        return _collected(DIGITS, "Handwritten digits", settings)
     try:
         dataset, title = {"folder": _folder, "upload": _upload, "hub": _hub}[source]()
     except ConfigError as mistake:
@@ -85,12 +90,16 @@ def choose_data(form: Form, more: DeltaGenerator) -> Chosen:
     if not dataset:
         return Chosen(dataset="", data=settings)
     try:
-        data = {**settings, **_columns(dataset, form["data"])}
-        config = ExperimentConfig.parse({"dataset": dataset, "data": data})
-        return Chosen(dataset, title, data, _read(dataset, config.data))
+        return _collected(dataset, title, {**settings, **_columns(dataset, form["data"])})
     except ConfigError as mistake:
         st.error(str(mistake))
         return Chosen(dataset="", data=settings)
+
+
+def _collected(dataset: str, title: str, data: dict[str, Any]) -> Chosen:
+    """Read the data, unless they would have to be downloaded first. Raises ConfigError."""
+    config = ExperimentConfig.parse({"dataset": dataset, "data": data})
+    return Chosen(dataset, title, config.data.model_dump(), _read(dataset, config.data))
 
 
 def _folder() -> tuple[str, str]:

@@ -6,7 +6,7 @@ from streamlit.testing.v1 import AppTest
 from app import charts, client_charts
 from app.history import History
 from app.live_charts import ways_over_rounds
-from app.verdict import sentence, verdict_on
+from app.verdict import compared, sentence, verdict_on
 from db import reads, writes
 from db.tables import Evaluation, Run
 from engine.config import ExperimentConfig
@@ -60,8 +60,8 @@ def test_the_quickstart_button_queues_both_runs_and_a_worker(started):
     app = open_page("start")
     app.button(key="run_quickstart").click().run()
     assert not app.exception
-    newest = reads.runs()[:2]
-    assert {r.strategy for r in newest} == {"fedit", "plora"}
+    newest = reads.runs()[:3]
+    assert {r.strategy for r in newest} == {"local", "fedit", "plora"}
     assert all(r.status == "queued" and r.rounds == 16 for r in newest)
     assert started
     assert app.query_params["experiment"] == str(newest[0].experiment_id)
@@ -72,7 +72,8 @@ def test_setup_previews_clients_and_costs_and_runs_what_it_shows():
     text = text_of(app)
     assert "Client 3" in text and "night camera" in text
     costs = app.table[0].value
-    assert ["fedit" in costs["way"].iloc[0], "plora" in costs["way"].iloc[1]] == [True, True]
+    for way, strategy in zip(costs["way"], ("local", "fedit", "plora"), strict=True):
+        assert f"[{strategy}]" in way
     assert "Takes about" in text and "of memory; this machine has" in text
     app.slider(key="heterogeneity.level:quickstart").set_value(0.0).run()
     assert "night camera" not in text_of(app) and "says what all sites say" in text_of(app)
@@ -313,7 +314,8 @@ def test_live_says_for_whom_it_was_worth_it_and_how_surely():
     open_page("start")  # brings the example
     runs = reads.bundled_runs()
     judged = verdict_on(runs[0].experiment_id)
-    gaining = [c for c in judged.clients if c.over["plora"]["fedit"].low > 0]
+    ours, theirs = compared(judged)
+    gaining = [c for c in judged.clients if c.over[ours][theirs].low > 0]
     app = open_page("live", experiment=str(runs[0].experiment_id))
     assert f"Worth it for {len(gaining)} of {len(judged.clients)} clients" in text_of(app)
     rows = app.table[0].value

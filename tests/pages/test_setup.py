@@ -104,3 +104,12 @@ def test_the_time_is_that_of_a_stored_run_of_like_work(tiny):
     double, _ = seconds_of(tiny.model_copy(update={"rounds": 2 * tiny.rounds}))
     assert double == pytest.approx(2 * seconds)
     assert seconds_of(tiny.model_copy(update={"model": "somebody/else"})) == (None, False)
+
+
+def test_the_digits_come_along_and_are_previewed(started):
+    app = open_page("setup", preset="digits")
+    assert not app.exception and not app.error
+    assert app.selectbox(key="data.source").value == "digits"
+    assert "zero" in text_of(app) and "Client 5" in text_of(app)
+    app.button(key="run").click().run()
+    assert newest().dataset == "digits" and newest().clients == 8
