@@ -34,7 +34,7 @@ def test_it_shows_an_answer_of_each_variant_and_marks_it(plora):
     app = open_page("ask", client="2", item="5")
     assert not app.exception and not app.error
     text = text_of(app)
-    assert ("right" in text or "wrong" in text) and text.count(" sure") == 3
+    assert ("right" in text or "wrong" in text) and text.count(" sure") == 4
     assert app.query_params["client"] == "2" and app.query_params["item"] == "5"
     assert app.selectbox(key="choose_client").value == 2
     assert app.query_params["run"] == str(app.selectbox(key="choose_run").value)
@@ -88,7 +88,7 @@ def test_all_clients_answer_the_same_picture_each_by_its_own_words(plora):
 def test_it_shows_where_a_model_with_cross_attention_looked(plora):
     shown = len(open_page("ask", client="1", item="0").get("image"))
     app = open_page("ask", client="1", item="0", looked="True")
-    assert len(app.get("image")) == shown + 3 and not app.exception
+    assert len(app.get("image")) == shown + 4 and not app.exception
     picture = dataset_of(plora).example(1, "test", 0)
     grid = answering.where_looked(plora, 1, picture.image, picture.question)["personal"]
     row, column = divmod(int(grid.argmax()), 3)

@@ -61,13 +61,14 @@ def test_an_analysis_starts_from_a_button_shows_its_progress_and_is_kept(plora):
     wait_for(lambda: desk.progress(plora, kept.LIKENESS).ended)
     app = open_page("clients")
     assert "Compare them" not in labels(app) and "A as a map: near is alike" in text_of(app)
-    stored = kept.read(plora, kept.LIKENESS, 8)
+    stored = kept.read(plora, kept.LIKENESS, reads.run(plora).rounds)
     assert stored["clients"] == [0, 1, 2, 3] and list(stored["cosines"]) == ["lora_A"]
 
 
 def test_what_is_kept_is_drawn_without_asking_anybody(plora, monkeypatch):
-    kept.keep(plora, kept.MATRIX, 8, CrossMatrix([0, 1], [[1.0, 0.5], [0.25, 0.75]]))
-    kept.keep(plora, kept.NEWCOMER, 8, Newcomer("fog", 0.1, 0.2, {4: 0.3}, {4: 0.5}))
+    last = reads.run(plora).rounds
+    kept.keep(plora, kept.MATRIX, last, CrossMatrix([0, 1], [[1.0, 0.5], [0.25, 0.75]]))
+    kept.keep(plora, kept.NEWCOMER, last, Newcomer("fog", 0.1, 0.2, {4: 0.3}, {4: 0.5}))
     monkeypatch.setattr(answering, "request", None)
     app = open_page("clients")
     assert not app.exception and "fog camera" in text_of(app)

@@ -251,7 +251,7 @@ def test_a_model_of_ones_own_from_set_up_to_ask(family, tmp_path, checkpoint):
     assert {row.status for row in reads.runs()} == {"done"}
     plora = runs[-1]
     app = open_page("live", run=str(plora))
-    assert not app.exception and "is **done**" in text_of(app)
+    assert not app.exception and "Done" in app.get("progress")[0].proto.text
     given = {p.variant for p in reads.predictions(plora, 1)}
     assert given == {"base", "global", "personal"}
     app = open_page("ask", run=str(plora), client="1")
@@ -326,7 +326,7 @@ def test_pages_say_when_a_model_has_gone(tmp_path):
     model.rename(tmp_path / "elsewhere")
     release()  # a page's own process has not loaded the model
     app = open_page("live", run=str(fedit.run))
-    assert not app.exception and "is **done**" in text_of(app)
+    assert not app.exception and "Done" in app.get("progress")[0].proto.text
     assert "neither asked nor exported. model: " in app.warning[0].value
     app = open_page("ask", run=str(fedit.run))
     [error] = app.error
