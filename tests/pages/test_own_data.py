@@ -326,7 +326,7 @@ def test_pages_say_when_a_model_has_gone(tmp_path):
     model.rename(tmp_path / "elsewhere")
     release()  # a page's own process has not loaded the model
     app = open_page("live", run=str(fedit.run))
-    assert not app.exception and "Done" in app.get("progress")[0].proto.text
+    assert not app.exception and "round 1 done" in text_of(app)
     assert "neither asked nor exported. model: " in app.warning[0].value
     app = open_page("ask", run=str(fedit.run))
     [error] = app.error
