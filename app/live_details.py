@@ -18,8 +18,9 @@ from app.history import History
 from app.look import duration, size
 from db import reads
 from engine.answering import client as answering
-from engine.config import ExperimentConfig
+from engine.config import ConfigError, ExperimentConfig
 from engine.paths import home
+from engine.vlm.resolved import resolve_model
 
 _LOG_LINES = 30
 
@@ -34,7 +35,12 @@ def show_details(histories: Sequence[History], shown: History, config: Experimen
         _fold(f"What averaging does to the factors: {name}", lambda: _averaging(shown), "averaging")
     if rounds and rounds[-1].epsilon is not None:
         _fold("What is spent of the clients' privacy", lambda: _privacy(shown, config), "privacy")
-    _fold("Adapters to take home", lambda: _exports(histories), "exports")
+    try:
+        resolve_model(config)
+    except ConfigError as error:
+        st.warning(f"The clients of this experiment can be neither asked nor exported. {error}")
+    else:
+        _fold("Adapters to take home", lambda: _exports(histories), "exports")
     _fold("Log and machine", lambda: _machine(histories), "machine")
 
 
