@@ -27,8 +27,9 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 660, 78, 340
 
 
 def write_crossing(crossing: Crossing, folder: Path = OUT) -> None:
-    """Write chart and table, and put ``worth`` and ``crossing`` into results.json."""
-    (folder / "crossing.svg").write_text(chart(crossing), encoding="utf-8")
+    """Write table and, of several sizes, chart; put worth and crossing into results.json."""
+    if len(crossing.samples) > 1:
+        (folder / "crossing.svg").write_text(chart(crossing), encoding="utf-8")
     (folder / "CROSSING.md").write_text("\n".join(_page(crossing)) + "\n", encoding="utf-8")
     path = folder / "results.json"
     stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
@@ -75,7 +76,7 @@ def table(crossing: Crossing) -> Table:
 
 
 def _page(crossing: Crossing) -> list[str]:
-    base = crossing.base
+    base, curve = crossing.base, len(crossing.samples) > 1
     rows = [
         f"| {n:,} | {len(crossing.point('local', n).own)} | "
         + " | ".join(crossing.point(s, n).interval.points() for s in CROSSING)
@@ -86,7 +87,8 @@ def _page(crossing: Crossing) -> list[str]:
     return [
         "# Alone, one for all, or personalised: how many samples decide",
         "",
-        "Written by `python -m engine bench methods --samples 16,64,256,1024 --report`: "
+        "Written by `python -m engine bench methods "
+        f"--samples {','.join(map(str, crossing.samples))} --report`: "
         f"{AT['clients']} clients, `{KIND}` {LEVEL}, "
         f"{100 * base.fault_share:.0f} % of the questions about faults, {AT['rounds']} rounds of "
         f"{base.local_steps} steps of {base.batch_size}, learning rate {base.learning_rate:g}, "
@@ -94,8 +96,7 @@ def _page(crossing: Crossing) -> list[str]:
         "Percent of right answers on the clients' own test sets, in brackets the 95 % interval "
         "over draws (Student's t on the logit); differences in points, paired by draw.",
         "",
-        "![Own accuracy over training samples per client](crossing.svg)",
-        "",
+        *(["![Own accuracy over training samples per client](crossing.svg)", ""] if curve else []),
         "| samples | draws | " + " | ".join(f"`{s}`" for s in CROSSING)
         + " | `plora` − `local` | `plora` − `fedit` |",
         "|---" * (len(CROSSING) + 4) + "|",
