@@ -98,6 +98,8 @@ def verdict(experiment_id: int) -> Verdict:
         )
     hits = {key: reads.hits(runs[key].id) for key in trained}
     clients = sorted(set.intersection(*(set(by_client) for by_client in hits.values())))
+    if not clients:
+        raise NotPossible(f"no client of experiment {experiment_id} was tested in all its runs")
     profiles = {row.client: row.name for row in reads.clients(experiment_id)}
     pairs = list(_pairs(trained))
     judged = [_client(k, profiles.get(k, ""), hits, pairs) for k in clients]

@@ -94,6 +94,14 @@ def test_the_command_prints_it_and_a_mistake_is_one_sentence(tiny, finished, mon
         verdict(999)
 
 
+def test_who_was_tested_in_no_run_but_one_is_not_judged(finished):
+    [first, *_] = reads.runs_of(finished)
+    with writing() as session:
+        session.query(Prediction).filter_by(run_id=first.id).delete()
+    with pytest.raises(NotPossible, match="no client of experiment"):
+        verdict(finished)
+
+
 def test_one_run_alone_has_nothing_to_compare_with(tiny):
     lonely = experiment_of(tiny, strategies=["fedit"], rounds=1)
     with pytest.raises(NotPossible, match="has 1 finished run"):
