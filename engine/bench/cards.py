@@ -90,8 +90,8 @@ def _model_card(report: WorldReport, command: str) -> list[str]:
         f"| **overall** | **{_percent(report.overall)}** |",
         f"| overall, with a grey picture | {_percent(report.blind)} |",
         "",
-        "It has learnt to see faults (its vision tower has) but was never asked about them. Of "
-        f"questions about faults it answers {_percent(report.skill_base)} rightly; with a LoRA "
+        "It has learnt to see faults (its vision tower has) and was asked whether a part is fine, "
+        f"never what is wrong with it. Of questions about faults it answers {_percent(report.skill_base)} rightly; with a LoRA "
         f"trained on {SKILL_SAMPLES} of them at one site, for {SKILL_STEPS} steps, "
         f"{_percent(report.skill_local)}; trained as long on those of {CLIENTS} sites that are "
         f"alike, {_percent(report.skill_together)} (same command).",
