@@ -14,7 +14,7 @@ def test_presets_are_valid_and_survive_yaml(name):
 
 def test_quickstart_is_what_it_promises():
     config = ExperimentConfig.parse(preset("quickstart"))
-    assert (config.clients, config.lora.rank, config.rounds) == (4, 8, 8)
+    assert (config.clients, config.lora.rank, config.rounds) == (4, 8, 16)
     assert (config.heterogeneity.kind, config.heterogeneity.level) == ("mixed", 0.8)
     assert config.strategies == ("local", "fedit", "plora")
 

@@ -50,7 +50,7 @@ def test_thirty_who_ask_at_once_share_a_process_that_is_then_warm(plora, monkeyp
     with ThreadPoolExecutor(30) as pool:
         answers = list(pool.map(lambda _: client.ask(plora, 1, IMAGE, QUESTION), range(30)))
     assert len(spawned) == 1 and all(answer == answers[0] for answer in answers)
-    assert [answer.variant for answer in answers[0]] == ["base", "global", "personal"]
+    assert [answer.variant for answer in answers[0]] == ["base", "local", "global", "personal"]
     assert all(answer.text and 0 < answer.confidence <= 1 for answer in answers[0])
     start = time.monotonic()
     client.ask(plora, 2, IMAGE, QUESTION)
@@ -61,13 +61,13 @@ def test_thirty_who_ask_at_once_share_a_process_that_is_then_warm(plora, monkeyp
 def test_all_clients_answer_and_the_model_looks_somewhere(plora):
     answers = client.ask_clients(plora, [0, 1, 2, 3], IMAGE, QUESTION)
     assert [answer.client for answer in answers] == [0, 1, 2, 3]
-    [_, _, own] = client.ask(plora, 2, IMAGE, QUESTION)
+    [*_, own] = client.ask(plora, 2, IMAGE, QUESTION)
     assert (answers[2].text, round(answers[2].confidence, 4)) == (
         own.text,
         round(own.confidence, 4),
     )
     looked = client.where_looked(plora, 1, IMAGE, QUESTION)
-    assert set(looked) == {"base", "global", "personal"}
+    assert set(looked) == {"base", "local", "global", "personal"}
     assert all(grid.shape == (3, 3) and abs(grid.sum() - 1) < 1e-4 for grid in looked.values())
 
 
@@ -81,12 +81,12 @@ def test_a_killed_process_is_started_anew(plora):
 
 
 def test_an_analysis_goes_on_in_pieces_and_is_kept(plora):
-    assert kept.read(plora, kept.MATRIX, 8) is None
+    assert kept.read(plora, kept.MATRIX, 16) is None
     client.analyse(plora, kept.MATRIX)
     client.ask(plora, 0, IMAGE, QUESTION)
     wait_for(lambda: client.progress(plora, kept.MATRIX).ended)
     assert client.progress(plora, kept.MATRIX).error == ""
-    matrix = kept.read(plora, kept.MATRIX, 8)
+    matrix = kept.read(plora, kept.MATRIX, 16)
     assert matrix["clients"] == [0, 1, 2, 3] and len(matrix["accuracy"]) == 4
     [fedit] = [run.id for run in reads.runs() if run.strategy == "fedit"]
     client.analyse(fedit, kept.LIKENESS)
