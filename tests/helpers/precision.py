@@ -20,4 +20,4 @@ def in_double(*modules: nn.Module) -> Iterator[None]:
     finally:
         torch.set_default_dtype(torch.float32)
         for module in modules:
-            module.float()
+            module.to(torch.float32)  # not float(), which a test may have replaced
