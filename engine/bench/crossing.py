@@ -8,8 +8,8 @@ at one size, which gets all draws; the others get a third of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from statistics import mean
 from typing import Any
 
@@ -71,6 +71,15 @@ class Crossing:
 def difference(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
     """Return the mean difference of shares, draw by draw, with its interval within [-1, 1]."""
     return Interval.of([a - b for a, b in zip(ours, theirs, strict=True)], DIFFERENCE)
+
+
+def gains(own: Mapping[str, Sequence[float]]) -> dict[str, dict[str, float | None]]:
+    """Return what personalising gains over alone and over one for all, from accuracies by draw."""
+    return {
+        f"{ours}_over_{theirs}": asdict(difference(own[ours], own[theirs]))
+        for ours in ("plora", "fedsa")
+        for theirs in ("local", "fedit")
+    }
 
 
 def measure_crossing(

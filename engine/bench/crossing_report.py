@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from html import escape
 from math import log2
@@ -11,10 +10,9 @@ from typing import Any
 
 from rich.table import Table
 
-from engine.bench.crossing import AT, CROSSING, KIND, LEVEL, WORTH_AT, Crossing
-from engine.paths import ROOT
+from engine.bench import results_file
+from engine.bench.crossing import AT, CROSSING, KIND, LEVEL, WORTH_AT, Crossing, gains
 
-OUT = ROOT / "benchmarks"
 # Name, colour, dash and symbol, as on the pages (app/look.py).
 _LOOK = {
     "local": ("Alone (local)", "#009E73", "9 3 2 3", "square"),
@@ -26,14 +24,12 @@ _WIDTH, _HEIGHT = 680, 400
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 660, 78, 340
 
 
-def write_crossing(crossing: Crossing, folder: Path = OUT) -> None:
+def write_crossing(crossing: Crossing, folder: Path = results_file.OUT) -> None:
     """Write table and, of several sizes, chart; put worth and crossing into results.json."""
     if len(crossing.samples) > 1:
         (folder / "crossing.svg").write_text(chart(crossing), encoding="utf-8")
     (folder / "CROSSING.md").write_text("\n".join(_page(crossing)) + "\n", encoding="utf-8")
-    path = folder / "results.json"
-    stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    path.write_text(json.dumps(stored | as_dict(crossing), indent=1) + "\n", encoding="utf-8")
+    results_file.put(as_dict(crossing), folder)
 
 
 def as_dict(crossing: Crossing) -> dict[str, Any]:
@@ -56,12 +52,8 @@ def as_dict(crossing: Crossing) -> dict[str, Any]:
 
 def worth(crossing: Crossing) -> dict[str, Any]:
     """Return what federating and personalising are worth where data are scarce."""
-    gains = {
-        f"{ours}_over_{theirs}": asdict(crossing.gain(ours, theirs, WORTH_AT))
-        for ours in ("plora", "fedsa")
-        for theirs in ("local", "fedit")
-    }
-    return {"samples": WORTH_AT, "draws": crossing.draws, **gains}
+    own = {strategy: crossing.point(strategy, WORTH_AT).own for strategy in CROSSING}
+    return {"samples": WORTH_AT, "draws": crossing.draws, **gains(own)}
 
 
 def table(crossing: Crossing) -> Table:

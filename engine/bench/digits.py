@@ -6,7 +6,6 @@ which, in words and in A₀.
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from statistics import mean
@@ -15,8 +14,8 @@ from typing import Any
 from rich.table import Table
 
 from db import reads
-from engine.bench.crossing import CROSSING, difference
-from engine.bench.crossing_report import OUT
+from engine.bench import results_file
+from engine.bench.crossing import CROSSING, difference, gains
 from engine.bench.grid import run_grid
 from engine.config import ExperimentConfig
 from engine.metrics.intervals import SHARE, Interval
@@ -47,11 +46,7 @@ def as_dict(base: ExperimentConfig, own: Own) -> dict[str, Any]:
         "base": base.model_dump(mode="json"),
         "own": own,
         "intervals": {s: asdict(Interval.of(values, SHARE)) for s, values in own.items()},
-        **{
-            f"{ours}_over_{theirs}": asdict(difference(own[ours], own[theirs]))
-            for ours in ("plora", "fedsa")
-            for theirs in ("local", "fedit")
-        },
+        **gains(own),
     }
 
 
@@ -63,7 +58,7 @@ def table(own: Own) -> Table:
     return shown
 
 
-def write_digits(base: ExperimentConfig, own: Own, folder: Path = OUT) -> None:
+def write_digits(base: ExperimentConfig, own: Own, folder: Path = results_file.OUT) -> None:
     """Write DIGITS.md, and put ``digits`` into results.json."""
     kind, level = base.heterogeneity.kind, base.heterogeneity.level
     lines = [
@@ -81,10 +76,7 @@ def write_digits(base: ExperimentConfig, own: Own, folder: Path = OUT) -> None:
         *(f"| `{key}` | {own_} | {alone} | {shared} |" for key, own_, alone, shared in _rows(own)),
     ]
     (folder / "DIGITS.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    path = folder / "results.json"
-    stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    text = json.dumps(stored | {"digits": as_dict(base, own)}, indent=1)
-    path.write_text(text + "\n", encoding="utf-8")
+    results_file.put({"digits": as_dict(base, own)}, folder)
 
 
 def _rows(own: Own) -> list[tuple[str, str, str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -11,13 +10,12 @@ from typing import Any
 
 from rich.table import Table
 
+from engine.bench import results_file
 from engine.bench.crossing import difference
 from engine.bench.methods import HEADLINE, LEARNING_RATES, PAPER, Results
 from engine.metrics.intervals import SHARE, Interval
-from engine.paths import ROOT
 from engine.strategies import STRATEGIES
 
-OUT = ROOT / "benchmarks"
 _MEASURES = {
     "own": "Accuracy on the clients' own test sets",
     "pooled": "Accuracy on the pooled test set",
@@ -26,13 +24,10 @@ _MEASURES = {
 }
 
 
-def write_report(results: Results, folder: Path = OUT) -> None:
+def write_report(results: Results, folder: Path = results_file.OUT) -> None:
     """Write both files."""
     (folder / "RESULTS.md").write_text("\n".join(_page(results)) + "\n", encoding="utf-8")
-    path = folder / "results.json"
-    stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    kept = {key: stored[key] for key in ("worth", "crossing", "digits") if key in stored}
-    path.write_text(json.dumps(as_dict(results) | kept, indent=1) + "\n", encoding="utf-8")
+    results_file.put(as_dict(results), folder)
 
 
 def as_dict(results: Results) -> dict[str, Any]:

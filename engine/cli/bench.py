@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from engine.cli import doors
 from engine.cli.options import Json, Set, config_of
@@ -100,17 +103,12 @@ def methods(
     lists = {key: text.split(",") for key, text in chosen.items() if text}
     measurements = doors.bench()
     plan = measurements.methods.Plan.of(lists, seeds, config_of(changes=set_))
-    try:
+    with _failing(measurements.grid.RunsFailed):
         results = measurements.methods.measure(plan)
-    except measurements.grid.RunsFailed as failed:
-        typer.echo(f"error: {failed}", err=True)
-        raise typer.Exit(1) from None
     if report:
         measurements.methods_report.write_report(results)
-    if as_json:
-        typer.echo(json.dumps(measurements.methods_report.as_dict(results)))
-    else:
-        Console().print(measurements.methods_report.table(results))
+    shown = measurements.methods_report
+    _show(shown.as_dict(results), shown.table(results), as_json)
 
 
 @bench.command()
@@ -125,17 +123,11 @@ def digits(
         raise ConfigError("--report is of the preset as it is, with --seeds 2 or more")
     measurements = doors.bench()
     base = config_of("digits", changes=set_)
-    try:
+    with _failing(measurements.grid.RunsFailed):
         own = measurements.digits.measure_digits(base, seeds)
-    except measurements.grid.RunsFailed as failed:
-        typer.echo(f"error: {failed}", err=True)
-        raise typer.Exit(1) from None
     if report:
         measurements.digits.write_digits(base, own)
-    if as_json:
-        typer.echo(json.dumps(measurements.digits.as_dict(base, own)))
-    else:
-        Console().print(measurements.digits.table(own))
+    _show(measurements.digits.as_dict(base, own), measurements.digits.table(own), as_json)
 
 
 def _samples(listed: str, draws: int, set_: list[str] | None, as_json: bool, report: bool) -> None:
@@ -152,14 +144,26 @@ def _samples(listed: str, draws: int, set_: list[str] | None, as_json: bool, rep
             "--report with --samples takes no --set, 2 --seeds or more, and "
             f"{measurements.crossing.WORTH_AT} among the samples"
         )
-    try:
+    with _failing(measurements.grid.RunsFailed):
         crossing = measurements.crossing.measure_crossing(config_of(changes=set_), samples, draws)
-    except measurements.grid.RunsFailed as failed:
-        typer.echo(f"error: {failed}", err=True)
-        raise typer.Exit(1) from None
     if report:
         measurements.crossing_report.write_crossing(crossing)
+    shown = measurements.crossing_report
+    _show(shown.as_dict(crossing), shown.table(crossing), as_json)
+
+
+@contextmanager
+def _failing(runs_failed: type[Exception]) -> Iterator[None]:
+    """End with status 1 and a sentence where runs of a measurement have not ended well."""
+    try:
+        yield
+    except runs_failed as failed:
+        typer.echo(f"error: {failed}", err=True)
+        raise typer.Exit(1) from None
+
+
+def _show(values: dict[str, Any], table: Table, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(measurements.crossing_report.as_dict(crossing)))
+        typer.echo(json.dumps(values))
     else:
-        Console().print(measurements.crossing_report.table(crossing))
+        Console().print(table)
