@@ -9,14 +9,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from filelock import FileLock
 
-from engine.answering.wire import Address, Analysis, Question, Request, in_base64, published
+from engine.answering.wire import (
+    Address,
+    Analysis,
+    Progress,
+    Question,
+    Request,
+    in_base64,
+    living,
+)
 from engine.config import ConfigError
 from engine.paths import ROOT, home
 from engine.results.variants import ClientAnswer, VariantAnswer
@@ -28,15 +35,6 @@ Picture = np.ndarray | bytes  # pixels (height, width, 3) uint8, or a picture's 
 
 class NoAnswer(RuntimeError):
     """No model could answer; one sentence says why."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far an analysis is, from 0 to 1; ``error``: why it ended early."""
-
-    share: float
-    error: str
-    ended: bool
 
 
 def ask(run: int, client: int, image: Picture, question: str) -> list[VariantAnswer]:
@@ -64,8 +62,8 @@ def analyse(run: int, kind: str) -> Progress:
 
 def progress(run: int, kind: str) -> Progress | None:
     """Return how far an analysis is; None where nobody makes one. Starts nothing."""
-    address = published()
-    if address is None or not address.is_alive():
+    address = living()
+    if address is None:
         return None
     asked = Analysis(asker=os.getpid(), run=run, kind=kind)
     try:
@@ -132,18 +130,15 @@ def unpacked(status: int, reply: Any) -> Any:
 
 def _address() -> Address:
     """Return the address of the process that answers, started where none is alive."""
-    address = published()
-    if address is not None and address.is_alive():
+    if address := living():
         return address
     with FileLock(home() / "answering.lock"):  # however many ask at once, one is started
-        address = published()
-        if address is not None and address.is_alive():
+        if address := living():
             return address
         child = spawn()
         end = time.monotonic() + _START_SECONDS
         while child.poll() is None and time.monotonic() < end:
-            address = published()
-            if address is not None and address.is_alive():
+            if address := living():
                 return address
             time.sleep(0.02)
     raise NoAnswer(f"the process that answers did not start; see {home() / 'answering.log'}")

@@ -25,7 +25,15 @@ import psutil
 from pydantic import ValidationError
 
 from db import reads
-from engine.answering.wire import MOST_BYTES, Address, Analysis, Question, Request, published
+from engine.answering.wire import (
+    MOST_BYTES,
+    Address,
+    Analysis,
+    Progress,
+    Question,
+    Request,
+    published,
+)
 from engine.config import ConfigError
 from engine.data.pictures import BadPicture
 from engine.jobs.queue import NotPossible
@@ -50,15 +58,6 @@ def operations() -> ModuleType:
         gc.enable()
     gc.freeze()
     return engine.answering.operations
-
-
-@dataclass
-class Progress:
-    """How far an analysis is; ``error`` says in one sentence why it ended early."""
-
-    share: float = 0.0
-    error: str = ""
-    ended: bool = False
 
 
 @dataclass(order=True)

@@ -8,7 +8,6 @@ import io
 import json
 import os
 import secrets
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from engine.data.pictures import MAX_BYTES, BadPicture, read_picture
 from engine.paths import home
+from engine.system.files import write_json
+from engine.system.processes import still_runs
 
 MOST_BYTES = 2 * MAX_BYTES  # of a request: a picture grows by a third in base64
 MOST_CLIENTS = 64  # that are asked at once
@@ -58,6 +59,15 @@ class Analysis(Request):
     kind: str = Field(max_length=20)
 
 
+@dataclass
+class Progress:
+    """How far an analysis is, from 0 to 1; ``error`` says in one sentence why it ended early."""
+
+    share: float = 0.0
+    error: str = ""
+    ended: bool = False
+
+
 def in_base64(image: np.ndarray | bytes) -> str:
     """Write a picture (height, width, 3) uint8, or a picture's file, as text."""
     if isinstance(image, bytes):
@@ -84,10 +94,7 @@ class Address:
 
     def publish(self) -> None:
         """Write the address where only this user can read it."""
-        handle, name = tempfile.mkstemp(dir=home(), prefix="answering-")  # of mode 0600
-        with os.fdopen(handle, "w") as file:
-            json.dump(asdict(self), file)
-        os.replace(name, _path())
+        write_json(_path(), asdict(self))
 
     def withdraw(self) -> None:
         """Remove the address, unless another process has put its own in place."""
@@ -95,13 +102,8 @@ class Address:
             _path().unlink(missing_ok=True)
 
     def is_alive(self) -> bool:
-        """Tell whether the process still runs: same pid, same start, not a zombie."""
-        try:
-            process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.started) < 1
-            return same and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return False
+        """Tell whether the process still runs."""
+        return still_runs(self.pid, self.started)
 
 
 def published() -> Address | None:
@@ -110,6 +112,12 @@ def published() -> Address | None:
         return Address(**json.loads(_path().read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
+
+
+def living() -> Address | None:
+    """Return the address of the process that answers, where one runs."""
+    address = published()
+    return address if address is not None and address.is_alive() else None
 
 
 def _path() -> Path:

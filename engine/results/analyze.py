@@ -30,8 +30,6 @@ from engine.vlm.lora import Factors
 
 NEWCOMER_SAMPLES = (4, 16, 64)
 NEWCOMER_STEPS = 40
-
-
 _TOGETHER = 4  # models that are tested in one piece
 Result = TypeVar("Result")
 

@@ -39,8 +39,7 @@ def ask(run_id: int, client: int, image: np.ndarray, question: str) -> list[Vari
     Raises NoSuchRun, NotPossible.
     """
     run = usable_run(run_id, client)
-    answering = sources(run)
-    asked = [Asked(source, client, variant_of(key)) for key, (source, _) in answering.items()]
+    answering, asked = _variants(run, client)
     answers = _answers(asked, [_example(run, image, question)])
     return [
         VariantAnswer(key, said, answer.text, answer.confidence)
@@ -70,11 +69,16 @@ def where_looked(
     Nothing for a model without cross-attention to the picture. Raises NoSuchRun, NotPossible.
     """
     run = usable_run(run_id, client)
-    answering = sources(run)
-    asked = [Asked(source, client, variant_of(key)) for key, (source, _) in answering.items()]
+    answering, asked = _variants(run, client)
     context, tasks = _tasks(asked, [_example(run, image, question)])
     grids = look(context.vlm, tasks)
     return {key: grid for key, grid in zip(answering, grids, strict=True) if grid is not None}
+
+
+def _variants(run: Run, client: int) -> tuple[dict[str, tuple[Run, str]], list[Asked]]:
+    """Return the sources of a run's variants, and their models of a client, in the same order."""
+    answering = sources(run)
+    return answering, [Asked(own, client, variant_of(key)) for key, (own, _) in answering.items()]
 
 
 def _example(run: Run, image: np.ndarray, question: str) -> Example:

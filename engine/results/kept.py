@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.paths import run_folder
+from engine.system.files import write_json
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -29,10 +28,7 @@ def keep(run: int, kind: str, after_round: int, result: DataclassInstance) -> No
     """Write the result of an analysis, whole or not at all."""
     path = _path(run, kind, after_round)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(handle, "w") as file:
-        json.dump(asdict(result), file)
-    os.replace(name, path)
+    write_json(path, asdict(result))
 
 
 def _path(run: int, kind: str, after_round: int) -> Path:

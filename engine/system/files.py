@@ -1,9 +1,13 @@
-"""The state of files on disk: the one reader of it."""
+"""Files on disk: their state, and small ones that are written whole or not at all."""
 
 from __future__ import annotations
 
+import json
+import os
 import stat
+import tempfile
 from pathlib import Path
+from typing import Any
 
 
 def file_state(path: Path) -> tuple[int, int] | None:
@@ -17,3 +21,11 @@ def file_state(path: Path) -> tuple[int, int] | None:
     except (OSError, ValueError):
         return None
     return (state.st_size, state.st_mtime_ns) if stat.S_ISREG(state.st_mode) else None
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Write a JSON file for this user alone (mode 0600); its folder must be there."""
+    handle, name = tempfile.mkstemp(dir=path.parent)
+    with os.fdopen(handle, "w") as file:
+        json.dump(values, file)
+    os.replace(name, path)

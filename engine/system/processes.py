@@ -23,15 +23,18 @@ def is_here(worker: Worker) -> bool:
 
 
 def is_alive(worker: Worker) -> bool:
-    """Tell whether the process that registered still runs: same pid, same start, not a zombie.
+    """Tell whether the process that registered still runs.
 
     Of another machine's only that machine can tell: here it counts as alive.
     """
-    if not is_here(worker):
-        return True
+    return not is_here(worker) or still_runs(worker.pid, worker.process_started)
+
+
+def still_runs(pid: int, started: float) -> bool:
+    """Tell whether a process of this machine runs: same pid, same start, not a zombie."""
     try:
-        process = psutil.Process(worker.pid)
-        same = abs(process.create_time() - worker.process_started) < 1
+        process = psutil.Process(pid)
+        same = abs(process.create_time() - started) < 1
         return same and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
