@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -61,40 +62,33 @@ def matrix(
     clients: Sequence[int], accuracy: Sequence[Sequence[float]], names: Mapping[int, str]
 ) -> go.Figure:
     """Draw whose model (row) is how good on whose test set (column): light is right."""
-    labels = [_short(k, names) for k in clients]
-    figure = go.Figure()
-    figure.add_heatmap(
-        x=labels,
-        y=labels,
-        z=accuracy,
+    return _square(
+        [_short(k, names) for k in clients],
+        accuracy,
+        titles=("test set of", "model of"),
+        written="%{z:.0%}",
         zmin=0,
         zmax=1,
         colorscale="Cividis",
         colorbar={"tickformat": ".0%"},
-        texttemplate="%{z:.0%}" if len(clients) <= _MOST_WRITTEN else None,
         hovertemplate="model of %{y}, tests of %{x}: %{z:.0%}<extra></extra>",
     )
-    return _square(figure, "test set of", "model of")
 
 
 def cosines(
     clients: Sequence[int], values: Sequence[Sequence[float]], names: Mapping[int, str]
 ) -> go.Figure:
     """Draw how alike what clients have learnt is: 1 the same direction, 0 nothing in common."""
-    labels = [_short(k, names) for k in clients]
-    figure = go.Figure()
-    figure.add_heatmap(
-        x=labels,
-        y=labels,
-        z=values,
+    return _square(
+        [_short(k, names) for k in clients],
+        values,
+        written="%{z:.2f}",
         zmin=-1,
         zmax=1,
         colorscale="RdBu_r",
         colorbar={"tickformat": ".1f"},
-        texttemplate="%{z:.2f}" if len(clients) <= _MOST_WRITTEN else None,
         hovertemplate="%{y} and %{x}: %{z:.2f}<extra></extra>",
     )
-    return _square(figure, "", "")
 
 
 def likeness_map(
@@ -163,12 +157,23 @@ def newcomer(start: Mapping[str, float], after: Mapping[str, Mapping[int, float]
     return stage.enlarge(figure)
 
 
-def _square(figure: go.Figure, x: str, y: str) -> go.Figure:
+def _square(
+    labels: Sequence[str],
+    values: Sequence[Sequence[float]],
+    *,
+    written: str,
+    titles: tuple[str, str] = ("", ""),
+    **look: Any,
+) -> go.Figure:
+    """Draw clients against clients; few of them with their values, as ``written``."""
+    figure = go.Figure()
+    template = written if len(labels) <= _MOST_WRITTEN else None
+    figure.add_heatmap(x=labels, y=labels, z=values, texttemplate=template, **look)
     figure.update_layout(
         height=330,
         margin=_MARGIN,
-        xaxis={"title": x, "type": "category"},
-        yaxis={"title": y, "type": "category", "autorange": "reversed"},
+        xaxis={"title": titles[0], "type": "category"},
+        yaxis={"title": titles[1], "type": "category", "autorange": "reversed"},
     )
     return stage.enlarge(figure)
 

@@ -66,22 +66,35 @@ def over_rounds(lines: Sequence[Line], rounds: int, *, accuracy: bool) -> go.Fig
     by_style = Counter(line.style for line in lines)
     drawn: Counter[str] = Counter()
     for line in lines:
-        style = STYLES[line.style]
-        name = style.label
+        name = STYLES[line.style].label
         if by_style[line.style] > 1:
             name = f"{name.partition(' (')[0]}: {line.strategy}"
-        figure.add_scatter(
-            x=line.rounds,
-            y=line.values,
-            name=name,
-            mode="lines" if line.style == "base" else "lines+markers",
-            line={"color": style.colour, "dash": style.dash, "width": 2.5},
-            marker={"size": 7, "symbol": SYMBOLS[drawn[line.style] % len(SYMBOLS)]},
-            hovertemplate=f"{name}<br>after round %{{x}}: %{{y:{_format(accuracy)}}}"
-            "<extra></extra>",
-        )
+        draw(figure, line, name, drawn[line.style], width=2.5, size=7, accuracy=accuracy)
         drawn[line.style] += 1
     return finish(figure, rounds, accuracy, height=330)
+
+
+def draw(
+    figure: go.Figure,
+    line: Line,
+    name: str,
+    number: int,
+    *,
+    width: float,
+    size: int,
+    accuracy: bool = True,
+) -> None:
+    """Draw a line in its variant's style; ``number``: how many of that style are there already."""
+    style = STYLES[line.style]
+    figure.add_scatter(
+        x=line.rounds,
+        y=line.values,
+        name=name,
+        mode="lines" if line.style == "base" else "lines+markers",
+        line={"color": style.colour, "dash": style.dash, "width": width},
+        marker={"size": size, "symbol": SYMBOLS[number % len(SYMBOLS)]},
+        hovertemplate=f"{name}<br>after round %{{x}}: %{{y:{_format(accuracy)}}}<extra></extra>",
+    )
 
 
 def small_lines(

@@ -30,19 +30,10 @@ def ways_over_rounds(histories: Sequence[History]) -> go.Figure:
     same_style = Counter(line.style for line in lines)
     drawn: Counter[str] = Counter()
     for line in lines:
-        style = STYLES[line.style]
-        name = style.label
+        label = name = STYLES[line.style].label
         if line.style != "base" and (same_style[line.style] > 1 or line.style == "personal"):
-            name = f"{style.label.partition(' (')[0]}: {name_of(line.strategy)}"
-        figure.add_scatter(
-            x=line.rounds,
-            y=line.values,
-            name=name,
-            mode="lines" if line.style == "base" else "lines+markers",
-            line={"color": style.colour, "dash": style.dash, "width": 3},
-            marker={"size": 8, "symbol": charts.SYMBOLS[drawn[line.style] % len(charts.SYMBOLS)]},
-            hovertemplate=f"{name}<br>after round %{{x}}: %{{y:.0%}}<extra></extra>",
-        )
+            name = f"{label.partition(' (')[0]}: {name_of(line.strategy)}"
+        charts.draw(figure, line, name, drawn[line.style], width=3, size=8)
         drawn[line.style] += 1
     planned = max((history.run.rounds for history in histories), default=1)
     # Bands would turn the order of the legend round.

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from app.look import STATUS_WORDS, client_name, plain
+from app.look import client_name
 from db import reads
 from db.tables import Run
 from engine.config import ExperimentConfig
@@ -152,22 +152,6 @@ def start_experiment(config: ExperimentConfig) -> None:
 def figure(label: str, value: str, explanation: str | None = None) -> None:
     """Show one figure, as wide as it is: on a phone several stand in a row."""
     st.metric(label, value, help=explanation, width="content")
-
-
-def status_line(run: Run) -> None:
-    """Say a run's state in one sentence; where it has ended early, why and what to do."""
-    done = run.rounds_done
-    kept = f"Its {done} finished rounds are kept." if done != 1 else "Its finished round is kept."
-    words = f"Run {run.id} ({run.strategy}) is **{STATUS_WORDS[run.status]}**"
-    if run.status == "failed":
-        st.error(f"{words}. Reason: {run.error}")
-        st.caption(f"{kept} Resume goes on from there; other settings are a new run, in Set up.")
-    elif run.status == "interrupted":
-        st.warning(f"{words}. {kept} Resume goes on from there.")
-    elif run.status == "running" and not run.rounds_done:  # it may be fetching its model
-        st.markdown(f"{words}. {plain(reads.events(run.id, limit=1)[0].text, 200)}")
-    else:
-        st.markdown(f"{words}.")
 
 
 def number_in_url(key: str) -> int | None:

@@ -119,12 +119,6 @@ def done_count() -> int:
         return session.scalar(select(func.count()).where(Run.status == "done")) or 0
 
 
-def experiment_count() -> int:
-    """Count the experiments, the bundled example included."""
-    with reading() as session:
-        return session.scalar(select(func.count(Experiment.id))) or 0
-
-
 def workers() -> list[Worker]:
     """Return all processes that have registered and not left."""
     with reading() as session:

@@ -10,7 +10,7 @@ from app import analysis_charts, charts
 from app.client_preview import show_clients
 from app.computed import computed
 from app.costs import name_of
-from app.experiments import choose_experiment
+from app.experiments import title_with_experiment
 from app.judging import measured
 from app.look import client_name, percent, plain
 from app.widgets import ASK, client_names, linked
@@ -173,12 +173,7 @@ def show_relations(runs: Sequence[Run], names: Names, config: ExperimentConfig) 
             st.page_link(ASK, label=label, query_params={"run": str(run.id), "client": str(k)})
 
 
-title, choice = st.columns([1, 5], vertical_alignment="bottom")
-title.title("Clients")
-with choice:
-    experiment = choose_experiment()
-if experiment is None:
-    st.stop()
+experiment = title_with_experiment("Clients", 5)
 runs = reads.runs_of(experiment)
 config = ExperimentConfig.parse(runs[0].experiment.config)
 names = client_names(runs[0])

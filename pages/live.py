@@ -9,7 +9,7 @@ import streamlit as st
 
 from app import charts, client_charts, stage, story
 from app.costs import name_of
-from app.experiments import choose_experiment, state_of
+from app.experiments import state_of, title_with_experiment
 from app.history import History, histories_of
 from app.judging import measured
 from app.live_charts import ways_over_rounds
@@ -222,12 +222,7 @@ def show_events(histories: Sequence[History]) -> None:
 
 
 queue.tend()
-title, choice = st.columns([1, 6], vertical_alignment="bottom")
-title.title("Live")
-with choice:
-    experiment = choose_experiment()
-if experiment is None:
-    st.stop()
+experiment = title_with_experiment("Live", 6)
 seen = reads.stamp(experiment)
 histories = histories_of(reads.runs_of(experiment))
 runs = [history.run for history in histories]

@@ -17,7 +17,7 @@ from db.tables import Prediction, Run
 from engine.config import ConfigError, ExperimentConfig
 from engine.data.factory import new_dataset
 from engine.jobs import queue
-from engine.presets import PRESETS, preset
+from engine.presets import preset
 
 STORY = {
     "local": "Each site learns from its own pictures only. Often they are too few.",
@@ -36,7 +36,7 @@ CARDS = {
     ),
     "scarce": (
         "Few pictures each",
-        "Too few to learn a skill alone: here it pays most to learn together.",
+        "The same with eight sites and a quarter of the pictures: too few to learn much alone.",
     ),
     "digits": (
         "Real handwriting",
@@ -167,8 +167,7 @@ example = reads.bundled_runs()
 reached = {summary.strategy: summary.personal_accuracy for summary in reads.summaries(example)}
 show_story({strategy: share for strategy, share in reached.items() if share is not None})
 queue.prepare(ExperimentConfig.parse(preset("quickstart")))  # warms up while people read
-known = [name for name in CARDS if name in PRESETS]
-for column, name in zip(st.columns(len(known)), known, strict=True):
+for column, name in zip(st.columns(len(CARDS)), CARDS, strict=True):
     with column:
         show_card(name)
 st.page_link(SETUP, label="Set up an experiment of your own →")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 
 import psutil
 from filelock import FileLock
@@ -65,20 +66,19 @@ def pause(experiment_id: int) -> None:
 
 def step(experiment_id: int) -> None:
     """Have a paused experiment do one more round. Raises NotPossible."""
-    mark_interrupted()
-    if not pacing.step(experiment_id):
-        raise NotPossible(
-            f"experiment {experiment_id} is {_state(experiment_id)}; only a paused one can step"
-        )
-    tend()
+    _move(experiment_id, pacing.step, "step")
 
 
 def go_on(experiment_id: int) -> None:
     """Have a paused experiment go on by itself. Raises NotPossible."""
+    _move(experiment_id, pacing.go_on, "go on")
+
+
+def _move(experiment_id: int, move: Callable[[int], bool], words: str) -> None:
     mark_interrupted()
-    if not pacing.go_on(experiment_id):
+    if not move(experiment_id):
         raise NotPossible(
-            f"experiment {experiment_id} is {_state(experiment_id)}; only a paused one can go on"
+            f"experiment {experiment_id} is {_state(experiment_id)}; only a paused one can {words}"
         )
     tend()
 

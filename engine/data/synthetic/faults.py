@@ -61,7 +61,6 @@ def _step(x: np.ndarray) -> np.ndarray:
     return np.clip(0.5 + _SOFT * x, 0, 1)
 
 
-# In a circle, neighbours being alike; the first is no fault.
 FINE = "fine"
 _FAULTS: dict[str, Fault] = {
     "dented": _dented,
