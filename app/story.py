@@ -33,9 +33,13 @@ class Labels:
 
 
 def travelling(strategy: str) -> str:
-    """Return the letters of the factors that travel, such as "A and B"; "" for none."""
-    shared = STRATEGIES[strategy].shared_factors
-    return " and ".join(letter for factor, letter in _LETTERS.items() if factor in shared)
+    """Return the letters of the factors that clients send, such as "A and B"; "" for none."""
+    rule = STRATEGIES[strategy]
+    if rule.server_trains:  # it has the data itself
+        return ""
+    return " and ".join(
+        letter for factor, letter in _LETTERS.items() if factor in rule.shared_factors
+    )
 
 
 def told(strategy: str) -> str:
@@ -90,7 +94,7 @@ def _site(strategy: str, x: int, name: str) -> str:
     marker-end="url(#tip)"/>"""
     second = f"""
   <circle cx="{x + 20}" cy="146" r="12" fill="{STYLES["personal"].colour}"/>"""
-    return f"""{arrow if rule.shared_factors and not rule.server_trains else ""}
+    return f"""{arrow if travelling(strategy) else ""}
   <path d="M{x} 108 a24 24 0 0 0 0 48 z" fill="{_colour(strategy, A)}"/>
   <path d="M{x} 108 a24 24 0 0 1 0 48 z" fill="{_colour(strategy, B)}"/>
   <line x1="{x}" y1="108" x2="{x}" y2="156" stroke="#fff" stroke-width="1.5"/>

@@ -16,7 +16,7 @@ from app.live_charts import ways_over_rounds
 from app.live_details import show_details
 from app.look import KEYS, STATUS_WORDS, STYLES, duration, ink, percent, plain, size
 from app.verdict import Verdict, sentence, show_verdict, verdict_on
-from app.widgets import ASK
+from app.widgets import ASK, client_names
 from db import reads
 from db.progress import Progress, progress
 from db.tables import ALIVE, RESUMABLE, Run
@@ -160,7 +160,7 @@ def show_exchange(shown: History, config: ExperimentConfig) -> None:
             "No picture, question or answer left a client."
         )
     elif not letters:
-        st.caption("Nothing leaves a client.")
+        st.caption(story.told(strategy))
 
 
 def show_charts(
@@ -193,7 +193,7 @@ def show_clients(shown: History) -> None:
     if not shown.clients:
         st.caption("The first column comes with the first scores.")
         return
-    names = {row.client: row.name for row in reads.clients(shown.run.experiment_id)}
+    names = client_names(shown.run)
     st.plotly_chart(
         client_charts.heat_map(shown.run, shown.clients, names),
         key="heat_map",

@@ -3,7 +3,7 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import charts, client_charts
+from app import charts, client_charts, story
 from app.history import History
 from app.live_charts import ways_over_rounds
 from app.verdict import compared, sentence, verdict_on
@@ -132,6 +132,13 @@ def test_live_shows_any_way_client_by_client(tiny):
     bands = [trace for trace in ways_over_rounds(histories).data if trace.fill == "tonexty"]
     worst = {round(band.y[-1], 6) for band in bands}
     assert worst == {round(s.worst_client_accuracy, 6) for s in (fedit, plora)}
+
+
+def test_the_diagram_says_that_pictures_travel_where_the_server_trains():
+    assert story.travelling("fedit") == "A and B"
+    assert story.travelling("centralized") == ""
+    assert "all pictures travel" in story.told("centralized")
+    assert "all pictures travel" in story.diagram("centralized", "#000000")
 
 
 def histories_of_experiment(experiment: int) -> list[History]:
