@@ -50,6 +50,16 @@ def runs() -> list[Run]:
         return list(session.scalars(select(Run).order_by(Run.id.desc())))
 
 
+def chosen_runs(run_ids: Sequence[int]) -> list[Run]:
+    """Return these runs with their experiments, in this order. Raises NoSuchRun."""
+    with reading() as session:
+        stored = {row.id: row for row in session.scalars(select(Run).where(Run.id.in_(run_ids)))}
+    for run_id in run_ids:
+        if run_id not in stored:
+            raise NoSuchRun(run_id)
+    return [stored[run_id] for run_id in run_ids]
+
+
 def bundled_runs() -> list[Run]:
     """Return the runs of the example that came with the lab, in order; none where it is gone."""
     with reading() as session:

@@ -15,6 +15,7 @@ from db.engine import DatabaseTooNew
 from engine.cli.bench import bench
 from engine.cli.models import models
 from engine.cli.pretrain import pretraining
+from engine.cli.results import results
 from engine.cli.runs import runs
 from engine.cli.verdict import verdicts
 from engine.config import ConfigError
@@ -28,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for group in (runs, models, verdicts, pretraining):
+for group in (runs, models, verdicts, results, pretraining):
     app.add_typer(group)
 app.add_typer(bench, name="bench")
 UserMistake = (

@@ -19,6 +19,7 @@ from engine.config.files import read_config, read_yaml  # noqa: E402
 from engine.config.keys import (  # noqa: E402
     FieldInfo,
     field,
+    flat,
     known_keys,
     set_value,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "Privacy",
     "StrategyKey",
     "field",
+    "flat",
     "known_keys",
     "read_config",
     "read_yaml",

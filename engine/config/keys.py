@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_origin
 
@@ -30,6 +31,17 @@ def set_value(values: dict[str, Any], assignment: str) -> dict[str, Any]:
             raise ConfigError(f"{head}: holds 'key: value' lines (got {table!r})")
         return {**values, head: {**table, tail: value}}
     return {**values, head: value}
+
+
+def flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested values by their dotted keys, such as ``lora.rank``."""
+    by_key: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            by_key |= {f"{key}.{tail}": inner for tail, inner in flat(value).items()}
+        else:
+            by_key[key] = value
+    return by_key
 
 
 @dataclass(frozen=True)

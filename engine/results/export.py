@@ -24,6 +24,7 @@ from engine.jobs.stored import run_config
 from engine.paths import BUNDLED_MODEL
 from engine.results.adapters import write_adapter
 from engine.results.ask import usable_run
+from engine.results.folders import new_folder
 from engine.results.newest import at_newest
 from engine.strategies import STRATEGIES
 from engine.vlm.checkpoint_files.sources import source_of
@@ -43,7 +44,7 @@ def export(run_id: int, folder: Path, *, moves: bool = False) -> None:
     rule = STRATEGIES[run.strategy]
     if not rule.variants:
         raise NotPossible(f"run {run_id} ({run.strategy}) has trained nothing to export")
-    _make(folder)
+    new_folder(folder)
     stored = run_config(run)
     config, context = stored.config, context_of(stored.config, stored.resolved)
     clients = [Client(stored, k) for k in range(config.clients)]
@@ -72,17 +73,6 @@ def zipped(run_id: int) -> bytes:
         for path in sorted(Path(folder).rglob("*")):
             archive.write(path, Path(f"run-{run_id}") / path.relative_to(folder))
     return buffer.getvalue()
-
-
-def _make(folder: Path) -> None:
-    """Make a new folder; raises NotPossible where it holds something, or cannot be made."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        empty = not any(folder.iterdir())
-    except OSError as error:
-        raise NotPossible(f"{folder} cannot be a folder ({error.strerror})") from None
-    if not empty:
-        raise NotPossible(f"{folder} is not empty; name a new folder")
 
 
 def _write_base(folder: Path, dataset: FederatedDataset, moves: bool) -> str:

@@ -43,6 +43,7 @@ def no_picture(tmp_path_factory):
         (["clone", "99"], "no run 99"),
         (["tradeoff", "99"], "no run 99"),
         (["export", "99", "nowhere"], "no run 99"),
+        (["tables", "99", "nowhere"], "no experiment 99"),
         (["bench", "methods", "--kinds", "moon"], "heterogeneity.kind: "),
         (["bench", "methods", "--report", "--levels", "0"], "--report writes the whole"),
         (["bench", "methods", "--report", "--seeds", "1"], "--seeds 2 or more"),
