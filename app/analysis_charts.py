@@ -9,53 +9,13 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from app import charts, stage
-from app.look import STYLES, client_name
 from engine.data.user.rows import shorten
+from engine.results import charts
+from engine.results.client_charts import MOST_ROWS
+from engine.results.look import STYLES, client_name
 
-ORDER = ("base", "local", "global", "personal")
-MOST_ROWS = 40  # clients that a figure names one by one
 _MOST_WRITTEN = 12  # clients of a heat map with its numbers written in
 _MARGIN = {"l": 0, "r": 0, "t": 8, "b": 0}
-
-
-def gains(accuracies: Mapping[str, Mapping[int, float]], names: Mapping[int, str]) -> go.Figure:
-    """Draw a row per client with a point per way, joined by a line from the worst to the best.
-
-    ``accuracies``: by style, then by client. Of more than MOST_ROWS clients the first.
-    """
-    clients = sorted(set().union(*accuracies.values()))[:MOST_ROWS]
-    labels = {k: client_name(k, names.get(k, "")) for k in clients}
-    figure = go.Figure()
-    for k in clients:
-        values = [by_client[k] for by_client in accuracies.values() if k in by_client]
-        figure.add_scatter(
-            x=[min(values), max(values)],
-            y=[labels[k]] * 2,
-            mode="lines",
-            line={"color": "#9A958C", "width": 1},
-            hoverinfo="skip",
-            showlegend=False,
-        )
-    for number, style in enumerate(style for style in ORDER if style in accuracies):
-        own = accuracies[style]
-        label = STYLES[style].label
-        figure.add_scatter(
-            x=[own[k] for k in clients if k in own],
-            y=[labels[k] for k in clients if k in own],
-            name=label,
-            mode="markers",
-            marker={"size": 12, "color": STYLES[style].colour, "symbol": charts.SYMBOLS[number]},
-            hovertemplate=f"%{{y}}<br>{label}: %{{x:.0%}}<extra></extra>",
-        )
-    figure.update_layout(
-        height=90 + 34 * len(clients),
-        margin=_MARGIN,
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-        xaxis={"range": [-0.02, 1.05], "tickformat": ".0%", "title": "right on its own test set"},
-        yaxis={"autorange": "reversed", "type": "category"},
-    )
-    return stage.enlarge(figure)
 
 
 def matrix(
@@ -110,7 +70,7 @@ def likeness_map(
     )
     axis = {"range": [-reach, reach], "visible": False}
     figure.update_layout(height=330, margin=_MARGIN, xaxis=axis, yaxis={**axis, "scaleanchor": "x"})
-    return stage.enlarge(figure)
+    return figure
 
 
 def placed(distances: np.ndarray) -> np.ndarray:
@@ -154,7 +114,7 @@ def newcomer(start: Mapping[str, float], after: Mapping[str, Mapping[int, float]
         xaxis={"title": "samples of its own", "type": "category"},
         yaxis={"range": [0, 1.02], "tickformat": ".0%"},
     )
-    return stage.enlarge(figure)
+    return figure
 
 
 def _square(
@@ -175,7 +135,7 @@ def _square(
         xaxis={"title": titles[0], "type": "category"},
         yaxis={"title": titles[1], "type": "category", "autorange": "reversed"},
     )
-    return stage.enlarge(figure)
+    return figure
 
 
 def _short(client: int, names: Mapping[int, str]) -> str:

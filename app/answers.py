@@ -10,9 +10,10 @@ import streamlit as st
 from PIL import Image
 
 from app.judging import verdict
-from app.look import STYLES, certainty, client_name, plain
+from app.look import plain
 from app.thumbnails import shrunk
 from engine.metrics import Metric, is_right
+from engine.results.look import STYLES, certainty, client_name
 from engine.results.variants import ClientAnswer, VariantAnswer
 
 _LONG = 40  # letters of an answer that is written small

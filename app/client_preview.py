@@ -7,13 +7,15 @@ from dataclasses import replace
 import streamlit as st
 
 from app import answer_charts
-from app.look import client_name, plain
+from app.look import plain
 from app.thumbnails import squared
+from app.widgets import show_chart
 from engine.config import WORLD, ExperimentConfig
 from engine.data.dataset import ClientProfile, Example
 from engine.data.distance import distances_without_pictures
 from engine.data.factory import new_dataset
 from engine.data.synthetic.words import CIRCLES
+from engine.results.look import client_name
 
 PREVIEWED = 6  # clients whose pictures are shown
 SAMPLES = 3  # pictures of each
@@ -54,7 +56,7 @@ def show_clients(config: ExperimentConfig, digest: str = "") -> None:
                 show_card(profile, examples, config.dataset == WORLD)
                 if bars:
                     figure = answer_charts.answer_histogram(profile, axis, profiles)
-                    st.plotly_chart(figure, key=f"answers_{profile.client}")
+                    show_chart(figure, key=f"answers_{profile.client}")
     if config.clients > len(shown):
         st.caption(f"… and {config.clients - len(shown)} more clients.")
     st.caption(

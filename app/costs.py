@@ -7,10 +7,10 @@ from math import log
 import streamlit as st
 from pydantic import ValidationError
 
-from app.look import duration, size
 from db import reads
 from engine.config import ExperimentConfig
 from engine.fl.traffic import Traffic, traffic_of
+from engine.results.look import duration, name_of, size
 from engine.strategies import STRATEGIES
 from engine.vlm.memory import describe
 from engine.vlm.resolved import ResolvedModel, resolve_model
@@ -39,11 +39,6 @@ def show_costs(config: ExperimentConfig) -> None:
         ],
         hide_index=True,
     )
-
-
-def name_of(strategy: str) -> str:
-    """Return a strategy's name without what stands in brackets."""
-    return STRATEGIES[strategy].title.partition(" (")[0]
 
 
 def seconds_of(config: ExperimentConfig) -> tuple[float | None, bool]:

@@ -11,6 +11,7 @@ import streamlit as st
 from app import answer_charts
 from app.look import plain
 from app.thumbnails import alike, shrunk
+from app.widgets import show_chart
 from engine.config import ExperimentConfig
 from engine.data.account import Account
 from engine.data.factory import collection_of
@@ -92,7 +93,7 @@ def _show_answers(counts: Counter[str]) -> None:
     if max(counts.values()) == 1:
         st.caption(f"All {len(counts):,} answers are different.")
         return
-    st.plotly_chart(answer_charts.answer_counts(counts), key="data_answers")
+    show_chart(answer_charts.answer_counts(counts), key="data_answers")
     if len(counts) > answer_charts.MOST_ANSWERS:
         st.caption(f"… and {len(counts) - answer_charts.MOST_ANSWERS:,} more answers.")
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app.costs import name_of
 from app.look import STATUS_WORDS
 from app.widgets import SETUP, choose, number_in_url
 from db import reads
 from db.tables import Run
+from engine.results.look import name_of
 
 # The first of these that a run is in is the state of its experiment.
 _ORDER = ("running", "paused", "queued", "failed", "interrupted", "stopped", "done")

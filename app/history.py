@@ -13,10 +13,10 @@ from typing import TypeVar
 
 import streamlit as st
 
-from app.charts import deployed_variant
 from db import reads
 from db.engine import database_url
 from db.tables import Round, Run
+from engine.results.charts import deployed_variant
 
 T = TypeVar("T", Round, reads.MeanScore, reads.ClientScore, reads.MeanDrift)
 

@@ -1,15 +1,8 @@
-"""How answers of an experiment are judged, in words for charts and cards."""
+"""How an answer is judged, in words for cards."""
 
 from __future__ import annotations
 
-from engine.config import ExperimentConfig
-from engine.metrics import METRICS, Metric, is_right, metric_of
-
-
-def measured(config: ExperimentConfig) -> str:
-    """Name the vertical axis of a chart of how well clients do."""
-    metric = metric_of(config.data.metric)
-    return "Right answers" if metric is METRICS["exact"] else metric.title
+from engine.metrics import METRICS, Metric, is_right
 
 
 def verdict(answer: str, references: tuple[str, ...], metric: Metric) -> list[str]:

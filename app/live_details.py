@@ -12,14 +12,14 @@ from functools import partial
 import psutil
 import streamlit as st
 
-from app import charts, client_charts
-from app.costs import name_of
 from app.history import History
-from app.look import duration, size
+from app.widgets import show_chart
 from db import reads
 from engine.answering import client as answering
 from engine.config import ConfigError, ExperimentConfig
 from engine.paths import home
+from engine.results import charts, client_charts
+from engine.results.look import duration, name_of, size
 from engine.vlm.resolved import resolve_model
 
 _LOG_LINES = 30
@@ -58,12 +58,12 @@ def _curves(histories: Sequence[History]) -> None:
     with left:
         st.markdown("**Right answers on the pooled test set**")
         lines = charts.variant_lines(runs, "accuracy", scope="pooled")
-        st.plotly_chart(charts.over_rounds(lines, planned, accuracy=True), key="pooled")
+        show_chart(charts.over_rounds(lines, planned, accuracy=True), key="pooled")
         st.caption("Everybody's pictures and words: how well a model serves sites it was not for.")
     with right:
         st.markdown("**Loss on the clients' own test sets, mean over clients**")
         lines = charts.variant_lines(runs, "loss")
-        st.plotly_chart(charts.over_rounds(lines, planned, accuracy=False), key="loss")
+        show_chart(charts.over_rounds(lines, planned, accuracy=False), key="loss")
         st.caption("Lower is better; a line that turns up again means over-fitting.")
 
 
@@ -73,15 +73,15 @@ def _fairness(shown: History) -> None:
     left, right = st.columns(2, gap="large")
     with left:
         st.markdown("**One line per client, own test set**")
-        st.plotly_chart(client_charts.per_client(run, shown.clients, names), key="clients")
+        show_chart(client_charts.per_client(run, shown.clients, names), key="clients")
         st.caption("Look for clients that stay behind the others.")
         if points := reads.tradeoffs(run.id):
             st.markdown("**Personalisation against generalisation, a point per client and way**")
-            st.plotly_chart(charts.own_over_pooled(points, names), key="tradeoff")
+            show_chart(charts.own_over_pooled(points, names), key="tradeoff")
             st.caption("Higher: better at home. Further right: better for everybody's questions.")
     with right:
         st.markdown("**Worst client, and spread over clients**")
-        st.plotly_chart(charts.evenness(shown.clients), key="evenness")
+        show_chart(charts.evenness(shown.clients), key="evenness")
         st.caption("A mean can hide a client that gains nothing.")
 
 
@@ -92,17 +92,17 @@ def _averaging(shown: History) -> None:
         st.markdown("**Aggregation error: the server's model against the mean of the clients'**")
         if any(row.aggregation_error is not None for row in rounds):
             points = [(row.round, row.aggregation_error) for row in rounds]
-            st.plotly_chart(charts.small_lines({"error": points}), key="averaging_error")
+            show_chart(charts.small_lines({"error": points}), key="averaging_error")
             st.caption("0 is exact. FedIT averages A and B apart: B̄Ā is not the mean of B·A.")
         else:
             st.caption("The server does not know the clients' models: a factor stays at home.")
     with cosine:
         st.markdown("**Do clients pull the same way? Cosine of their updates, mean of pairs**")
-        st.plotly_chart(charts.cosines(rounds), key="averaging_cosine")
+        show_chart(charts.cosines(rounds), key="averaging_cosine")
         st.caption("1: all the same way. 0: nothing in common. Below 0: against each other.")
     with drift:
         st.markdown("**How far a client's factors move in a round (drift), mean over clients**")
-        st.plotly_chart(charts.drifts(shown.drifts), key="averaging_drift")
+        show_chart(charts.drifts(shown.drifts), key="averaging_drift")
         st.caption("The length of the change. Clients that differ much pull far.")
 
 
@@ -112,7 +112,7 @@ def _privacy(shown: History, config: ExperimentConfig) -> None:
         f"{shown.rounds[-1].epsilon:,.1f}** "
         "(differential privacy of all that a client has sent)"
     )
-    st.plotly_chart(charts.epsilons(shown.rounds), key="epsilon")
+    show_chart(charts.epsilons(shown.rounds), key="epsilon")
     st.caption("Small is private: near 1 is a strong promise, above 10 a weak one.")
 
 

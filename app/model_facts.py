@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.look import size
 from engine.config import ExperimentConfig
+from engine.results.look import size
 from engine.vlm.memory import ModelFacts, describe
 from engine.vlm.resolved import resolve_model
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.charts import style_of
-from app.look import STYLES
 from engine.adapters.adapter import A, B
+from engine.results.look import STYLES, style_of
 from engine.strategies import STRATEGIES
 
 SITES = 4  # that are drawn at most

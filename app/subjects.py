@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import streamlit as st
 
-from app.disagreement import filters
 from app.look import KEYS
 from app.scene_form import make_scene
 from app.widgets import choose_item, linked
@@ -19,6 +18,7 @@ from engine.data.dataset import Example, FederatedDataset, Item
 from engine.data.factory import new_dataset
 from engine.data.pictures import KINDS, MAX_BYTES, BadPicture, read_picture
 from engine.data.user.rows import shorten
+from engine.results.disagreement import filters
 
 SOURCES = {"test": "Its test pictures", "scene": "A scene you make", "own": "A picture of yours"}
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.charts import style_of
-from app.costs import name_of
-from app.look import STYLES, client_name, percent, plain, size
+from app.look import plain
 from db import reads
 from engine.jobs.queue import NotPossible
-from engine.results.verdict import ALONE, Comparison, Verdict, verdict
+from engine.results.look import client_name, percent, size
+from engine.results.verdict import Verdict, verdict
+from engine.results.verdict_words import compared, in_words, way, worth_it
 
 MOST_ROWS = 64
 
@@ -30,28 +30,10 @@ def _judged(experiment: int, done: int) -> Verdict | None:
         return None
 
 
-def compared(judged: Verdict) -> tuple[str, str]:
-    """Return the way that is judged and the one against which, by preference alone."""
-    personal = [key for key in judged.over if style_of(key) == "personal"]
-    ours = "plora" if "plora" in personal else (personal or list(judged.over))[0]
-    others = judged.over[ours]
-    return ours, ALONE if ALONE in others else next(iter(others))
-
-
 def sentence(judged: Verdict) -> str:
-    """Say for how many clients it was worth it, and by how much over all."""
-    ours, theirs = compared(judged)
-    words = [client.over[ours][theirs].verdict for client in judged.clients]
-    unsure, loses = words.count("not sure"), words.count("loses")
-    rest = [f"{n} {what}" for n, what in ((unsure, "not sure"), (loses, "lost")) if n]
-    aside = f" ({', '.join(rest)})" if rest else ""
-    total = judged.over[ours][theirs]
-    draws = f" over {judged.draws} draws" if judged.draws > 1 else ""
-    return (
-        f"**Worth it for {words.count('gains')} of {len(words)} clients**"
-        f"{aside}: {_way(ours)} against {_way(theirs)}, {_points(total)} on "
-        f"their own test sets, mean over clients{draws}."
-    )
+    """Say for how many clients it was worth it, and by how much over all, in Markdown."""
+    told = worth_it(judged)
+    return f"**{told.headline}**{told.rest}"
 
 
 def show_verdict(judged: Verdict) -> None:
@@ -63,8 +45,8 @@ def show_verdict(judged: Verdict) -> None:
             [
                 {
                     "client": plain(client_name(client.client, client.name)),
-                    **{_way(key): percent(client.accuracy[key]) for key in judged.strategies},
-                    f"{_way(ours)} against {_way(theirs)}": _in_words(client.over[ours][theirs]),
+                    **{way(key): percent(client.accuracy[key]) for key in judged.strategies},
+                    f"{way(ours)} against {way(theirs)}": in_words(client.over[ours][theirs]),
                 }
                 for client in judged.clients[:MOST_ROWS]
             ],
@@ -73,28 +55,9 @@ def show_verdict(judged: Verdict) -> None:
         if len(judged.clients) > MOST_ROWS:
             st.caption(f"… and {len(judged.clients) - MOST_ROWS} more clients.")
         costs = [
-            f"{_way(key)}: {size(cost.bytes_up)} sent, {cost.left_the_site} left the site"
+            f"{way(key)}: {size(cost.bytes_up)} sent, {cost.left_the_site} left the site"
             for key, cost in judged.costs.items()
         ]
         st.caption(
             f"{'. '.join(costs)}. In brackets: the 95 % interval over the same test items of both."
         )
-
-
-def _way(strategy: str) -> str:
-    """Name a way as the story does where it is one of its three, else by its own name."""
-    story = {"local": "local", "fedit": "global", "plora": "personal"}
-    style = story.get(strategy)
-    return STYLES[style].label.partition(" (")[0] if style else name_of(strategy)
-
-
-def _in_words(comparison: Comparison) -> str:
-    sign = {"gains": "✓ gains", "loses": "✗ loses", "not sure": "? not sure"}
-    return f"{sign[comparison.verdict]} {_points(comparison)}"
-
-
-def _points(comparison: Comparison) -> str:
-    mean, low, high = (
-        round(100 * value) for value in (comparison.mean, comparison.low, comparison.high)
-    )
-    return f"{mean:+d} points [{low:+d}, {high:+d}]"

@@ -6,13 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
+import plotly.graph_objects as go
 import streamlit as st
 
-from app.look import client_name
+from app import stage
 from db import reads
 from db.tables import Run
 from engine.config import ExperimentConfig
 from engine.jobs import queue
+from engine.results.look import client_name
 
 T = TypeVar("T")
 _LONG = 60  # letters that fit into one line
@@ -147,6 +149,11 @@ def start_experiment(config: ExperimentConfig) -> None:
     """Submit an experiment and go to it on the Live page."""
     experiment, _ = queue.submit(config)
     st.switch_page(LIVE, query_params={"experiment": str(experiment)})
+
+
+def show_chart(figure: go.Figure, *, key: str, alt: str | None = None) -> None:
+    """Show a figure, with the letters of the stage where that is on."""
+    st.plotly_chart(stage.enlarge(figure), key=key, alt=alt)
 
 
 def figure(label: str, value: str, explanation: str | None = None) -> None:

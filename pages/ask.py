@@ -7,7 +7,6 @@ import streamlit as st
 
 from app import stage
 from app.answers import show_answers, show_clients, show_references, show_words, spotlight
-from app.disagreement import telling_client
 from app.subjects import Subject, choose_subject, clients_asked, dataset_of
 from app.thumbnails import shrunk
 from app.widgets import (
@@ -24,6 +23,7 @@ from engine.answering import client as answering
 from engine.answering.client import NoAnswer, Picture
 from engine.config import ConfigError, ExperimentConfig
 from engine.metrics import metric_of
+from engine.results.disagreement import telling_client
 from engine.results.variants import ClientAnswer, VariantAnswer
 
 SIDE, ON_STAGE = 320, 440  # pixels of the image's longer side on the page

@@ -6,18 +6,17 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from app import analysis_charts, charts
+from app import analysis_charts
 from app.client_preview import show_clients
 from app.computed import computed
-from app.costs import name_of
 from app.experiments import title_with_experiment
-from app.judging import measured
-from app.look import client_name, percent, plain
-from app.widgets import ASK, client_names, linked
+from app.look import plain
+from app.widgets import ASK, client_names, linked, show_chart
 from db import reads
 from db.tables import Run
 from engine.config import WORLD, ConfigError, ExperimentConfig
-from engine.results import kept
+from engine.results import charts, client_charts, kept
+from engine.results.look import client_name, measured, name_of, percent
 from engine.strategies import STRATEGIES
 
 FEW = 3  # clients: fewer make no map
@@ -28,22 +27,15 @@ Names = Mapping[int, str]
 def show_gains(runs: Sequence[Run], names: Names, config: ExperimentConfig) -> None:
     """Show what every client's right answers are by way, and who gains most."""
     st.subheader("What each client gains")
-    accuracies: dict[str, dict[int, float]] = {}
-    for run in runs:
-        if run.rounds_done and charts.style_of(run.strategy) != "base":
-            accuracies.setdefault(
-                charts.style_of(run.strategy), reads.deployed_accuracies(run.id, "own")
-            )
+    accuracies = client_charts.own_accuracies(runs)
     if not accuracies:
         st.info("Nothing has been trained yet: each client's gain comes with the first round.")
         return
-    if base := reads.base_accuracies(runs[0].experiment_id):
-        accuracies["base"] = base
     st.markdown(f"**{measured(config)} on each client's own test set, a point per way**")
-    figure = analysis_charts.gains(accuracies, names)
-    st.plotly_chart(figure, key="gains", alt="Right answers of each client, a point per way.")
+    figure = client_charts.gains(accuracies, names)
+    show_chart(figure, key="gains", alt="Right answers of each client, a point per way.")
     clients = len(set().union(*accuracies.values()))
-    more = clients - analysis_charts.MOST_ROWS
+    more = clients - client_charts.MOST_ROWS
     st.caption(
         "Look for clients whose best point is not the one that is best on average."
         + (f" … and {more:,} more clients." if more > 0 else "")
@@ -72,7 +64,7 @@ def show_matrix(run: Run, names: Names) -> None:
     told = "Every client's model on every other client's test set."
     if found := computed(run, kept.MATRIX, "Compute the matrix", told):
         figure = analysis_charts.matrix(found["clients"], found["accuracy"], names)
-        st.plotly_chart(figure, key="matrix", alt="Accuracy of each model on each test set.")
+        show_chart(figure, key="matrix", alt="Accuracy of each model on each test set.")
         st.caption("A light diagonal in the dark: each model is good at home and nowhere else.")
 
 
@@ -93,7 +85,7 @@ def show_newcomer(run: Run, config: ExperimentConfig) -> None:
             for style, key in (("base", "from_base"), ("global", "from_shared"))
         }
         figure = analysis_charts.newcomer(start, after)
-        st.plotly_chart(figure, key="newcomer", alt="Accuracy by samples, from two starts.")
+        show_chart(figure, key="newcomer", alt="Accuracy by samples, from two starts.")
         st.caption(
             f"It looks through the {found['camera']} camera. The gap between the lines is what "
             "the federation gives to somebody with few samples."
@@ -117,16 +109,14 @@ def show_likeness(run: Run, names: Names) -> None:
         with heat:
             st.markdown(f"{letter}: 1 is the same direction, 0 nothing in common")
             figure = analysis_charts.cosines(found["clients"], values, names)
-            st.plotly_chart(figure, key=f"cosines_{factor}", alt=f"Likeness of {letter} by pair.")
+            show_chart(figure, key=f"cosines_{factor}", alt=f"Likeness of {letter} by pair.")
         with places:
             st.markdown(f"{letter} as a map: near is alike")
             if len(found["clients"]) < FEW:
                 st.caption("Two clients make no map.")
                 continue
             figure = analysis_charts.likeness_map(found["clients"], values, names)
-            st.plotly_chart(
-                figure, key=f"map_{factor}", alt=f"Clients placed by likeness of {letter}."
-            )
+            show_chart(figure, key=f"map_{factor}", alt=f"Clients placed by likeness of {letter}.")
     if personal == {"lora_A"}:
         st.caption("B is shared: it is the same at all clients.")
 
@@ -139,7 +129,7 @@ def show_own_and_everybodys(run: Run, names: Names) -> None:
         st.caption("It comes with the first scores.")
         return
     figure = charts.own_over_pooled(points, names)
-    st.plotly_chart(figure, key="own_over_pooled", alt="Own over pooled accuracy by client.")
+    show_chart(figure, key="own_over_pooled", alt="Own over pooled accuracy by client.")
     st.caption("Higher: better at home. Further right: better for everybody's questions.")
 
 

@@ -7,21 +7,21 @@ from statistics import mean
 
 import streamlit as st
 
-from app import charts, client_charts, stage, story
-from app.costs import name_of
+from app import stage, story
 from app.experiments import state_of, title_with_experiment
 from app.history import History, histories_of
-from app.judging import measured
-from app.live_charts import ways_over_rounds
 from app.live_details import show_details
-from app.look import KEYS, STATUS_WORDS, STYLES, duration, ink, percent, plain, size
+from app.look import KEYS, STATUS_WORDS, ink, plain
 from app.verdict import Verdict, sentence, show_verdict, verdict_on
-from app.widgets import ASK, client_names
+from app.widgets import ASK, client_names, show_chart
 from db import reads
 from db.progress import Progress, progress
 from db.tables import ALIVE, RESUMABLE, Run
 from engine.config import ConfigError, ExperimentConfig
 from engine.jobs import queue
+from engine.results import charts, client_charts
+from engine.results.look import STYLES, duration, measured, name_of, percent, size, style_of
+from engine.results.way_charts import Way, ways_over_rounds
 
 MOST_FIGURES = 4  # of ways, above the charts
 EVENTS = 12
@@ -61,8 +61,8 @@ def show_figures(runs: Sequence[Run], summaries: Sequence[reads.Summary]) -> Non
     cells = []
     reached = [row for row in summaries if row.personal_accuracy is not None]
     for row in reached[:MOST_FIGURES]:
-        style = STYLES[charts.style_of(row.strategy)]
-        alone = sum(charts.style_of(other.strategy) == charts.style_of(row.strategy)
+        style = STYLES[style_of(row.strategy)]
+        alone = sum(style_of(other.strategy) == style_of(row.strategy)
                     for other in reached) == 1  # fmt: skip
         label = style.label.partition(" (")[0] if alone else name_of(row.strategy)
         cells.append((label, percent(row.personal_accuracy), style.colour))
@@ -171,8 +171,8 @@ def show_charts(
     measure = measured(config)
     with left:
         st.markdown(f"**{measure} on the clients' own test sets, by way**")
-        figure = ways_over_rounds(histories)
-        st.plotly_chart(figure, key="ways", alt="Right answers by round, a line per way.")
+        figure = ways_over_rounds([Way(h.run, h.means, h.clients) for h in histories])
+        show_chart(figure, key="ways", alt="Right answers by round, a line per way.")
         st.caption("Lines: mean over clients. Shade: from the worst client to the best.")
     with right:
         shown = choose_way(histories)
@@ -194,7 +194,7 @@ def show_clients(shown: History) -> None:
         st.caption("The first column comes with the first scores.")
         return
     names = client_names(shown.run)
-    st.plotly_chart(
+    show_chart(
         client_charts.heat_map(shown.run, shown.clients, names),
         key="heat_map",
         alt="Right answers by client and round.",

@@ -5,19 +5,21 @@ from collections.abc import Sequence
 import numpy as np
 import streamlit as st
 
-from app import charts, stage, story
+from app import stage, story
 from app.costs import time_of
-from app.disagreement import Disagreement, disagreements, most_telling
 from app.experiments import state_in_words, ways
-from app.look import STYLES, ink, percent, plain
+from app.look import ink, plain
 from app.verdict import sentence, verdict_on
-from app.widgets import ASK, LIVE, SETUP, start_experiment
+from app.widgets import ASK, LIVE, SETUP, show_chart, start_experiment
 from db import reads
 from db.tables import Prediction, Run
 from engine.config import ConfigError, ExperimentConfig
 from engine.data.factory import new_dataset
 from engine.jobs import queue
 from engine.presets import preset
+from engine.results import charts
+from engine.results.disagreement import Disagreement, disagreements, most_telling
+from engine.results.look import STYLES, percent
 
 STORY = {
     "local": "Each site learns from its own pictures only. Often they are too few.",
@@ -110,7 +112,7 @@ def show_example(runs: Sequence[Run]) -> None:
         st.markdown("**Right answers on each client's own test pictures, mean over clients**")
         lines = charts.variant_lines([(run, reads.mean_scores(run.id)) for run in runs], "accuracy")
         figure = charts.over_rounds(lines, runs[0].rounds, accuracy=True)
-        st.plotly_chart(figure, key="example_chart", alt="Right answers by round, a line per way.")
+        show_chart(figure, key="example_chart", alt="Right answers by round, a line per way.")
         st.caption("Look for the gap between the lines: what learning together gains, and what "
                    "personalising does.")  # fmt: skip
         link = {"run": str(runs[0].id)}

@@ -13,7 +13,7 @@ from rich.table import Table
 from engine.bench import results_file
 from engine.bench.crossing import AT, CROSSING, KIND, LEVEL, WORTH_AT, Crossing, gains
 
-# Name, colour, dash and symbol, as on the pages (app/look.py).
+# Name, colour, dash and symbol, as on the pages (engine/results/look.py).
 _LOOK = {
     "local": ("Alone (local)", "#009E73", "9 3 2 3", "square"),
     "fedit": ("One for all (FedIT)", "#0072B2", "8 4", "circle"),

@@ -6,12 +6,12 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.answers import spotlight
-from app.disagreement import disagreements, filters
 from db import reads
 from engine.answering import client as answering
 from engine.config import ExperimentConfig
 from engine.data.factory import new_dataset
 from engine.results import example
+from engine.results.disagreement import disagreements, filters
 from tests.helpers.runs import changed, run
 from tests.pages.test_pages import open_page, text_of
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from app import client_charts
 from app.judging import verdict
 from app.uploads import put_in_place
 from db import reads
@@ -14,6 +13,7 @@ from engine.config import ConfigError, ExperimentConfig
 from engine.fl.context import release
 from engine.jobs.worker import execute, registered
 from engine.metrics import METRICS
+from engine.results import client_charts
 from tests.helpers.checkpoints import save_checkpoint
 from tests.helpers.datasets_for_tests import jsonl, picture, plain, row, write
 from tests.helpers.runs import run

@@ -3,15 +3,17 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import charts, client_charts, story
+from app import story
 from app.history import History
-from app.live_charts import ways_over_rounds
-from app.verdict import compared, sentence, verdict_on
+from app.verdict import sentence, verdict_on
 from db import reads, writes
 from db.tables import Evaluation, Run
 from engine.config import ExperimentConfig
 from engine.jobs import queue
 from engine.paths import ROOT
+from engine.results import charts, client_charts
+from engine.results.verdict_words import compared
+from engine.results.way_charts import Way, ways_over_rounds
 from engine.strategies import STRATEGIES
 from tests.helpers.runs import run
 
@@ -125,11 +127,11 @@ def test_live_shows_any_way_client_by_client(tiny):
     fedit, plora = run(tiny)
     app = open_page("live", run=str(plora.run), way="fedit")
     assert "Every client after every round, FedIT" in text_of(app) and "(A and B)" in text_of(app)
-    histories = histories_of_experiment(reads.run(fedit.run).experiment_id)
-    lines = {trace.name: trace for trace in ways_over_rounds(histories).data if trace.name}
+    ways = [Way.of(stored) for stored in reads.runs_of(reads.run(fedit.run).experiment_id)]
+    lines = {trace.name: trace for trace in ways_over_rounds(ways).data if trace.name}
     assert list(lines) == ["Base", "Global (one for all)", "Personalised: FedVLM pLoRA"]
     assert lines["Global (one for all)"].y[-1] == pytest.approx(fedit.personal_accuracy)
-    bands = [trace for trace in ways_over_rounds(histories).data if trace.fill == "tonexty"]
+    bands = [trace for trace in ways_over_rounds(ways).data if trace.fill == "tonexty"]
     worst = {round(band.y[-1], 6) for band in bands}
     assert worst == {round(s.worst_client_accuracy, 6) for s in (fedit, plora)}
 
@@ -139,13 +141,6 @@ def test_the_diagram_says_that_pictures_travel_where_the_server_trains():
     assert story.travelling("centralized") == ""
     assert "all pictures travel" in story.told("centralized")
     assert "all pictures travel" in story.diagram("centralized", "#000000")
-
-
-def histories_of_experiment(experiment: int) -> list[History]:
-    histories = [History(run) for run in reads.runs_of(experiment)]
-    for history in histories:
-        history.look(history.run)
-    return histories
 
 
 def test_live_shows_who_gains_what_averaging_does_and_what_privacy_costs(tiny):

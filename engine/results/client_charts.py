@@ -9,11 +9,68 @@ from statistics import median
 
 import plotly.graph_objects as go
 
-from app import charts, stage
-from app.look import STYLES, client_name
+from db import reads
 from db.reads import ClientScore
 from db.tables import Run
 from engine.data.user.rows import shorten
+from engine.results import charts
+from engine.results.look import ORDER, STYLES, client_name, style_of
+
+MOST_ROWS = 40  # clients that a figure names one by one
+
+
+def own_accuracies(runs: Sequence[Run]) -> dict[str, dict[int, float]]:
+    """Return accuracies on the clients' own test sets by style, then by client; {} before any.
+
+    Of several runs of one style the first.
+    """
+    accuracies: dict[str, dict[int, float]] = {}
+    for run in runs:
+        style = style_of(run.strategy)
+        if run.rounds_done and style != "base" and style not in accuracies:
+            accuracies[style] = reads.deployed_accuracies(run.id, "own")
+    if accuracies and (base := reads.base_accuracies(runs[0].experiment_id)):
+        accuracies["base"] = base
+    return accuracies
+
+
+def gains(accuracies: Mapping[str, Mapping[int, float]], names: Mapping[int, str]) -> go.Figure:
+    """Draw a row per client with a point per way, joined by a line from the worst to the best.
+
+    ``accuracies``: by style, then by client. Of more than MOST_ROWS clients the first.
+    """
+    clients = sorted(set().union(*accuracies.values()))[:MOST_ROWS]
+    labels = {k: escape(client_name(k, names.get(k, ""))) for k in clients}
+    figure = go.Figure()
+    for k in clients:
+        values = [by_client[k] for by_client in accuracies.values() if k in by_client]
+        figure.add_scatter(
+            x=[min(values), max(values)],
+            y=[labels[k]] * 2,
+            mode="lines",
+            line={"color": "#9A958C", "width": 1},
+            hoverinfo="skip",
+            showlegend=False,
+        )
+    for number, style in enumerate(style for style in ORDER if style in accuracies):
+        own = accuracies[style]
+        label = STYLES[style].label
+        figure.add_scatter(
+            x=[own[k] for k in clients if k in own],
+            y=[labels[k] for k in clients if k in own],
+            name=label,
+            mode="markers",
+            marker={"size": 12, "color": STYLES[style].colour, "symbol": charts.SYMBOLS[number]},
+            hovertemplate=f"%{{y}}<br>{label}: %{{x:.0%}}<extra></extra>",
+        )
+    figure.update_layout(
+        height=90 + 34 * len(clients),
+        margin={"l": 0, "r": 0, "t": 8, "b": 0},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        xaxis={"range": [-0.02, 1.05], "tickformat": ".0%", "title": "right on its own test set"},
+        yaxis={"autorange": "reversed", "type": "category"},
+    )
+    return figure
 
 
 def per_client(
@@ -24,7 +81,7 @@ def per_client(
     ``names`` are those that the data give to clients; a line ends in its client's name or number.
     Of more than MOST_LINES clients only the lowest, the median and the highest of each round.
     """
-    style = STYLES[charts.style_of(run.strategy)]
+    style = STYLES[style_of(run.strategy)]
     names = names or {}
     lines: dict[str, dict[int, float]] = defaultdict(dict)
     ends: dict[str, str] = {}
@@ -60,7 +117,7 @@ def heat_map(
     """Draw a row per client and a column per round, as light as the client's accuracy is high."""
     scores = {(row.client, row.round): row.accuracy for row in rows}
     clients, rounds = (sorted({key[part] for key in scores}) for part in (0, 1))
-    labels = [client_name(client, (names or {}).get(client, "")) for client in clients]
+    labels = [escape(client_name(k, (names or {}).get(k, ""))) for k in clients]
     figure = go.Figure()
     figure.add_heatmap(
         x=rounds,
@@ -78,7 +135,7 @@ def heat_map(
         xaxis={"title": "round", "tickformat": "d", "range": [-0.5, run.rounds + 0.5]},
         yaxis={"autorange": "reversed", "nticks": 24},
     )
-    return stage.enlarge(figure)
+    return figure
 
 
 def _apart(values: Mapping[str, float], gap: float = 0.06) -> dict[str, float]:

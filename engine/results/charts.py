@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from html import escape
 from statistics import pstdev
 from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from app import stage
-from app.look import STYLES, client_name
 from db.reads import ClientScore, MeanDrift, MeanScore, Tradeoff
 from db.tables import Round, Run
+from engine.results.look import STYLES, client_name, style_of
 from engine.strategies import STRATEGIES
 
 MOST_LINES = 16
@@ -168,7 +168,7 @@ def own_over_pooled(
             x=[p.pooled for p in mine],
             y=[p.own for p in mine],
             text=[
-                f"{p.strategy}<br>{client_name(p.client, (names or {}).get(p.client, ''))}"
+                f"{p.strategy}<br>{escape(client_name(p.client, (names or {}).get(p.client, '')))}"
                 for p in mine
             ],
             name=run[1],
@@ -196,11 +196,6 @@ def own_over_pooled(
 def deployed_variant(run: Run) -> str:
     """Return the variant that a client of this run would use."""
     return STRATEGIES[run.strategy].deployed_variant()
-
-
-def style_of(strategy: str) -> str:
-    """Return the style in which the model that a client uses is drawn."""
-    return "local" if strategy == "local" else STRATEGIES[strategy].deployed_variant()
 
 
 def _by_round(rows: Iterable[MeanScore], variant: str, scope: str, value: str) -> dict[int, float]:
@@ -234,4 +229,4 @@ def finish(figure: go.Figure, rounds: int, accuracy: bool, height: int) -> go.Fi
         figure.update_yaxes(range=[0, 1.02])
     if rounds <= 12:
         figure.update_xaxes(dtick=1)
-    return stage.enlarge(figure)
+    return figure
