@@ -12,6 +12,7 @@ from app.experiments import state_of, title_with_experiment
 from app.history import History, histories_of
 from app.live_details import show_details
 from app.look import KEYS, STATUS_WORDS, ink, plain
+from app.take_along import show_downloads
 from app.verdict import Verdict, sentence, show_verdict, verdict_on
 from app.widgets import ASK, client_names, show_chart
 from db import reads
@@ -253,4 +254,6 @@ follow()
 judged = None if refresh else verdict_on(experiment)
 if judged:
     st.markdown(sentence(judged))
+if not refresh and any(run.rounds_done for run in runs):
+    show_downloads(experiment)
 show_charts(histories, config, judged)

@@ -17,6 +17,7 @@ from engine.cli.models import models
 from engine.cli.pretrain import pretraining
 from engine.cli.results import results
 from engine.cli.runs import runs
+from engine.cli.share import share
 from engine.cli.verdict import verdicts
 from engine.config import ConfigError
 from engine.data.pictures import BadPicture
@@ -29,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for group in (runs, models, verdicts, results, pretraining):
+for group in (runs, models, verdicts, results, share, pretraining):
     app.add_typer(group)
 app.add_typer(bench, name="bench")
 UserMistake = (

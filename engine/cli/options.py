@@ -22,6 +22,7 @@ Set = Annotated[
     typer.Option("--set", help=f"Change one key, key=value. Keys: {', '.join(known_keys())}."),
 ]
 Runtime = Annotated[str | None, typer.Option("--runtime", help="Where the Flower apps run.")]
+Experiment = Annotated[int, typer.Argument(help="Number of the experiment.")]
 RunId = Annotated[int, typer.Argument(help="Number of the run.")]
 Client = Annotated[int, typer.Option("--client", help="Number of the client, from 0.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on the last line.")]

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from db import reads
+from engine.cli.options import Experiment
 from engine.jobs.queue import NotPossible
 from engine.results import tables as data_out
 
@@ -16,7 +17,7 @@ results = typer.Typer()
 
 @results.command()
 def tables(
-    experiment: Annotated[int, typer.Argument(help="The number of an experiment.")],
+    experiment: Experiment,
     folder: Annotated[Path, typer.Argument(help="A new folder.")],
     kind: Annotated[str, typer.Option("--format", help="csv or parquet.")] = "csv",
 ) -> None:

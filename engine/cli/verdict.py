@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from engine.cli.options import Json
+from engine.cli.options import Experiment, Json
 from engine.results.verdict import Comparison, Verdict
 from engine.results.verdict import verdict as judge
 
@@ -19,7 +18,7 @@ verdicts = typer.Typer()
 
 @verdicts.command()
 def verdict(
-    experiment: Annotated[int, typer.Argument(help="The number of an experiment.")],
+    experiment: Experiment,
     as_json: Json = False,
 ) -> None:
     """Say who gains from federating: alone against shared against personalised."""

@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import tempfile
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,16 @@ def file_state(path: Path) -> tuple[int, int] | None:
     except (OSError, ValueError):
         return None
     return (state.st_size, state.st_mtime_ns) if stat.S_ISREG(state.st_mode) else None
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all, in place of one that is there; its folder must be."""
+    aside = path.with_name(f".{uuid.uuid4().hex}-{path.name}")
+    try:
+        aside.write_bytes(data)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def write_json(path: Path, values: Any) -> None:

@@ -1,0 +1,1 @@
+"""An experiment as one HTML file that opens offline: verdict, charts, tables, pictures, config."""
