@@ -8,9 +8,11 @@ import pytest
 from db import reads
 from engine.cli import main
 from engine.paths import ROOT
+from engine.presets import PRESETS
 from tests.unit.test_readme import COMMANDS
 
 TOO_LONG = ("bench", "pretrain")  # tested part by part
+SHORT = {"rounds": 2, "local_steps": 2}  # instead of a preset's own: the commands are what is tried
 ELSEWHERE = ("~/pictures", "vqa-rad")  # needs data that are not here
 
 
@@ -18,6 +20,8 @@ ELSEWHERE = ("~/pictures", "vqa-rad")  # needs data that are not here
 @pytest.mark.timeout(900)
 def test_the_commands_of_the_readme_work_one_after_another(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
+    for preset in PRESETS:
+        monkeypatch.setitem(PRESETS, preset, PRESETS[preset] | SHORT)
     done = []
     for line in COMMANDS:
         name, *arguments = shlex.split(line, comments=True)
