@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 import numpy as np
@@ -89,25 +89,46 @@ def show_clients(
 
     The client ``marked`` stands out: it is the one that the page is about.
     """
-    cells = "".join(
-        _cell(answer, names.get(answer.client, ""), accepted.get(answer.client), marked)
+    _show_cells(
+        _cell(
+            client_name(answer.client, names.get(answer.client, "")),
+            answer,
+            accepted.get(answer.client),
+            is_marked=answer.client == marked,
+        )
         for answer in answers
     )
+
+
+def show_cards(
+    answers: Iterable[tuple[str, ClientAnswer]], accepted: tuple[str, ...] | None
+) -> None:
+    """Show answers to one question, each under a title; ``accepted``: what counts as right."""
+    _show_cells(_cell(title, answer, accepted) for title, answer in answers)
+
+
+def _show_cells(cells: Iterable[str]) -> None:
     st.html(
         '<ul style="list-style:none;padding:0;margin:0;display:grid;gap:.6rem;'
-        f'grid-template-columns:repeat(auto-fill,minmax(9rem,1fr))">{cells}</ul>'
+        f'grid-template-columns:repeat(auto-fill,minmax(9rem,1fr))">{"".join(cells)}</ul>'
     )
 
 
-def _cell(answer: ClientAnswer, name: str, accepted: tuple[str, ...] | None, marked: int) -> str:
+def _cell(
+    title: str,
+    answer: ClientAnswer,
+    accepted: tuple[str, ...] | None,
+    *,
+    is_marked: bool = False,
+) -> str:
     judged = ""
     if accepted:
         right = is_right(answer.text, accepted)
         judged = "✓ right" if right else f"✗ wrong (right: {escape(accepted[0])})"
-    line = f"outline:2px solid {STYLES['personal'].colour};" if answer.client == marked else ""
+    line = f"outline:2px solid {STYLES['personal'].colour};" if is_marked else ""
     return (
         f'<li style="{_CARD};{line}padding:.6rem .75rem">'
-        f'<div style="font-size:.9rem">{escape(client_name(answer.client, name))}</div>'
+        f'<div style="font-size:.9rem">{escape(title)}</div>'
         '<div style="font-size:1.15rem;font-weight:600;overflow-wrap:anywhere">'
         f"{escape(answer.text or '(no answer)')}</div>"
         f'<div style="font-size:.9rem">{judged}</div>'

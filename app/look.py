@@ -30,6 +30,11 @@ def ink() -> str:
     return "#ECE9E2" if st.context.theme.type == "dark" else "#23211E"
 
 
+def paper() -> str:
+    """Return the colour of the page in the theme that is on."""
+    return "#161513" if st.context.theme.type == "dark" else "#FDFCFA"
+
+
 def plain(text: str, longest: int = 120) -> str:
     """Escape text from people's data, on one line, so that Markdown shows it as it is."""
     return _MARKS.sub(r"\\\1", shorten(text, longest))

@@ -21,15 +21,17 @@ except (BadEnvironment, DatabaseTooNew) as mistake:
     st.error(str(mistake))
     st.stop()
 
-from app import heap, stage
+from app import chart_files, heap, stage
 
 stage.apply()
+chart_files.add_buttons()
 PAGES = [
     st.Page("../pages/start.py", title="Start", default=True),
     st.Page("../pages/setup.py", title="Set up", url_path="setup"),
     st.Page("../pages/live.py", title="Live", url_path="live"),
     st.Page("../pages/clients.py", title="Clients", url_path="clients"),
     st.Page("../pages/ask.py", title="Ask", url_path="ask"),
+    st.Page("../pages/runs.py", title="Runs", url_path="runs"),
 ]
 page = st.navigation(PAGES, position="top")
 try:

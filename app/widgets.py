@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import plotly.graph_objects as go
 import streamlit as st
 
-from app import stage
+from app import chart_files, stage
 from db import reads
 from db.tables import Run
 from engine.config import ExperimentConfig
@@ -22,6 +22,7 @@ LIVE = "../pages/live.py"
 CLIENTS = "../pages/clients.py"
 ASK = "../pages/ask.py"
 SETUP = "../pages/setup.py"
+RUNS = "../pages/runs.py"
 
 
 def run_name(run: Run) -> str:
@@ -152,8 +153,9 @@ def start_experiment(config: ExperimentConfig) -> None:
 
 
 def show_chart(figure: go.Figure, *, key: str, alt: str | None = None) -> None:
-    """Show a figure, with the letters of the stage where that is on."""
-    st.plotly_chart(stage.enlarge(figure), key=key, alt=alt)
+    """Show a figure, with the letters of the stage where that is on; it can be saved as a file."""
+    shown = chart_files.on_paper(stage.enlarge(figure))
+    st.plotly_chart(shown, key=key, alt=alt, config=chart_files.options(key))
 
 
 def figure(label: str, value: str, explanation: str | None = None) -> None:

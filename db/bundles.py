@@ -38,7 +38,7 @@ def dump(experiment_id: int) -> dict[str, list[dict[str, Any]]]:
             stored = session.execute(select(table.__table__).where(*where)).mappings()
             return [{key: _plain(value) for key, value in row.items()} for row in stored]
 
-        runs = rows(Run, Run.experiment_id == experiment_id)
+        runs = rows(Run, Run.experiment_id == experiment_id, Run.deleted_at.is_(None))
         ids = [run["id"] for run in runs]
         return {
             "experiments": rows(Experiment, Experiment.id == experiment_id),

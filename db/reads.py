@@ -26,6 +26,7 @@ from db.tables import (
 
 # The first that there is, is the one that a client would use.
 VARIANTS = ("personal", "global", "base")
+_SHOWN = Run.deleted_at.is_(None)
 
 
 class NoSuchRun(LookupError):
@@ -39,7 +40,7 @@ def run(run_id: int) -> Run:
     """Return one run with its experiment; raises NoSuchRun."""
     with reading() as session:
         stored = session.get(Run, run_id)
-        if stored is None:
+        if stored is None or stored.deleted_at is not None:
             raise NoSuchRun(run_id)
         return stored
 
@@ -47,13 +48,14 @@ def run(run_id: int) -> Run:
 def runs() -> list[Run]:
     """Return all runs with their experiments, newest first."""
     with reading() as session:
-        return list(session.scalars(select(Run).order_by(Run.id.desc())))
+        return list(session.scalars(select(Run).where(_SHOWN).order_by(Run.id.desc())))
 
 
 def chosen_runs(run_ids: Sequence[int]) -> list[Run]:
     """Return these runs with their experiments, in this order. Raises NoSuchRun."""
+    of_them = select(Run).where(Run.id.in_(run_ids), _SHOWN)
     with reading() as session:
-        stored = {row.id: row for row in session.scalars(select(Run).where(Run.id.in_(run_ids)))}
+        stored = {row.id: row for row in session.scalars(of_them)}
     for run_id in run_ids:
         if run_id not in stored:
             raise NoSuchRun(run_id)
@@ -83,7 +85,8 @@ def experiment_names() -> list[ExperimentName]:
     """Return all experiments, newest first."""
     columns = (Experiment.id, Experiment.name, Experiment.bundled)
     with reading() as session:
-        rows = session.execute(select(*columns).order_by(Experiment.id.desc()))
+        shown = select(*columns).where(Experiment.runs.any(_SHOWN))
+        rows = session.execute(shown.order_by(Experiment.id.desc()))
         return [ExperimentName(*row) for row in rows]
 
 
@@ -105,28 +108,31 @@ def stamp(experiment_id: int) -> tuple[Any, ...]:
 def runs_of(experiment_id: int) -> list[Run]:
     """Return the runs of one experiment, in the order in which they were queued."""
     with reading() as session:
-        of_it = select(Run).where(Run.experiment_id == experiment_id).order_by(Run.id)
-        return list(session.scalars(of_it))
+        of_it = select(Run).where(Run.experiment_id == experiment_id, _SHOWN)
+        return list(session.scalars(of_it.order_by(Run.id)))
 
 
 def latest_experiments(limit: int) -> list[Experiment]:
     """Return the newest experiments of this database's own with their runs, newest first."""
     with reading() as session:
-        own = select(Experiment).where(~Experiment.bundled).order_by(Experiment.id.desc())
-        return list(session.scalars(own.limit(limit).options(selectinload(Experiment.runs))))
+        own = select(Experiment).where(~Experiment.bundled, Experiment.runs.any(_SHOWN))
+        own = own.order_by(Experiment.id.desc()).limit(limit)
+        shown_runs = selectinload(Experiment.runs.and_(_SHOWN))
+        return list(session.scalars(own.options(shown_runs)))
 
 
 def done_runs() -> list[Run]:
     """Return all finished runs of this database's own experiments, oldest first."""
     with reading() as session:
-        own = select(Run).join(Run.experiment).where(Run.status == "done", ~Experiment.bundled)
+        own = select(Run).join(Run.experiment)
+        own = own.where(Run.status == "done", ~Experiment.bundled, _SHOWN)
         return list(session.scalars(own.order_by(Run.id)))
 
 
 def done_count() -> int:
     """Count the finished runs."""
     with reading() as session:
-        return session.scalar(select(func.count()).where(Run.status == "done")) or 0
+        return session.scalar(select(func.count()).where(Run.status == "done", _SHOWN)) or 0
 
 
 def workers() -> list[Worker]:

@@ -25,6 +25,7 @@ class Base(DeclarativeBase):
         }
     )
     type_annotation_map = {dict[str, Any]: JSON, dict[str, str]: JSON, dict[str, int]: JSON}
+    type_annotation_map |= {list[str]: JSON}
 
 
 class RunRow(Base):
@@ -40,6 +41,7 @@ class Experiment(Base):
 
     ``round_limit``: the last round that may begin, of every run; None while it goes on by itself.
     ``resolved`` is an ``engine.fl.resolved.Resolved``; None in rows of a lab that had none.
+    ``tags`` and ``notes`` are people's own.
     """
 
     __tablename__ = "experiments"
@@ -50,6 +52,8 @@ class Experiment(Base):
     resolved: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     bundled: Mapped[bool] = mapped_column(default=False)
     round_limit: Mapped[int | None]
+    tags: Mapped[list[str]] = mapped_column(default=list, server_default="[]")
+    notes: Mapped[str] = mapped_column(default="", server_default="")
     created_at: Mapped[datetime] = mapped_column(default=now)
 
     runs: Mapped[list[Run]] = relationship(back_populates="experiment", order_by="Run.id")
@@ -82,6 +86,7 @@ class Preparation(Base):
 
 ALIVE = ("queued", "running", "paused")
 RESUMABLE = ("stopped", "failed", "interrupted")
+GONE = "gone"  # deleted for good: only the number is kept, so that it is not given again
 
 
 class Run(Base):
@@ -92,7 +97,7 @@ class Run(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     experiment_id: Mapped[int] = mapped_column(ForeignKey("experiments.id"), index=True)
     strategy: Mapped[str] = mapped_column(String(20))
-    # ALIVE, RESUMABLE or done
+    # ALIVE, RESUMABLE, done or GONE
     status: Mapped[str] = mapped_column(String(12), default="queued", index=True)
     worker_id: Mapped[int | None]
     stop_requested: Mapped[bool] = mapped_column(default=False)
@@ -105,6 +110,7 @@ class Run(Base):
     trainable_parameters: Mapped[int | None]
     wall_seconds: Mapped[float] = mapped_column(default=0.0)
     peak_rss_mb: Mapped[float | None]
+    deleted_at: Mapped[datetime | None]  # it is shown nowhere, and can come back until it is GONE
 
     experiment: Mapped[Experiment] = relationship(back_populates="runs", lazy="joined")
 

@@ -213,7 +213,7 @@ def requeue(run_id: int) -> bool:
     with writing() as session:
         again = (
             update(Run)
-            .where(Run.id == run_id, Run.status.in_(RESUMABLE))
+            .where(Run.id == run_id, Run.status.in_(RESUMABLE), Run.deleted_at.is_(None))
             .values(_ended() | {"status": "queued", "finished_at": None, "error": None})
         )
         if session.scalar(again.returning(Run.id)) is None:

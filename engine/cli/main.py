@@ -13,6 +13,7 @@ import typer
 from db import reads
 from db.engine import DatabaseTooNew
 from engine.cli.bench import bench
+from engine.cli.home import keeping
 from engine.cli.models import models
 from engine.cli.pretrain import pretraining
 from engine.cli.results import results
@@ -30,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for group in (runs, models, verdicts, results, share, pretraining):
+for group in (runs, models, verdicts, results, share, keeping, pretraining):
     app.add_typer(group)
 app.add_typer(bench, name="bench")
 UserMistake = (

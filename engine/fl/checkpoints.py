@@ -77,6 +77,19 @@ def prune(folder: Path, stem: str, newest: int) -> None:
         path.unlink(missing_ok=True)
 
 
+def superseded(folder: Path, last: int) -> list[Path]:
+    """Return the files of a finished run that its models after round ``last`` do not need.
+
+    Of the server and of each client the newest stays, which may be older than ``last``.
+    """
+    places = [(folder, "server"), *((client, "personal") for client in _files(folder / "clients"))]
+    paths: list[Path] = []
+    for place, stem in places:
+        numbered = [path for round_, path in _numbered(place, stem) if round_ <= last]
+        paths += numbered[:-1]
+    return paths
+
+
 def _with_narrow_deltas(factors: Factors) -> Factors:
     """Return factors with the dense deltas of earlier versions as narrow ones."""
     if not (layers := factors.layers(DENSE_DELTA)):

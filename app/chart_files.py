@@ -1,0 +1,64 @@
+"""Every chart as a file: app/widgets.py draws them so that each can be saved as PNG and as SVG.
+
+Plotly's own button makes the one format that its options name, in the browser, without a network.
+A second button beside it asks for the other.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from app.look import paper
+
+_SCALE = 2  # of the screen's pixels: sharp in print
+# Plotly's context of a figure is its own affair; tests/e2e/test_charts.py sees if it changes.
+_BUTTONS = """<script>
+(() => {
+  if (window.chartFiles) return;
+  const title = "Download plot as an SVG";
+  const add = () => document.querySelectorAll(".js-plotly-plot").forEach((plot) => {
+    const png = plot.querySelector('.modebar-btn[data-title="Download plot as a PNG"]');
+    if (!png || plot.querySelector(`[data-title="${title}"]`)) return;
+    const svg = png.cloneNode(false);
+    svg.dataset.title = title;
+    svg.setAttribute("aria-label", title);
+    svg.textContent = "SVG";
+    svg.style.cssText += ";font:600 10px sans-serif;color:inherit;vertical-align:top";
+    svg.addEventListener("click", () => {
+      const options = plot._context.toImageButtonOptions;
+      options.format = "svg";
+      png.click();
+      options.format = "png";
+    });
+    png.after(svg);
+  });
+  let waits = false;
+  window.chartFiles = new MutationObserver(() => {
+    if (waits) return;
+    waits = true;
+    requestAnimationFrame(() => { waits = false; add(); });
+  });
+  window.chartFiles.observe(document.body, { childList: true, subtree: true });
+  add();
+})();
+</script>"""
+
+
+def on_paper(figure: go.Figure) -> go.Figure:
+    """Give a figure the page's colour, so that a saved one can be read anywhere."""
+    colour = paper()
+    return figure.update_layout(paper_bgcolor=colour, plot_bgcolor=colour)
+
+
+def options(name: str) -> dict[str, Any]:
+    """Return Plotly's options of a chart that is saved under a name."""
+    image = {"format": "png", "filename": f"fedvlm-{name}", "scale": _SCALE}
+    return {"toImageButtonOptions": image}
+
+
+def add_buttons() -> None:
+    """Add to every chart of the page the button that saves it as an SVG."""
+    st.html(_BUTTONS, unsafe_allow_javascript=True)

@@ -1,0 +1,192 @@
+"""The table of all runs: what it shows of each, and which of them a search and filters leave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from app.widgets import linked
+from db import overview
+from db.engine import database_url
+from db.overview import Reached
+from db.tables import Run
+from engine.config import flat
+from engine.data.user.rows import shorten
+from engine.results.look import name_of
+from engine.strategies import STRATEGIES
+
+UNMARKED = "runs_unmarked"  # of the session: how often the marks were taken away
+ROW, MOST_ROWS = 35, 13  # pixels of a row; rows that are seen without scrolling
+STATES = {"interrupted": "worker gone", "queued": "waiting"}  # where the status is no word
+
+
+@dataclass(frozen=True)
+class Line:
+    """A run with what it has reached, and all that a search looks at, in small letters."""
+
+    run: Run
+    reached: Reached | None
+    text: str
+
+    @property
+    def data(self) -> str:
+        """The name of its data."""
+        return str(self.run.experiment.config.get("dataset", ""))
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds at work; None before it began."""
+        return self.run.wall_seconds or None
+
+
+def lines_of(runs: Sequence[Run]) -> list[Line]:
+    """Return a line for each run."""
+    state = tuple((run.id, run.rounds_done, run.status) for run in runs)
+    scores = _reached(str(database_url()), state)
+    return [Line(run, scores.get(run.id), _text(run)) for run in runs]
+
+
+@st.cache_data(max_entries=4, show_spinner=False)
+def _reached(database: str, state: tuple[tuple[int, int, str], ...]) -> dict[int, Reached]:
+    """Return what runs have reached, kept until one of them goes on."""
+    return overview.reached([run_id for run_id, _, _ in state])
+
+
+def _text(run: Run) -> str:
+    """Return what a search looks at; of the config not what is about the run's siblings."""
+    experiment, siblings = run.experiment, {"strategies", *STRATEGIES} - {run.strategy}
+    config = (
+        f"{key}={value}"
+        for key, value in flat(experiment.config).items()
+        if key.partition(".")[0] not in siblings
+    )
+    words = (f"run {run.id}", experiment.name, run.strategy, name_of(run.strategy), state(run))
+    return f" {' '.join((*words, *experiment.tags, experiment.notes, *config))} ".lower()
+
+
+def _has(text: str, word: str) -> bool:
+    """Tell if a word is in a text; a setting such as lora.rank=1 has to be there whole."""
+    return (f" {word} " if "=" in word else word) in text
+
+
+def state(run: Run) -> str:
+    """Name the state of a run in a word or two."""
+    return STATES.get(run.status, run.status)
+
+
+FILTERS: dict[str, tuple[str, Callable[[Line], Iterable[str]]]] = {
+    "strategy": ("Strategy", lambda line: [name_of(line.run.strategy)]),
+    "state": ("State", lambda line: [state(line.run)]),
+    "data": ("Data", lambda line: [line.data]),
+    "tag": ("Tag", lambda line: line.run.experiment.tags),
+}
+# Of equal ones, and of those without a value, the newest come first.
+ORDERS: dict[str, tuple[str, Callable[[Line], Any]]] = {
+    "newest": ("Newest first", lambda line: -line.run.id),
+    "last": ("Best last value first", lambda line: -line.reached.last if line.reached else 1),
+    "best": ("Best value first", lambda line: -line.reached.best if line.reached else 1),
+    "longest": ("Longest first", lambda line: -line.run.wall_seconds),
+    "name": ("By name", lambda line: line.run.experiment.name.lower()),
+}
+
+
+def choose_lines(lines: Sequence[Line]) -> list[Line]:
+    """Ask what to show, kept in the URL: a search as people type, filters, an order."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        words = st.text_input(
+            "Search", key="search", type="search", live=True, bind="query-params", width=420,
+            placeholder="Name, tag, note, or a setting such as lora.rank=8",
+        )  # fmt: skip
+        left = list(lines)
+        with st.popover("Filter", key="filter"):
+            for name, (label, values) in FILTERS.items():
+                options = sorted({value for line in lines for value in values(line)})
+                if chosen := set(_choose_values(name, label, options)):
+                    left = [line for line in left if chosen & set(values(line))]
+        order = linked(
+            "order", tuple(ORDERS), "newest",
+            lambda key: st.selectbox(
+                "Order", list(ORDERS), format_func=lambda o: ORDERS[o][0], key=key, width=200
+            ),
+        )  # fmt: skip
+    asked = (words or "").lower().split()
+    left = [line for line in left if all(_has(line.text, word) for word in asked)]
+    left.sort(key=lambda line: -line.run.id)
+    return sorted(left, key=ORDERS[order][1])
+
+
+def _choose_values(name: str, label: str, options: list[str]) -> list[str]:
+    return st.multiselect(
+        label, options, key=name, bind="query-params", placeholder="all", width=320,
+        format_func=lambda value: shorten(value, 40),
+    )  # fmt: skip
+
+
+def choose_in_table(lines: Sequence[Line], chosen: Sequence[int]) -> list[int]:
+    """Show runs as a table, ``chosen`` marked; return those that are marked now.
+
+    What is chosen and not in the table stays chosen.
+    """
+    ids = [line.run.id for line in lines]
+    marked = [place for place, run_id in enumerate(ids) if run_id in chosen]
+    shown = st.dataframe(
+        _frame(lines),
+        # Another table where its rows are others: what is marked are places in it.
+        key=f"runs_{hash(tuple(ids))}_{st.session_state.get(UNMARKED, 0)}",
+        on_select="rerun",
+        selection_mode="multi-row",
+        selection_default={"selection": {"rows": marked}},
+        hide_index=True,
+        height=ROW * (1 + max(1, min(len(lines), MOST_ROWS))) + 3,
+        column_config=_COLUMNS,
+        placeholder="",
+        alt="All runs, a row for each; mark rows to act on them.",
+    )
+    places = shown["selection"]["rows"]
+    return [*(run_id for run_id in chosen if run_id not in ids), *(ids[p] for p in places)]
+
+
+def _frame(lines: Sequence[Line]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "run": [line.run.id for line in lines],
+            "experiment": [line.run.experiment.name for line in lines],
+            "strategy": [name_of(line.run.strategy) for line in lines],
+            "data": [shorten(line.data, 40) for line in lines],
+            "state": [state(line.run) for line in lines],
+            "rounds": [f"{line.run.rounds_done}/{line.run.rounds}" for line in lines],
+            "last": [line.reached and line.reached.last for line in lines],
+            "best": [line.reached and line.reached.best for line in lines],
+            "duration": [line.seconds for line in lines],
+            "started": [line.run.started_at for line in lines],
+            "tags": [line.run.experiment.tags for line in lines],
+            "notes": [shorten(line.run.experiment.notes, 80) for line in lines],
+        }
+    )
+
+
+_COLUMNS = {
+    "run": st.column_config.NumberColumn("Run", format="plain", width=50),
+    "experiment": st.column_config.TextColumn("Experiment", width="medium"),
+    "strategy": st.column_config.TextColumn("Strategy", width=120),
+    "data": st.column_config.TextColumn("Data", width=70),
+    "state": st.column_config.TextColumn("State", width=90),
+    "rounds": st.column_config.TextColumn("Rounds", width=60),
+    "last": st.column_config.NumberColumn(
+        "Own, last", format="percent", width=75,
+        help="Right answers on the clients' own test sets, mean over clients, after the last round",
+    ),
+    "best": st.column_config.NumberColumn(
+        "Own, best", format="percent", width=75, help="The same after its best round"
+    ),
+    "duration": st.column_config.NumberColumn("At work", format="duration", width=80),
+    "started": st.column_config.DatetimeColumn(
+        "Started (UTC)", format="D MMM YYYY, HH:mm", width=140
+    ),
+    "tags": st.column_config.ListColumn("Tags", width=120),
+    "notes": st.column_config.TextColumn("Notes", width="medium"),
+}  # fmt: skip
