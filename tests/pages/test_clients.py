@@ -9,7 +9,7 @@ from db import reads, writes
 from db.engine import writing
 from db.tables import Run
 from engine.answering import client as answering
-from engine.results import example, kept
+from engine.results import client_charts, example, kept
 from engine.results.analyze import CrossMatrix, Newcomer
 from tests.conftest import wait_for
 from tests.helpers import answering as desk
@@ -46,7 +46,7 @@ def test_the_gains_have_a_point_per_way_in_its_colour(plora):
         "personal": reads.deployed_accuracies(plora, "own"),
         "base": reads.base_accuracies(reads.run(plora).experiment_id),
     }
-    points = [trace for trace in analysis_charts.gains(ways, {1: "north"}).data if trace.name]
+    points = [trace for trace in client_charts.gains(ways, {1: "north"}).data if trace.name]
     assert [trace.name for trace in points] == ["Base", "Personalised (one each)"]
     assert list(points[1].y) == ["Client 0", "Client 1 · north", "Client 2", "Client 3"]
     assert list(points[1].x) == [ways["personal"][k] for k in range(4)]
