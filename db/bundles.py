@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -21,7 +22,9 @@ from db.tables import (
     RunRow,
 )
 
-_OF_RUN: tuple[type[RunRow], ...] = (Round, ClientRound, Evaluation, Prediction, Event)
+OF_RUN: tuple[type[RunRow], ...] = (Round, ClientRound, Evaluation, Prediction, Event)
+TABLES: tuple[type[Base], ...] = (Experiment, Client, Run, *OF_RUN)
+Dump = dict[str, list[dict[str, Any]]]  # rows by the name of their table
 
 
 def has_bundled() -> bool:
@@ -30,12 +33,13 @@ def has_bundled() -> bool:
         return session.scalar(select(Experiment.id).where(Experiment.bundled).limit(1)) is not None
 
 
-def dump(experiment_id: int) -> dict[str, list[dict[str, Any]]]:
-    """Return all rows of an experiment by table name, ready for JSON."""
+def dump(experiment_id: int) -> Dump:
+    """Return all rows of an experiment by table name, in order of their keys, ready for JSON."""
     with reading() as session:
 
         def rows(table: type[Base], *where: Any) -> list[dict[str, Any]]:
-            stored = session.execute(select(table.__table__).where(*where)).mappings()
+            of_it = select(table.__table__).where(*where).order_by(*table.__table__.primary_key)
+            stored = session.execute(of_it).mappings()
             return [{key: _plain(value) for key, value in row.items()} for row in stored]
 
         runs = rows(Run, Run.experiment_id == experiment_id, Run.deleted_at.is_(None))
@@ -44,32 +48,41 @@ def dump(experiment_id: int) -> dict[str, list[dict[str, Any]]]:
             "experiments": rows(Experiment, Experiment.id == experiment_id),
             "clients": rows(Client, Client.experiment_id == experiment_id),
             "runs": runs,
-            **{table.__tablename__: rows(table, table.run_id.in_(ids)) for table in _OF_RUN},
+            **{table.__tablename__: rows(table, table.run_id.in_(ids)) for table in OF_RUN},
         }
 
 
-def load(rows: dict[str, list[dict[str, Any]]]) -> dict[int, int]:
-    """Insert dumped rows under new ids, marked as bundled; return old run id -> new run id."""
+def load(
+    rows: Dump, place: Callable[[dict[int, int]], None], *, bundled: bool = False
+) -> tuple[int, dict[int, int]]:
+    """Insert dumped rows under new ids; return the experiment, and new run ids by the old ones.
+
+    ``place`` is given the run ids and puts files where they belong before the rows are committed;
+    what it raises leaves the database as it was. ``bundled``: it is the lab's own example.
+    """
     with writing() as session:
-        experiment = {**_typed(Experiment, rows["experiments"][0]), "bundled": True}
-        del experiment["id"]
-        inserted = insert(Experiment).values(**experiment).returning(Experiment.id)
-        new_experiment = session.execute(inserted).scalar_one()
+        values = {**_typed(Experiment, rows["experiments"][0]), "bundled": bundled}
+        del values["id"]
+        inserted = insert(Experiment).values(**values).returning(Experiment.id)
+        experiment = session.execute(inserted).scalar_one()
         for client in rows["clients"]:
-            values = {**_typed(Client, client), "experiment_id": new_experiment}
+            values = {**_typed(Client, client), "experiment_id": experiment}
             session.execute(insert(Client).values(**values))
         run_ids: dict[int, int] = {}
         for run in rows["runs"]:
-            values = {**_typed(Run, run), "experiment_id": new_experiment}
+            values = {**_typed(Run, run), "experiment_id": experiment}
             del values["id"]
             inserted = insert(Run).values(**values).returning(Run.id)
             run_ids[run["id"]] = session.execute(inserted).scalar_one()
-        for table in _OF_RUN:
-            for row in rows[table.__tablename__]:
-                values = {**_typed(table, row), "run_id": run_ids[row["run_id"]]}
+        for table in OF_RUN:
+            moved = [_typed(table, row) for row in rows[table.__tablename__]]
+            for values in moved:
+                values["run_id"] = run_ids[values["run_id"]]
                 values.pop("id", None)
-                session.execute(insert(table).values(**values))
-        return run_ids
+            if moved:
+                session.execute(insert(table), moved)
+        place(run_ids)
+        return experiment, run_ids
 
 
 def _plain(value: Any) -> Any:

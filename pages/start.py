@@ -9,6 +9,7 @@ from app import stage, story
 from app.costs import time_of
 from app.experiments import state_in_words, ways
 from app.look import ink, plain
+from app.take_along import show_upload
 from app.verdict import sentence, verdict_on
 from app.widgets import ASK, LIVE, SETUP, show_chart, start_experiment
 from db import reads
@@ -172,7 +173,9 @@ queue.prepare(ExperimentConfig.parse(preset("quickstart")))  # warms up while pe
 for column, name in zip(st.columns(len(CARDS)), CARDS, strict=True):
     with column:
         show_card(name)
-st.page_link(SETUP, label="Set up an experiment of your own →")
+with st.container(horizontal=True, vertical_alignment="center"):
+    st.page_link(SETUP, label="Set up an experiment of your own →")
+    show_upload()
 show_recent()
 if example:
     show_example(example)

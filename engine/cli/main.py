@@ -24,6 +24,7 @@ from engine.config import ConfigError
 from engine.data.pictures import BadPicture
 from engine.jobs import queue
 from engine.paths import BadEnvironment
+from engine.results.bundle.rows import BadBundle
 
 app = typer.Typer(
     help="FedVLM Lab: federated fine-tuning of vision-language models with personalised LoRA.",
@@ -36,7 +37,7 @@ for group in (runs, models, verdicts, results, share, keeping, pretraining):
 app.add_typer(bench, name="bench")
 UserMistake = (
     *(ConfigError, BadEnvironment, DatabaseTooNew),
-    *(reads.NoSuchRun, queue.NotPossible, BadPicture),
+    *(reads.NoSuchRun, queue.NotPossible, BadPicture, BadBundle),
 )
 
 

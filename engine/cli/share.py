@@ -7,7 +7,10 @@ from typing import Annotated
 
 import typer
 
+from db import reads
 from engine.cli.options import Experiment
+from engine.results.bundle.opening import open_bundle
+from engine.results.bundle.writing import write_bundle
 from engine.results.look import size
 from engine.results.report.page import write_report
 
@@ -22,3 +25,21 @@ def report(
     """Write an experiment's results as one HTML file that opens offline in any browser."""
     written = write_report(experiment, file)
     typer.echo(f"the report of experiment {experiment} is {file} ({size(written)})")
+
+
+@share.command()
+def bundle(
+    experiment: Experiment,
+    file: Annotated[Path, typer.Argument(help="The file to write, such as experiment.zip.")],
+) -> None:
+    """Write an experiment with its models' adapters as one file that another lab opens."""
+    written = write_bundle(experiment, file)
+    typer.echo(f"experiment {experiment} is in {file} ({size(written)})")
+
+
+@share.command(name="open")
+def open_(file: Annotated[Path, typer.Argument(help="A file that bundle has written.")]) -> None:
+    """Add an experiment that another lab has bundled."""
+    experiment = open_bundle(file)
+    runs = ", ".join(str(run.id) for run in reads.runs_of(experiment))
+    typer.echo(f"experiment {experiment}: runs {runs}")

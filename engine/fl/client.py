@@ -5,7 +5,7 @@ from __future__ import annotations
 from engine.adapters.adapter import Adapter
 from engine.fl import checkpoints
 from engine.fl.context import context_of
-from engine.fl.participation import participants
+from engine.fl.participation import keepers
 from engine.fl.privacy import protected
 from engine.fl.run_config import RunConfig
 from engine.fl.training import Job
@@ -44,10 +44,8 @@ class Client:
 
         Raises FileNotFoundError where it has been pruned: the run has gone on since.
         """
-        rule, config = self.run.strategy, self.run.config
         for round_ in range(after_round, 0, -1):
-            kept = any(rule.trains(factor, round_) for factor in rule.personal_factors)
-            if kept and self.number in participants(config, round_):
+            if self.number in keepers(self.run.strategy, self.run.config, round_):
                 return checkpoints.read_personal(self.run.folder, self.number, round_)
         return Adapter()
 

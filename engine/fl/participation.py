@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine.config import ExperimentConfig
+from engine.strategies import Strategy
 from engine.system.seeding import rng
 
 
@@ -21,6 +22,12 @@ def participants(config: ExperimentConfig, round_: int) -> list[int]:
     luck = {k: rng(config.seed, "dropout", round_, k).random() for k in asked}
     stay = [k for k in asked if luck[k] >= config.dropout]
     return stay or [max(asked, key=luck.__getitem__)]
+
+
+def keepers(rule: Strategy, config: ExperimentConfig, round_: int) -> list[int]:
+    """Return the clients that keep something to themselves in a round."""
+    keeps = any(rule.trains(factor, round_) for factor in rule.personal_factors)
+    return participants(config, round_) if keeps else []
 
 
 def tested(config: ExperimentConfig) -> list[int]:

@@ -7,11 +7,7 @@ so that their rows are told of as unreadable, not as missing.
 from __future__ import annotations
 
 import io
-import lzma
-import stat
-import unicodedata
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,24 +16,27 @@ from pathlib import PurePosixPath
 from engine.config import ConfigError
 from engine.data.account import Problems
 from engine.data.pictures import MAX_BYTES, looks_like_picture
+from engine.data.user import zip_entries
 from engine.data.user.rows import shorten
 from engine.data.user.tables import TABLES
+from engine.data.user.zip_entries import (
+    BROKEN,
+    BadZip,
+    check_entries,
+    check_size,
+    check_totals,
+    read_rest,
+)
 from engine.data.user.zip_names import MAX_TABLE, names_of
 
 MAX_ENTRIES = 20_000
 MAX_UNPACKED = 2 * 2**30  # bytes of all entries
-MAX_RATIO = 200  # unpacked to packed; pictures are near 1, tables rarely above 20
-_RATIO_FROM = 2**20  # smaller entries do no harm, however well they are packed
 PICTURE_SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".gif", ".bmp", ".dib", ".tif",
     ".tiff", ".heic", ".heif", ".avif", ".jp2", ".jxl", ".svg", ".ico",
 )  # fmt: skip
 _HEAD = 64  # bytes that tell what a file is
 _OF_SYSTEMS = ("thumbs.db", "desktop.ini", "__macosx")  # beside names with a dot before them
-_BROKEN = (
-    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError,
-    NotImplementedError, RuntimeError,
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,9 @@ def open_zip(data: bytes) -> Iterator[Unpacked]:
             left_out = Problems()
             entries = _checked(archive)
             yield Unpacked(_contents(archive, entries, left_out), left_out)
-    except _BROKEN as error:
+    except BadZip as error:
+        raise ConfigError(f"dataset: {error}") from None
+    except BROKEN as error:
         if isinstance(error, ConfigError):
             raise
         reason = shorten(str(error))
@@ -69,11 +70,10 @@ def open_zip(data: bytes) -> Iterator[Unpacked]:
 
 def check_name(name: str, where: str) -> str:
     """Return a relative name, with slashes; raises ConfigError when it leads elsewhere."""
-    path = PurePosixPath(name.replace("\\", "/"))
-    drive = path.parts and path.parts[0].endswith(":")
-    if path.is_absolute() or drive or ".." in path.parts or not path.parts:
-        raise ConfigError(f"dataset: the name '{shorten(name)}' in {where} leads out of the folder")
-    return str(path)
+    try:
+        return zip_entries.check_name(name, where)
+    except BadZip as error:
+        raise ConfigError(f"dataset: {error}") from None
 
 
 def is_picture(name: str, content: bytes) -> bool:
@@ -83,49 +83,20 @@ def is_picture(name: str, content: bytes) -> bool:
 
 def _checked(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     """Return the files that are no system's by name, after a look at every entry's header."""
-    entries = archive.infolist()
-    if len(entries) > MAX_ENTRIES:
-        raise ConfigError(f"dataset: the zip has {len(entries)} entries; at most {MAX_ENTRIES}")
-    if sum(entry.file_size for entry in entries) > MAX_UNPACKED:
-        raise ConfigError(f"dataset: the zip unpacks to more than {MAX_UNPACKED >> 20} MB")
-    seen: set[str] = set()
-    files = {}
-    for entry, said in zip(entries, names_of(archive), strict=True):
-        name = check_name(said, "the zip")
-        _check_kind(entry, name)
-        same = unicodedata.normalize("NFC", name).casefold()  # as file systems may see it
-        if same in seen and not entry.is_dir():
-            raise ConfigError(f"dataset: the zip has two files called '{shorten(name)}'")
-        seen.add(same)
-        if not entry.is_dir() and not _is_of_a_system(PurePosixPath(name)):
-            files[name] = entry
+    check_totals(archive, MAX_ENTRIES, MAX_UNPACKED)  # before names are looked for in tables
+    named = zip(names_of(archive), archive.infolist(), strict=True)
+    checked = check_entries(named)
+    files = {
+        name: entry for name, entry in checked.items() if not _is_of_a_system(PurePosixPath(name))
+    }
     if not any(PurePosixPath(name).name in TABLES for name in files):
-        raise ConfigError("dataset: the zip has no metadata.csv or metadata.jsonl")
+        raise BadZip("the zip has no metadata.csv or metadata.jsonl")
     return files
-
-
-def _check_kind(entry: zipfile.ZipInfo, name: str) -> None:
-    if entry.flag_bits & 0x1:
-        raise ConfigError(f"dataset: the zip is encrypted ('{shorten(name)}'); pack it without")
-    kind = stat.S_IFMT(entry.external_attr >> 16)
-    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        raise ConfigError(f"dataset: '{shorten(name)}' in the zip is a link; pack files only")
 
 
 def _is_of_a_system(path: PurePosixPath) -> bool:
     """Say whether a file is one of those that systems put beside people's own."""
     return any(part.startswith(".") or part.lower() in _OF_SYSTEMS for part in path.parts)
-
-
-def _check_size(entry: zipfile.ZipInfo, name: str, most: int) -> None:
-    """Judge by what the header says; ``_contents`` holds it to that."""
-    if entry.file_size > most:
-        raise ConfigError(
-            f"dataset: '{shorten(name)}' in the zip has {entry.file_size / 2**20:.1f} MB; "
-            f"at most {most // 2**20} MB"
-        )
-    if entry.file_size > max(_RATIO_FROM, MAX_RATIO * entry.compress_size):
-        raise ConfigError(f"dataset: '{shorten(name)}' in the zip unpacks to far more than it is")
 
 
 def _contents(
@@ -139,8 +110,6 @@ def _contents(
                 kind = "file that is neither a table nor a picture"
                 left_out.add(kind, shorten(name), left_out=False)
                 continue
-            _check_size(entry, name, MAX_TABLE if is_table else MAX_BYTES)
-            content = head + file.read(entry.file_size + 1 - len(head))  # never more than allowed
-        if len(content) > entry.file_size:
-            raise ConfigError(f"dataset: '{shorten(name)}' in the zip is larger than it says")
+            check_size(entry, name, MAX_TABLE if is_table else MAX_BYTES)
+            content = read_rest(file, entry, name, head)
         yield name, content
