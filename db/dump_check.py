@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import math
 from datetime import datetime
-from typing import Any
+from functools import cache
+from typing import Any, get_args, get_type_hints
 
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import JSON, Column
 
 from db.bundles import TABLES, Dump
@@ -43,7 +45,7 @@ def _check_row(table: type[Base], row: object) -> None:
     for column in table.__table__.columns:
         where = f"{table.__tablename__}.{column.name}"
         if column.name in row:
-            if problem := _problem(column, row[column.name]):
+            if problem := _problem(table, column, row[column.name]):
                 raise BadRows(f"{where} {problem}")
         elif not (column.nullable or column.default or column.server_default):
             raise BadRows(f"a row lacks {where}")
@@ -58,12 +60,12 @@ def _check_keys(table: type[Base], rows: list[dict[str, Any]]) -> None:
         raise BadRows(f"the rows of '{table.__tablename__}' have different columns")
 
 
-def _problem(column: Column[Any], value: object) -> str:
+def _problem(table: type[Base], column: Column[Any], value: object) -> str:
     """Say what is wrong with a value; "" where nothing is."""
     if value is None:
         return "" if column.nullable else "is empty"
     if isinstance(column.type, JSON):
-        return _json_problem(value)
+        return _json_problem(_json_type(table, column.name), value)
     kind = column.type.python_type
     longest = getattr(column.type, "length", None) or _LONGEST
     if kind is datetime:
@@ -84,9 +86,18 @@ def _problem(column: Column[Any], value: object) -> str:
 _NAMES = {bool: "yes or no", int: "whole number", float: "number", str: "text"}
 
 
-def _json_problem(value: object) -> str:
-    if not isinstance(value, dict):
-        return "is no table of values"
+@cache
+def _json_type(table: type[Base], column: str) -> TypeAdapter[Any]:
+    """Return the type that a table declares for a column of JSON, such as ``dict[str, int]``."""
+    [declared] = get_args(get_type_hints(table)[column])  # of Mapped[…]
+    return TypeAdapter(declared)
+
+
+def _json_problem(kind: TypeAdapter[Any], value: object) -> str:
+    try:
+        kind.validate_python(value, strict=True)
+    except ValidationError:
+        return "cannot be read"
     return "is too long" if len(json.dumps(value)) > _LONGEST else ""
 
 

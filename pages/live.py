@@ -46,7 +46,8 @@ def show_state(runs: Sequence[Run], now: Progress) -> None:
     st.progress(min(now.share, 1.0), text=f"**{words[0].upper()}{words[1:]}**")
     for run in runs:
         if run.status == "failed":
-            st.error(f"{name_of(run.strategy)} has **failed**. Reason: {run.error}")
+            reason = plain(run.error or "", 500)
+            st.error(f"{name_of(run.strategy)} has **failed**. Reason: {reason}")
         elif run.status == "interrupted":
             st.warning(
                 f"{name_of(run.strategy)} was **interrupted**: its worker is gone. Its "

@@ -200,7 +200,7 @@ def test_live_shows_a_dead_workers_run_as_interrupted_and_a_failed_one_with_its_
     writes.requeue(run_id)
     writes.end_run(run_id, "failed", error="MemoryError: no room")
     app = open_page("live", run=str(run_id))
-    assert "MemoryError: no room" in app.error[0].value
+    assert r"MemoryError\: no room" in app.error[0].value
 
 
 def test_a_run_in_the_url_that_does_not_exist_gives_a_sentence():

@@ -182,7 +182,7 @@ def _settle(rows: Dump, config: ExperimentConfig, folder: Path) -> None:
     [experiment] = rows["experiments"]
     experiment["round_limit"] = None
     for run in rows["runs"]:
-        run |= {"worker_id": None, "stop_requested": False}
+        run |= {"worker_id": None, "stop_requested": False, "deleted_at": None}
     if experiment["resolved"]:
         resolved = Resolved.from_dict(experiment["resolved"])
         if resolved.model.device not in devices():

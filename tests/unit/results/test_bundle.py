@@ -76,7 +76,7 @@ def whole(tmp_path_factory) -> dict[str, bytes]:
     "strategies",
     [
         ["plora", "flora"],
-        pytest.param(["local", "feddpa", "rolora", "fedex", "hetlora"], marks=pytest.mark.slow),
+        ["local", "feddpa", "rolora", "fedex", "hetlora"],
     ],
 )
 def test_a_bundle_is_the_same_experiment_with_the_same_answers_in_an_empty_home(
@@ -310,7 +310,10 @@ BAD = {
     "yes for a number": (setting("client_rounds", samples=True), "is no whole number"),
     "a long name": (setting("clients", name="x" * 81), "longer than 80"),
     "no time": (setting("events", at="soon"), "no time in UTC"),
-    "words that are none": (setting("clients", words={"a": ["b"]}), "cannot be read"),
+    "words that are none": (setting("clients", words={"a": ["b"]}), "clients.words cannot be read"),
+    "counts that are none": (setting("clients", answers={"a": "b"}), "answers cannot be read"),
+    "tags that are none": (setting("experiments", tags=[1]), "experiments.tags cannot be read"),
+    "a config that is none": (setting("experiments", config=[1]), "config cannot be read"),
     "a path for a digest": (rows(lambda r: r["experiments"][0]["resolved"]["data"].update(
         pictures="../../x")), "cannot be read"),
 }  # fmt: skip
