@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import log
 
 import streamlit as st
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 from db import reads
 from engine.config import ExperimentConfig
 from engine.fl.traffic import Traffic, traffic_of
+from engine.jobs import sweeps as sweeping
 from engine.results.look import duration, name_of, size
 from engine.strategies import STRATEGIES
 from engine.vlm.memory import describe
@@ -19,8 +21,17 @@ from engine.vlm.resolved import ResolvedModel, resolve_model
 def show_summary(config: ExperimentConfig) -> None:
     """Say in a line what an experiment takes. Raises ConfigError where the model cannot be used."""
     model = resolve_model(config)
-    sent = sum(_sent(traffic_of(key, config, model), config) for key in config.strategies)
-    st.markdown(f"**Takes {time_of(config)}** · {size(sent)} sent · {_memory(config, model)}")
+    trained = sweeping.lacking(config) if config.is_swept else [config]
+    sent = sum(_sent(traffic_of(key, run, model), run) for run in trained for key in run.strategies)
+    takes = f"takes {time_of(*trained)}" if trained else "all of them are stored already"
+    if config.is_swept:
+        points = len(config.points())
+        runs = points * len(config.strategies)
+        stored = runs - sum(len(run.strategies) for run in trained)
+        again = f", {stored} of them stored already" if trained and stored else ""
+        takes = f"{points} experiments, {runs} runs{again}: {takes}"
+    told = f"{takes[0].upper()}{takes[1:]}"
+    st.markdown(f"**{told}** · {size(sent)} sent · {_memory(config, model)}")
 
 
 def show_costs(config: ExperimentConfig) -> None:
@@ -41,16 +52,30 @@ def show_costs(config: ExperimentConfig) -> None:
     )
 
 
-def seconds_of(config: ExperimentConfig) -> tuple[float | None, bool]:
+def seconds_of(*configs: ExperimentConfig) -> tuple[float | None, bool]:
     """Return how long the rounds of all runs are likely to take, and if that was measured here.
 
     By the stored run on the same model whose rounds are most alike in work; None where there is
     none. What is done once, such as looking at the pictures for the first time, is not in it.
+    Several experiments take their time one after another.
     """
+    paces = [(pace, other) for pace in reads.paces() if (other := _parsed(pace.config))]
+    total, here = 0.0, True
+    for config in configs:
+        seconds, measured_here = _seconds(config, paces)
+        if seconds is None:
+            return None, False
+        total, here = total + seconds, here and measured_here
+    return total, here
+
+
+def _seconds(
+    config: ExperimentConfig, paces: Sequence[tuple[reads.Pace, ExperimentConfig]]
+) -> tuple[float | None, bool]:
     known = [
         (pace.bundled, abs(log(_work(config) / _work(other))), pace.seconds / _work(other))
-        for pace in reads.paces()
-        if (other := _parsed(pace.config)) and _setting(other) == _setting(config)
+        for pace, other in paces
+        if _setting(other) == _setting(config)
     ]
     if not known:
         return None, False
@@ -63,9 +88,9 @@ def _sent(traffic: Traffic, config: ExperimentConfig) -> int:
     return traffic.bytes_up * config.clients_per_round * config.rounds
 
 
-def time_of(config: ExperimentConfig) -> str:
-    """Say how long the rounds of an experiment are likely to take, and whence that is known."""
-    seconds, here = seconds_of(config)
+def time_of(*configs: ExperimentConfig) -> str:
+    """Say how long the rounds of experiments are likely to take, and whence that is known."""
+    seconds, here = seconds_of(*configs)
     if seconds is None:
         return "a time that its first round will tell"
     return f"about {duration(seconds)}{'' if here else ' on the machine that made the example'}"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
 from app.look import STATUS_WORDS
 from app.widgets import SETUP, choose, number_in_url
 from db import reads
+from db.sweeps import PointRun
 from db.tables import Run
 from engine.results.look import name_of
 
@@ -16,7 +17,7 @@ from engine.results.look import name_of
 _ORDER = ("running", "paused", "queued", "failed", "interrupted", "stopped", "done")
 
 
-def state_of(runs: Sequence[Run]) -> str:
+def state_of(runs: Sequence[Run | PointRun]) -> str:
     """Return the state of an experiment as that of its run that matters most."""
     statuses = {run.status for run in runs}
     return next(status for status in _ORDER if status in statuses)
@@ -64,10 +65,17 @@ def choose_experiment() -> int | None:
         "experiment",
         "Experiment",
         list(names),
-        max(names),
+        _usual(names),
         lambda k: _label(names[k]),
         label_visibility="collapsed",
     )
+
+
+def _usual(names: Mapping[int, reads.ExperimentName]) -> int:
+    """Return the newest experiment; of a sweep the one at work, as those after it only wait."""
+    newest = max(names)
+    at_work = reads.experiment_at_work() if names[newest].in_sweep else None
+    return newest if at_work is None else at_work
 
 
 def _follow_link_to_run() -> None:

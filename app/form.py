@@ -64,9 +64,9 @@ class Form:
         """
         limits = field(key)
         self[key] = st.number_input(
-            limits.title, **{"value": self[key], **self._widget(key), **options}
+            limits.title, **{"value": self[key], **self.widget(key), **options}
         )
-        below = self._below(key)
+        below = self.below(key)
         if self[key] is None or not limits.allows(self[key]):
             below.markdown(f":red[{limits.title}: {limits.allowed}.]")
             self.told.add(key)
@@ -90,15 +90,15 @@ class Form:
         start = self[key]
         is_list = isinstance(start, list | tuple)
         options = {"value": ", ".join(map(str, start)) if is_list else start, **options}
-        text = st.text_input(field(key).title, **self._widget(key), **options).strip()
+        text = st.text_input(field(key).title, **self.widget(key), **options).strip()
         parts = [part.strip() for part in text.split(",") if part.strip()]
         self[key] = parts if is_list else text
-        self._below(key)
+        self.below(key)
 
     def tick(self, key: str, **options: Any) -> None:
         """Ask for yes or no."""
-        self[key] = st.checkbox(field(key).title, self[key], **self._widget(key), **options)
-        self._below(key)
+        self[key] = st.checkbox(field(key).title, self[key], **self.widget(key), **options)
+        self.below(key)
 
     def choose(
         self,
@@ -113,9 +113,9 @@ class Form:
             allowed,
             allowed.index(self[key]),
             format_func=name,
-            **self._widget(key) | options,
+            **self.widget(key) | options,
         )
-        self._below(key)
+        self.below(key)
 
     def pick(
         self, key: str, allowed: Sequence[T], name: Callable[[T], str], **options: Any
@@ -127,10 +127,10 @@ class Form:
             default=self[key] if self[key] in allowed else allowed[0],
             required=True,
             format_func=name,
-            **self._widget(key),
+            **self.widget(key),
             **options,
         )
-        self._below(key)
+        self.below(key)
 
     def tick_many(
         self, key: str, groups: Mapping[str, Mapping[str, tuple[str, str]]], **options: Any
@@ -142,11 +142,11 @@ class Form:
             st.caption(group)
             with st.container(horizontal=True, gap="small"):
                 for value, (label, explanation) in members.items():
-                    widget = self._widget(f"{key}.{value}")
+                    widget = self.widget(f"{key}.{value}")
                     if st.checkbox(label, value in start, help=explanation, **widget):
                         ticked.append(value)
         self[key] = tuple(ticked)
-        self._below(key)
+        self.below(key)
 
     def slide(self, key: str, step: float, **options: Any) -> None:
         """Ask for a number between the key's limits with a slider."""
@@ -157,24 +157,25 @@ class Form:
             limits.high,
             self[key],
             step,
-            **self._widget(key),
+            **self.widget(key),
             **options,
         )
-        self._below(key)
+        self.below(key)
 
     def slide_over(self, key: str, allowed: Sequence[int], **options: Any) -> None:
         """Ask with a slider for one of some numbers, to which that of the start belongs."""
         steps = sorted({*allowed, self[key]})
         self[key] = st.select_slider(
-            field(key).title, steps, self[key], **self._widget(key), **options
+            field(key).title, steps, self[key], **self.widget(key), **options
         )
-        self._below(key)
+        self.below(key)
 
-    def _widget(self, key: str) -> dict[str, Any]:
+    def widget(self, key: str) -> dict[str, Any]:
+        """Return what makes a field's state its own, kept from page to page."""
         return {"key": f"{key}:{self.mark}" if self.mark else key, **_SESSION}
 
-    def _below(self, key: str) -> DeltaGenerator:
-        """Make the place below a field."""
+    def below(self, key: str) -> DeltaGenerator:
+        """Make the place below a field, where its mistakes are told."""
         self.asked[key] = st.empty()
         return self.asked[key]
 

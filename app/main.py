@@ -32,6 +32,7 @@ PAGES = [
     st.Page("../pages/clients.py", title="Clients", url_path="clients"),
     st.Page("../pages/ask.py", title="Ask", url_path="ask"),
     st.Page("../pages/runs.py", title="Runs", url_path="runs"),
+    st.Page("../pages/sweep.py", title="Sweep", url_path="sweep"),
 ]
 page = st.navigation(PAGES, position="top")
 try:

@@ -72,8 +72,15 @@ def link_to(config: ExperimentConfig, start: str = "") -> dict[str, str]:
     for key in known_keys():
         value = _value(config, key)
         if value != _value(base, key):
-            link[key] = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            link |= _parameters(key, value)
     return link or {"rounds": str(config.rounds)}  # an empty one would open what was before
+
+
+def _parameters(key: str, value: Any) -> dict[str, str]:
+    if key == "sweep":
+        axes = {f"sweep.{axis.key}": ",".join(map(str, axis.values)) for axis in value}
+        return axes or {"sweep": ""}
+    return {key: ",".join(map(str, value)) if isinstance(value, tuple) else str(value)}
 
 
 def _at_preset(name: str) -> Opening:

@@ -12,8 +12,9 @@ import streamlit as st
 from app import chart_files, stage
 from db import reads
 from db.tables import Run
-from engine.config import ExperimentConfig
+from engine.config import ConfigError, ExperimentConfig
 from engine.jobs import queue
+from engine.jobs import sweeps as sweeping
 from engine.results.look import client_name
 
 T = TypeVar("T")
@@ -23,6 +24,7 @@ CLIENTS = "../pages/clients.py"
 ASK = "../pages/ask.py"
 SETUP = "../pages/setup.py"
 RUNS = "../pages/runs.py"
+SWEEP = "../pages/sweep.py"
 
 
 def run_name(run: Run) -> str:
@@ -147,15 +149,28 @@ def address_of_view() -> str:
 
 
 def start_experiment(config: ExperimentConfig) -> None:
-    """Submit an experiment and go to it on the Live page."""
+    """Submit an experiment or a sweep and go to its page. Raises ConfigError."""
+    if config.is_swept:
+        st.switch_page(SWEEP, query_params={"sweep": str(sweeping.submit(config))})
     experiment, _ = queue.submit(config)
     st.switch_page(LIVE, query_params={"experiment": str(experiment)})
 
 
-def show_chart(figure: go.Figure, *, key: str, alt: str | None = None) -> None:
+def show_chart(figure: go.Figure, *, key: str, alt: str | None = None, **how: Any) -> None:
     """Show a figure, with the letters of the stage where that is on; it can be saved as a file."""
     shown = chart_files.on_paper(stage.enlarge(figure))
-    st.plotly_chart(shown, key=key, alt=alt, config=chart_files.options(key))
+    st.plotly_chart(shown, key=key, alt=alt, config=chart_files.options(key), **how)
+
+
+def act_or_tell(act: Callable[[], object]) -> None:
+    """Do what a button is for, in its callback: a press counts even while the page is drawn anew.
+
+    What is not possible any more is left in ``st.session_state["trouble"]`` for the page to tell.
+    """
+    try:
+        act()
+    except (queue.NotPossible, ConfigError) as mistake:
+        st.session_state["trouble"] = str(mistake)
 
 
 def figure(label: str, value: str, explanation: str | None = None) -> None:

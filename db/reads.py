@@ -21,6 +21,8 @@ from db.tables import (
     Preparation,
     Round,
     Run,
+    Sweep,
+    SweepRun,
     Worker,
 )
 
@@ -79,11 +81,18 @@ class ExperimentName:
     id: int
     name: str
     bundled: bool
+    in_sweep: bool
+
+
+def is_in_sweep() -> ColumnElement[bool]:
+    """Make the condition for an experiment that was made for a sweep."""
+    made = select(Run.experiment_id).join(SweepRun, SweepRun.run_id == Run.id)
+    return Experiment.id.in_(made.where(~SweepRun.reused))
 
 
 def experiment_names() -> list[ExperimentName]:
     """Return all experiments, newest first."""
-    columns = (Experiment.id, Experiment.name, Experiment.bundled)
+    columns = (Experiment.id, Experiment.name, Experiment.bundled, is_in_sweep())
     with reading() as session:
         shown = select(*columns).where(Experiment.runs.any(_SHOWN))
         rows = session.execute(shown.order_by(Experiment.id.desc()))
@@ -113,12 +122,22 @@ def runs_of(experiment_id: int) -> list[Run]:
 
 
 def latest_experiments(limit: int) -> list[Experiment]:
-    """Return the newest experiments of this database's own with their runs, newest first."""
+    """Return the newest experiments with their runs, newest first.
+
+    Without the example that came with the lab, and without those that belong to a sweep.
+    """
     with reading() as session:
-        own = select(Experiment).where(~Experiment.bundled, Experiment.runs.any(_SHOWN))
-        own = own.order_by(Experiment.id.desc()).limit(limit)
+        own = select(Experiment).where(~Experiment.bundled, ~is_in_sweep())
+        own = own.where(Experiment.runs.any(_SHOWN)).order_by(Experiment.id.desc()).limit(limit)
         shown_runs = selectinload(Experiment.runs.and_(_SHOWN))
         return list(session.scalars(own.options(shown_runs)))
+
+
+def runs_of_worker(worker_id: int) -> list[Run]:
+    """Return the runs that a worker is at or is to do, in order."""
+    with reading() as session:
+        of_it = select(Run).where(Run.worker_id == worker_id).order_by(Run.id)
+        return list(session.scalars(of_it))
 
 
 def done_runs() -> list[Run]:
@@ -161,10 +180,22 @@ def are_runs_lost() -> bool:
         return session.scalar(select(Run.id).where(has_lost_its_worker()).limit(1)) is not None
 
 
+def is_held() -> ColumnElement[bool]:
+    """Make the condition for a run that may not begin, for its sweep is paused."""
+    held = select(SweepRun.run_id).join(Sweep, Sweep.id == SweepRun.sweep_id)
+    return Run.id.in_(held.where(Sweep.paused, ~SweepRun.reused))
+
+
+def experiment_at_work() -> int | None:
+    """Return the newest experiment of which a run is running."""
+    with reading() as session:
+        return session.scalar(select(func.max(Run.experiment_id)).where(Run.status == "running"))
+
+
 def next_queued() -> Run | None:
     """Return the run that the worker that takes the queue would take next."""
     with reading() as session:
-        waiting = select(Run).where(Run.status == "queued", Run.worker_id.is_(None))
+        waiting = select(Run).where(Run.status == "queued", Run.worker_id.is_(None), ~is_held())
         return session.scalar(waiting.order_by(Run.id).limit(1))
 
 
@@ -455,6 +486,13 @@ def _deployed(scores: _Scores, scope: str) -> dict[int, float]:
 def deployed_accuracies(run_id: int, scope: str) -> dict[int, float]:
     """Return accuracies by client, after the last round, of the model that a client would use."""
     return _deployed(_last_scores([run_id])[run_id], scope)
+
+
+def own_accuracies(run_ids: Collection[int]) -> dict[int, float]:
+    """Return runs' ``Summary.personal_accuracy``, of those that have one, for many at once."""
+    scores = _last_scores(run_ids)
+    means = {run_id: _mean(_deployed(scores[run_id], "own").values()) for run_id in run_ids}
+    return {run_id: mean for run_id, mean in means.items() if mean is not None}
 
 
 def base_accuracies(experiment_id: int) -> dict[int, float]:

@@ -115,6 +115,38 @@ class Run(Base):
     experiment: Mapped[Experiment] = relationship(back_populates="runs", lazy="joined")
 
 
+class Sweep(Base):
+    """Experiments that differ in the values of one or two keys and in their draw, under one config.
+
+    ``config`` is the swept ``ExperimentConfig`` as JSON. While it is paused, no run of it begins.
+    """
+
+    __tablename__ = "sweeps"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(80))
+    config: Mapped[dict[str, Any]]
+    paused: Mapped[bool] = mapped_column(default=False)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class SweepRun(Base):
+    """The run of one strategy at one point of a sweep, counted as ``ExperimentConfig.points`` does.
+
+    ``reused``: it was stored already; it stands for this point, but is not the sweep's to stop.
+    """
+
+    __tablename__ = "sweep_runs"
+
+    sweep_id: Mapped[int] = mapped_column(
+        ForeignKey("sweeps.id", ondelete="CASCADE"), primary_key=True
+    )
+    point: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    strategy: Mapped[str] = mapped_column(String(20), primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), index=True)
+    reused: Mapped[bool]
+
+
 class Client(Base):
     """A client of an experiment and what it holds, in summary."""
 

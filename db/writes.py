@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, case, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from db.engine import writing
-from db.reads import has_lost_its_worker
+from db.reads import has_lost_its_worker, is_held
 from db.tables import (
     ALIVE,
     RESUMABLE,
@@ -42,18 +42,31 @@ def create_experiment(
     ``notes`` are the first events of every run.
     """
     with writing() as session:
-        experiment = Experiment(name=config["name"], config=config, resolved=resolved)
-        session.add(experiment)
-        session.flush()
-        runs = [
-            Run(experiment_id=experiment.id, strategy=key, rounds=n, worker_id=worker_id)
-            for key, n in rounds.items()
-        ]
-        session.add_all(runs)
-        session.flush()
-        texts = (*notes, "Waiting for its turn.")
-        session.add_all(Event(run_id=run.id, text=text) for run in runs for text in texts)
-        return experiment.id, [run.id for run in runs]
+        runs = add_experiment(session, config, rounds, worker_id, resolved, notes)
+        return runs[0].experiment_id, [run.id for run in runs]
+
+
+def add_experiment(
+    session: Session,
+    config: dict[str, Any],
+    rounds: dict[str, int],
+    worker_id: int | None,
+    resolved: dict[str, Any] | None,
+    notes: Sequence[str],
+) -> list[Run]:
+    """Insert what ``create_experiment`` does, within a transaction; return the runs."""
+    experiment = Experiment(name=config["name"], config=config, resolved=resolved)
+    session.add(experiment)
+    session.flush()
+    runs = [
+        Run(experiment_id=experiment.id, strategy=key, rounds=n, worker_id=worker_id)
+        for key, n in rounds.items()
+    ]
+    session.add_all(runs)
+    session.flush()
+    texts = (*notes, "Waiting for its turn.")
+    session.add_all(Event(run_id=run.id, text=text) for run in runs for text in texts)
+    return runs
 
 
 def set_resolved(experiment_id: int, resolved: dict[str, Any]) -> None:
@@ -122,7 +135,7 @@ def mark_prepared(config: dict[str, Any], resolved: dict[str, Any] | None = None
 def claim_next(worker_id: int) -> list[int]:
     """Give the queued runs of the experiment that waits longest to this worker; [] if none does."""
     with writing() as session:
-        waiting = select(Run.experiment_id).where(*_waits()).order_by(Run.id).limit(1)
+        waiting = select(Run.experiment_id).where(*_waits(), ~is_held()).order_by(Run.id).limit(1)
         return _claim(session, worker_id, session.scalar(waiting))
 
 

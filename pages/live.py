@@ -14,11 +14,11 @@ from app.live_details import show_details
 from app.look import KEYS, STATUS_WORDS, ink, plain
 from app.take_along import show_downloads
 from app.verdict import Verdict, sentence, show_verdict, verdict_on
-from app.widgets import ASK, client_names, show_chart
-from db import reads
+from app.widgets import ASK, SWEEP, act_or_tell, client_names, show_chart
+from db import reads, sweeps
 from db.progress import Progress, progress
 from db.tables import ALIVE, RESUMABLE, Run
-from engine.config import ConfigError, ExperimentConfig
+from engine.config import ExperimentConfig
 from engine.jobs import queue
 from engine.results import charts, client_charts
 from engine.results.look import STYLES, duration, measured, name_of, percent, size, style_of
@@ -102,6 +102,8 @@ def show_buttons(runs: Sequence[Run], experiment: int) -> None:
         if trained:
             usual = next((run for run in trained if run.strategy == "plora"), trained[-1])
             st.page_link(ASK, label="Ask its models →", query_params={"run": str(usual.id)})
+        if (sweep := sweeps.sweep_of(experiment)) is not None:
+            st.page_link(SWEEP, label="See its sweep →", query_params={"sweep": str(sweep)})
 
 
 def is_held(runs: Sequence[Run]) -> bool:
@@ -110,26 +112,15 @@ def is_held(runs: Sequence[Run]) -> bool:
 
 
 def button(label: str, key: str, act: Callable[[], object], *, primary: bool = False) -> None:
-    """Show a button with its key on the keyboard.
-
-    It acts in a callback: a press counts even where the page is just being drawn anew.
-    """
+    """Show a button with its key on the keyboard; see ``widgets.act_or_tell``."""
     st.button(
         label,
         type="primary" if primary else "secondary",
         key=key.replace(" ", "_"),
         shortcut=KEYS.get(key),
-        on_click=attempt,
+        on_click=act_or_tell,
         args=(act,),
     )
-
-
-def attempt(act: Callable[[], object]) -> None:
-    """Do what a button is for; what is not possible any more is told on the page."""
-    try:
-        act()
-    except (queue.NotPossible, ConfigError) as mistake:
-        st.session_state["trouble"] = str(mistake)
 
 
 def choose_way(histories: Sequence[History]) -> History:

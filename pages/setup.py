@@ -18,6 +18,7 @@ from app.method_form import client_ranks, strategy_options
 from app.model_facts import show_model
 from app.model_form import choose_model, model_settings
 from app.opening import Opening, follow, link_to, open_preset, open_values, opening
+from app.sweep_form import ask_sweep
 from app.widgets import start_experiment
 from engine.config import BUNDLED, WORLD, ConfigError, ExperimentConfig, known_keys, read_yaml
 from engine.data.user.collection import Collection
@@ -66,6 +67,7 @@ def read_form(start: Opening) -> tuple[Form, Chosen]:
     with more:
         strategy_options(form)
         client_ranks(form)
+        ask_sweep(form)
         model_settings(form)
         everything_else(form)
     return form, chosen
@@ -229,7 +231,8 @@ with right:
         st.stop()
     follow(config)
     if (config.model, config.start) == (BUNDLED, ""):  # others are not checked yet, or large
-        queue.prepare(config)  # the worker warms up while the form is filled in
+        # The worker warms up while the form is filled in.
+        queue.prepare(config.points()[0].config)
     with action:
         pressed = st.button(
             "Run", type="primary", key="run", width="stretch", shortcut=look.KEYS["run"]

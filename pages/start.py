@@ -9,11 +9,13 @@ from app import stage, story
 from app.costs import time_of
 from app.experiments import state_in_words, ways
 from app.look import ink, plain
+from app.sweeps import over_what
+from app.sweeps import state_in_words as sweep_in_words
 from app.take_along import show_upload
 from app.verdict import sentence, verdict_on
-from app.widgets import ASK, LIVE, SETUP, show_chart, start_experiment
-from db import reads
-from db.tables import Prediction, Run
+from app.widgets import ASK, LIVE, SETUP, SWEEP, show_chart, start_experiment
+from db import reads, sweeps
+from db.tables import Prediction, Run, Sweep
 from engine.config import ConfigError, ExperimentConfig
 from engine.data.factory import new_dataset
 from engine.jobs import queue
@@ -146,20 +148,23 @@ def marked(prediction: Prediction) -> str:
 
 
 def show_recent() -> None:
-    """Show the newest experiments with their state, and links to them."""
+    """Show the newest experiments and sweeps with their state, and links to them."""
     queue.tend()
-    recent = reads.latest_experiments(RECENT)
-    if not recent:
-        return
-    st.subheader("Recent experiments")
-    for experiment in recent:
-        if not experiment.runs:
-            continue
+    newest = [*reads.latest_experiments(RECENT), *sweeps.sweeps(RECENT)]
+    newest.sort(key=lambda stored: stored.created_at, reverse=True)
+    recent = [stored for stored in newest if isinstance(stored, Sweep) or stored.runs]
+    if recent:
+        st.subheader("Recent experiments")
+    for stored in recent[:RECENT]:
         with st.container(horizontal=True, vertical_alignment="center"):
-            link = {"run": str(experiment.runs[0].id)}
-            label = f"{experiment.id} · {plain(experiment.name)}"
-            st.page_link(LIVE, label=label, query_params=link)
-            st.caption(f"{ways(experiment.runs)} · {state_in_words(experiment.runs)}")
+            if isinstance(stored, Sweep):
+                label, link = f"Sweep {stored.id} · {plain(stored.name)}", {"sweep": str(stored.id)}
+                st.page_link(SWEEP, label=label, query_params=link)
+                st.caption(f"{over_what(stored)} · {sweep_in_words(stored)}")
+                continue
+            link = {"run": str(stored.runs[0].id)}
+            st.page_link(LIVE, label=f"{stored.id} · {plain(stored.name)}", query_params=link)
+            st.caption(f"{ways(stored.runs)} · {state_in_words(stored.runs)}")
 
 
 st.title("FedVLM Lab")

@@ -12,6 +12,7 @@ import typer
 
 from db import reads
 from db.engine import DatabaseTooNew
+from db.sweeps import NoSuchSweep
 from engine.cli.bench import bench
 from engine.cli.home import keeping
 from engine.cli.models import models
@@ -19,6 +20,7 @@ from engine.cli.pretrain import pretraining
 from engine.cli.results import results
 from engine.cli.runs import runs
 from engine.cli.share import share
+from engine.cli.sweeps import sweeps
 from engine.cli.verdict import verdicts
 from engine.config import ConfigError
 from engine.data.pictures import BadPicture
@@ -32,12 +34,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for group in (runs, models, verdicts, results, share, keeping, pretraining):
+for group in (runs, models, verdicts, results, share, sweeps, keeping, pretraining):
     app.add_typer(group)
 app.add_typer(bench, name="bench")
 UserMistake = (
     *(ConfigError, BadEnvironment, DatabaseTooNew),
-    *(reads.NoSuchRun, queue.NotPossible, BadPicture, BadBundle),
+    *(reads.NoSuchRun, NoSuchSweep, queue.NotPossible, BadPicture, BadBundle),
 )
 
 

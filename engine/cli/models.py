@@ -13,10 +13,9 @@ from rich.table import Table
 
 from db import reads
 from engine.cli import doors
-from engine.cli.options import Client, ConfigFile, Json, Preset, RunId, Set, config_of, say_queued
+from engine.cli.options import Client, ConfigFile, Json, Preset, RunId, Set, config_of, submit
 from engine.config import ExperimentConfig
 from engine.data.pictures import KINDS, BadPicture, read_picture
-from engine.jobs import queue
 from engine.jobs.queue import NotPossible
 
 models = typer.Typer()
@@ -118,8 +117,7 @@ def import_(
     if not preset and not config:
         config = next((file for file in near if file.is_file()), None)
     values = config_of(preset, config, set_).model_dump(exclude_unset=True)
-    submitted = queue.submit(ExperimentConfig.parse({**values, "start": str(adapter.resolve())}))
-    say_queued(*submitted, as_json)
+    submit(ExperimentConfig.parse({**values, "start": str(adapter.resolve())}), as_json)
 
 
 @models.command()

@@ -8,8 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from db import reads
+from db import reads, sweeps
 from engine.config import ConfigError, ExperimentConfig, known_keys, read_config, set_value
+from engine.jobs import queue
+from engine.jobs import sweeps as sweeping
 from engine.jobs.validate import resolved_of
 from engine.presets import PRESETS, preset
 
@@ -19,7 +21,11 @@ Preset = Annotated[
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="Start from a YAML file.")]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", help=f"Change one key, key=value. Keys: {', '.join(known_keys())}."),
+    typer.Option(
+        "--set",
+        help="Change one key, key=value, or have it take several, sweep.key=value,value. "
+        f"Keys: {', '.join(known_keys())}.",
+    ),
 ]
 Runtime = Annotated[str | None, typer.Option("--runtime", help="Where the Flower apps run.")]
 Experiment = Annotated[int, typer.Argument(help="Number of the experiment.")]
@@ -45,14 +51,30 @@ def config_of(
     return changed(values, changes)
 
 
-def say_queued(experiment: int, runs: list[int], as_json: bool) -> None:
-    """Tell which runs have been queued, and on stderr what of their data is used."""
+def submit(config: ExperimentConfig, as_json: bool) -> None:
+    """Queue an experiment or a sweep, and tell which runs; on stderr what of their data is used."""
+    if config.is_swept:
+        return _submit_sweep(config, as_json)
+    experiment, runs = queue.submit(config)
     for line in resolved_of(reads.run(runs[0]).experiment).account:
         typer.echo(line, err=True)
     if as_json:
         typer.echo(json.dumps({"experiment": experiment, "runs": runs}))
     else:
         typer.echo(f"experiment {experiment}: queued runs {', '.join(map(str, runs))}")
+    return None
+
+
+def _submit_sweep(config: ExperimentConfig, as_json: bool) -> None:
+    sweep = sweeping.submit(config)
+    runs = sweeps.runs(sweep)
+    queued = [run for run in runs if not run.reused]
+    if as_json:
+        told = {"sweep": sweep, "experiments": sorted({run.experiment for run in runs})}
+        typer.echo(json.dumps(told | {"runs": [run.run for run in runs]}))
+    else:
+        again = f"; {n} are stored already" if (n := len(runs) - len(queued)) else ""
+        typer.echo(f"sweep {sweep}: queued {len(queued)} runs{again}")
 
 
 def changed(values: dict[str, Any], changes: list[str] | None) -> ExperimentConfig:

@@ -12,7 +12,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from db import reads
+from db import reads, sweeps
+from engine.cli import options
 from engine.cli.options import (
     ConfigFile,
     Json,
@@ -22,12 +23,14 @@ from engine.cli.options import (
     Set,
     changed,
     config_of,
-    say_queued,
 )
+from engine.cli.sweeps import say_result
+from engine.config import ExperimentConfig
 from engine.jobs import queue
-from engine.jobs.foreground import run_in_foreground
+from engine.jobs.foreground import run_in_foreground, run_sweep_in_foreground
 from engine.jobs.worker import serve
 from engine.paths import home
+from engine.results.sweep import sweep_result
 
 runs = typer.Typer()
 
@@ -40,8 +43,11 @@ def run(
     runtime: Runtime = None,
     as_json: Json = False,
 ) -> None:
-    """Run an experiment here and now, with a progress bar on a terminal."""
-    experiment, ids = run_in_foreground(config_of(preset, config, set_, runtime))
+    """Run an experiment or a sweep here and now, with a progress bar on a terminal."""
+    experiment_or_sweep = config_of(preset, config, set_, runtime)
+    if experiment_or_sweep.is_swept:
+        return _run_sweep(experiment_or_sweep, as_json)
+    experiment, ids = run_in_foreground(experiment_or_sweep)
     summaries = reads.summaries([reads.run(run_id) for run_id in ids])
     if as_json:
         rows = [asdict(summary) for summary in summaries]
@@ -49,6 +55,14 @@ def run(
     else:
         _print_table(summaries)
     if any(summary.status == "failed" for summary in summaries):
+        raise typer.Exit(1)
+    return None
+
+
+def _run_sweep(config: ExperimentConfig, as_json: bool) -> None:
+    sweep = run_sweep_in_foreground(config)
+    say_result(sweep_result(sweep), as_json)
+    if any(run.status == "failed" for run in sweeps.runs(sweep)):
         raise typer.Exit(1)
 
 
@@ -60,8 +74,8 @@ def submit(
     runtime: Runtime = None,
     as_json: Json = False,
 ) -> None:
-    """Queue an experiment for the background worker and return."""
-    say_queued(*queue.submit(config_of(preset, config, set_, runtime)), as_json)
+    """Queue an experiment or a sweep for the background worker and return."""
+    options.submit(config_of(preset, config, set_, runtime), as_json)
 
 
 @runs.command()
@@ -69,7 +83,7 @@ def clone(run_id: RunId, set_: Set = None, as_json: Json = False) -> None:
     """Queue a run once more as an experiment of its own, perhaps with changes."""
     original = reads.run(run_id)
     values = {**original.experiment.config, "strategies": [original.strategy]}
-    say_queued(*queue.submit(changed(values, set_)), as_json)
+    options.submit(changed(values, set_), as_json)
 
 
 @runs.command(name="runs")

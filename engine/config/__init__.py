@@ -1,6 +1,7 @@
 """What an experiment is: one pydantic model for form, command line, YAML file and database.
 
-tables.py has its sub-tables, experiment.py the whole, keys.py what can be said of a single key.
+tables.py has its sub-tables, experiment.py the whole, keys.py what can be said of a single key,
+sweep.py what stands for several experiments at once.
 What strategies and metrics there are, and strategies' options, comes from their registries; so
 plugins are loaded here, before any model is built.
 """
@@ -13,6 +14,7 @@ plugins.load()
 from engine.config.experiment import (  # noqa: E402 - after what plugins add is known
     MOST_TESTED,
     ExperimentConfig,
+    Point,
     StrategyKey,
 )
 from engine.config.files import read_config, read_yaml  # noqa: E402
@@ -22,7 +24,9 @@ from engine.config.keys import (  # noqa: E402
     flat,
     known_keys,
     set_value,
+    swept_keys,
 )
+from engine.config.sweep import Axis  # noqa: E402
 from engine.config.tables import (  # noqa: E402
     ALL_LINEAR,
     BUNDLED,
@@ -38,6 +42,7 @@ from engine.config.tables import (  # noqa: E402
 
 __all__ = [
     "ALL_LINEAR",
+    "Axis",
     "BUNDLED",
     "MOST_TESTED",
     "DIGITS",
@@ -50,6 +55,7 @@ __all__ = [
     "HeterogeneityKind",
     "Lora",
     "Metric",
+    "Point",
     "Privacy",
     "StrategyKey",
     "field",
@@ -58,4 +64,5 @@ __all__ = [
     "read_config",
     "read_yaml",
     "set_value",
+    "swept_keys",
 ]

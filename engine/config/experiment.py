@@ -1,14 +1,24 @@
-"""An experiment's config: one federation and the strategies to run on it."""
+"""An experiment's config: one federation and the strategies to run on it, or a sweep of them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from itertools import product
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
 
 import yaml
-from pydantic import Field, ValidationError, create_model, field_validator, model_validator
+from pydantic import (
+    Field,
+    ValidationError,
+    ValidationInfo,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
+from engine.config import sweep as sweeping
 from engine.config.errors import ConfigError
 from engine.config.sentences import sentence
+from engine.config.sweep import MOST_REPEATS, Axis, Sweep
 from engine.config.tables import BUNDLED, DIGITS, WORLD, Data, Heterogeneity, Lora, Privacy, Table
 from engine.plugins import PluginError
 from engine.strategies import STRATEGIES, Strategy
@@ -25,6 +35,13 @@ _WITHOUT_TRAINING = (
     *("samples_per_client", "heterogeneity", "tested_on", "lora", "seed", "micro_batch"),
     "checkpointing",
 )
+
+
+class Point(NamedTuple):
+    """A plain experiment of a sweep: its values, in the order of the swept keys, and its draw."""
+
+    values: tuple[Any, ...]
+    config: ExperimentConfig
 
 
 class _Experiment(Table):
@@ -52,6 +69,8 @@ class _Experiment(Table):
     privacy: Privacy = Privacy()
     tested_on: Literal["test", "validation"] = Field("test", title="Tested on")
     seed: int = Field(0, ge=0, le=2**31 - 1, title="Seed")
+    repeats: int = Field(1, ge=1, le=MOST_REPEATS, title="Repeats, each with the next seed")
+    sweep: Sweep = Field((), title="Sweep over")
     runtime: Literal["local"] = Field("local", title="Runtime")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", title="Device")
     dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", title="Number format")
@@ -84,13 +103,51 @@ class _Experiment(Table):
             raise ValueError("must not name the same thing twice")
         return value
 
+    @field_validator("sweep", mode="after")
+    @classmethod
+    def _of_known_keys(cls, value: tuple[Axis, ...], info: ValidationInfo) -> tuple[Axis, ...]:
+        return sweeping.checked(cls, value, info)
+
     @classmethod
     def parse(cls, values: dict[str, Any]) -> Self:
         """Validate nested values; raises ConfigError with one sentence for the first mistake."""
         try:
-            return cls.model_validate(values)
+            config = cls.model_validate(values)
         except ValidationError as error:
             raise ConfigError(sentence(error, cls)) from None
+        config.points()
+        return config
+
+    @property
+    def is_swept(self) -> bool:
+        """Tell whether this stands for several experiments; see ``points``."""
+        return self.repeats > 1 or bool(self.sweep)
+
+    def points(self) -> list[Point]:
+        """Return the plain experiments that this stands for, draw by draw; itself if not swept.
+
+        Every draw has the next seed. What nobody has set stays unset. Raises ConfigError with the
+        point that is not possible.
+        """
+        if not self.is_swept:
+            return [Point((), self)]
+        base = self.model_dump(exclude_unset=True, exclude={"repeats", "sweep"})
+        axes = [axis.values for axis in self.sweep]
+        draws = range(self.seed, self.seed + self.repeats)
+        return [self._point(base, values, seed) for seed in draws for values in product(*axes)]
+
+    def _point(self, base: dict[str, Any], values: tuple[Any, ...], seed: int) -> Point:
+        for axis, value in zip(self.sweep, values, strict=True):
+            base = sweeping.put(base, axis.key, value)
+        at = sweeping.told(self.sweep, values)
+        label = ", ".join(filter(None, (at, f"seed {seed}" if self.repeats > 1 else "")))
+        name = f"{self.name[: max(1, 77 - len(label))]} · {label}"[:80]
+        try:
+            point = type(self).model_validate({**base, "seed": seed, "name": name})
+        except ValidationError as error:
+            told = sentence(error, type(self))
+            raise ConfigError(f"{'sweep' if at else 'repeats'}: at {label}: {told}") from None
+        return Point(values, point)
 
     def without_training(self) -> Self:
         """Return the same model, data and seed with all else at its default, to compare by."""
@@ -103,6 +160,8 @@ class _Experiment(Table):
         """
         same: dict[str, Any] = {
             "name": "",
+            "repeats": 1,
+            "sweep": (),
             "strategies": (strategy,),
             "runtime": "local",
             "device": "auto",

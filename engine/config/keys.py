@@ -10,21 +10,23 @@ from pydantic.fields import FieldInfo as PydanticField
 
 from engine.config.errors import ConfigError
 from engine.config.experiment import ExperimentConfig
-from engine.config.sentences import keys_of, unknown_key
+from engine.config.sentences import field_at, keys_of, unknown_key
+from engine.config.sweep import sweepable_keys
 
 
 def set_value(values: dict[str, Any], assignment: str) -> dict[str, Any]:
     """Return ``values`` with one ``key=value`` of the command line put in, dotted or not.
 
-    Lists are comma-separated. Raises ConfigError when it is not of that form or the key is unknown.
+    Lists are comma-separated, as are the values of a swept key, ``sweep.KEY=…``. Raises ConfigError
+    when it is not of that form or the key is unknown.
     """
     key, equals, text = assignment.partition("=")
     if not equals:
         raise ConfigError(f"--set takes key=value, not '{assignment}'")
     value: Any = text  # pydantic reads numbers from text
-    if get_origin(_field_at(key).annotation) is tuple:
-        value = [part.strip() for part in text.split(",") if part.strip()]
     head, _, tail = key.partition(".")
+    if head != "sweep" and get_origin(_field_at(key).annotation) is tuple:
+        value = [part.strip() for part in text.split(",") if part.strip()]
     if tail:
         table = values.get(head) or {}
         if not isinstance(table, dict):
@@ -97,9 +99,12 @@ def known_keys() -> list[str]:
     return keys_of(ExperimentConfig)
 
 
+def swept_keys() -> list[str]:
+    """Return every key whose values a sweep can take in turn."""
+    return sweepable_keys(ExperimentConfig)
+
+
 def _field_at(key: str) -> PydanticField:
     if key not in known_keys():
         raise ConfigError(unknown_key(key, ExperimentConfig))
-    head, _, tail = key.partition(".")
-    field = ExperimentConfig.model_fields[head]
-    return field.annotation.model_fields[tail] if tail else field  # type: ignore[union-attr]
+    return field_at(ExperimentConfig, key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from reprlib import Repr
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 _SHORT = Repr()  # a file's value may be huge
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother, _SHORT.maxlong = 3, 200, 200, 50
@@ -20,6 +21,13 @@ def keys_of(model: type[BaseModel]) -> list[str]:
         else:
             keys.append(name)
     return keys
+
+
+def field_at(model: type[BaseModel], key: str) -> FieldInfo:
+    """Return the declaration of a key of a model, dotted or not."""
+    head, _, tail = key.partition(".")
+    field = model.model_fields[head]
+    return field.annotation.model_fields[tail] if tail else field  # type: ignore[union-attr]
 
 
 def unknown_key(key: str, model: type[BaseModel]) -> str:

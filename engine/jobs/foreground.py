@@ -1,25 +1,27 @@
-"""Run an experiment in this process, with a progress bar when somebody watches."""
+"""Run an experiment or a sweep in this process, with a progress bar when somebody watches."""
 
 from __future__ import annotations
 
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import Progress as Bar
 
-from db import reads
-from db.progress import progress
+from db import reads, sweeps, writes
+from db.progress import Progress, progress
 from engine.config import ExperimentConfig
+from engine.jobs import sweeps as sweeping
 from engine.jobs.door import execution
 from engine.jobs.prefetch import prefetch
 from engine.jobs.queue import create
 from engine.jobs.validate import resolved_of
-from engine.jobs.worker import execute, registered
+from engine.jobs.worker import Registration, execute, registered
 
 _POLL_SECONDS = 0.3
 
@@ -32,42 +34,70 @@ def run_in_foreground(config: ExperimentConfig, *, show: bool = True) -> tuple[i
     """
     with registered(takes_queue=False) as worker:
         experiment, runs = create(config, worker_id=worker.id)
-        stored = reads.run(runs[0]).experiment  # what the data decide is filled in
-        if show:
-            sys.stderr.writelines(f"{line}\n" for line in resolved_of(stored).account)
-        prefetch(stored.config, stored.resolved)
-        execution()
-        with _progress(experiment) if show else nullcontext():
-            while mine := [r for r in map(reads.run, runs) if r.worker_id == worker.id]:
-                queued = [run.id for run in mine if run.status == "queued"]
-                if queued:
-                    execute(queued, worker)
-                else:
-                    time.sleep(_POLL_SECONDS)
+        names = ", ".join(run.strategy for run in reads.runs_of(experiment))
+        title = f"experiment {experiment}: {names}, rounds"
+        with _shown(worker, title, lambda: progress(experiment), show):
+            _work(worker, lambda: True)
     return experiment, runs
 
 
+def run_sweep_in_foreground(config: ExperimentConfig, *, show: bool = True) -> int:
+    """Run the points of a sweep that are not stored yet, one after another; return its id.
+
+    As ``run_in_foreground`` does; an interrupted sweep can be resumed in the background.
+    """
+    with registered(takes_queue=False) as worker:
+        sweep = sweeping.create(config, worker_id=worker.id)
+        with _shown(worker, f"sweep {sweep}, rounds", lambda: sweeps.progress(sweep), show):
+            _work(worker, lambda: not sweeps.is_paused(sweep))
+    return sweep
+
+
+def _work(worker: Registration, may_begin: Callable[[], bool]) -> None:
+    """Execute what this worker has been given, an experiment at a time, until nothing is left."""
+    while given := reads.runs_of_worker(worker.id):
+        queued = [run for run in given if run.status == "queued"]
+        if unwanted := [run.id for run in queued if run.stop_requested and not run.rounds_done]:
+            for run_id in unwanted:  # it has not begun
+                writes.end_run(run_id, "stopped")
+            continue
+        if not queued or not may_begin():
+            time.sleep(_POLL_SECONDS)
+            continue
+        first = queued[0].experiment
+        prefetch(first.config, first.resolved)
+        execution()
+        execute([run.id for run in queued if run.experiment_id == first.id], worker)
+
+
 @contextmanager
-def _progress(experiment: int) -> Iterator[None]:
-    """Follow the experiment's rounds in the database while the block runs."""
+def _shown(
+    worker: Registration, title: str, look: Callable[[], Progress], show: bool
+) -> Iterator[None]:
+    """Say what of the data is used, and follow the rounds while the block runs."""
+    if not show:
+        yield
+        return
+    experiments = {run.experiment_id: run.experiment for run in reads.runs_of_worker(worker.id)}
+    lines = [line for stored in experiments.values() for line in resolved_of(stored).account]
+    sys.stderr.writelines(f"{line}\n" for line in dict.fromkeys(lines))
     if not sys.stderr.isatty():
         yield
         return
     ended = threading.Event()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TextColumn("{task.fields[left]}"), console=Console(stderr=True)) as bar:
-        names = ", ".join(run.strategy for run in reads.runs_of(experiment))
-        task = bar.add_task(f"experiment {experiment}: {names}, rounds", left="")
+    with Bar(*columns, TextColumn("{task.fields[left]}"), console=Console(stderr=True)) as bar:
+        task = bar.add_task(title, left="")
 
-        def show() -> None:
-            now = progress(experiment)
+        def draw() -> None:
+            now = look()
             left = now.seconds_left
             text = "" if left is None else f"about {timedelta(seconds=round(left))} left"
             bar.update(task, completed=now.done, total=now.planned, left=text)
 
         def follow() -> None:
             while not ended.wait(_POLL_SECONDS):
-                show()
+                draw()
 
         thread = threading.Thread(target=follow, daemon=True)
         thread.start()
@@ -76,4 +106,4 @@ def _progress(experiment: int) -> Iterator[None]:
         finally:
             ended.set()
             thread.join()
-            show()
+            draw()

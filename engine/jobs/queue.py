@@ -24,7 +24,12 @@ class NotPossible(ValueError):
 
 
 def create(config: ExperimentConfig, worker_id: int | None = None) -> tuple[int, list[int]]:
-    """Insert an experiment and its runs; return their ids. Raises ConfigError where not ready."""
+    """Insert an experiment and its runs; return their ids. Raises ConfigError where not ready.
+
+    Raises ValueError for a sweep, which is engine.jobs.sweeps' to submit.
+    """
+    if config.is_swept:
+        raise ValueError("a config with repeats or a sweep stands for more than one experiment")
     config, resolved = validate(config)
     rounds = {key: config.rounds * STRATEGIES[key].trained for key in config.strategies}
     values = config.model_dump(mode="json")

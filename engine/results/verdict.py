@@ -101,7 +101,7 @@ def verdict(experiment_id: int) -> Verdict:
     if not clients:
         raise NotPossible(f"no client of experiment {experiment_id} was tested in all its runs")
     profiles = {row.client: row.name for row in reads.clients(experiment_id)}
-    pairs = list(_pairs(trained))
+    pairs = list(compared_pairs(trained))
     judged = [_client(k, profiles.get(k, ""), hits, pairs) for k in clients]
     draws = _draws(runs[trained[0]].experiment.config, trained)
     own = {key: mean(found.accuracy[key] for found in judged) for key in trained}
@@ -117,7 +117,7 @@ def verdict(experiment_id: int) -> Verdict:
     )
 
 
-def _pairs(strategies: Sequence[str]) -> Iterator[tuple[str, str]]:
+def compared_pairs(strategies: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield what is compared: all else against alone, and the personalised against shared."""
     for ours in strategies:
         if ours != ALONE and ALONE in strategies:
