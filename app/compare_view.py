@@ -29,7 +29,7 @@ def show_comparison(numbers: Sequence[int]) -> None:
     """Show runs side by side. Raises NoSuchRun, NotPossible, ConfigError."""
     comparison = compare(numbers)
     runs = reads.chosen_runs([summary.run for summary in comparison.runs])
-    names = [f"Run {run.id}" for run in runs]
+    names = [f"Run {run.id} · {name_of(run.strategy)}" for run in runs]
     _show_runs(runs, comparison)
     st.subheader("What differs in their configs")
     if comparison.differences:
@@ -48,7 +48,7 @@ def show_comparison(numbers: Sequence[int]) -> None:
         figure = compare_charts.by_client(names, strategies, comparison.clients)
         show_chart(figure, key="compared_clients", alt="Right answers by client, a point per run.")
         st.caption(_about_clients(comparison))
-    _show_one_picture(runs, names)
+    _show_one_picture(runs)
 
 
 def _show_runs(runs: Sequence[Run], comparison: Comparison) -> None:
@@ -104,7 +104,7 @@ def _about_clients(comparison: Comparison) -> str:
     return told + (f" … and {more:,} more clients." if more > 0 else "")
 
 
-def _show_one_picture(runs: Sequence[Run], names: Sequence[str]) -> None:
+def _show_one_picture(runs: Sequence[Run]) -> None:
     st.subheader("The same picture, asked of all")
     trained = [run for run in runs if run.rounds_done or not run.rounds]
     if not trained:

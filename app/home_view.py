@@ -38,17 +38,19 @@ def _show_holdings() -> None:
         f"`{home()}` holds {size(housekeeping.size(home()))}; {size(free)} can go without a loss. "
         "What runs need that train, wait or can be resumed is not in this list, nor the example."
     )
-    for part in parts:
+    for part in filter(lambda part: part.paths, parts):
         _show_part(part)
+    if empty := [part.title for part in parts if not part.paths]:
+        st.caption(f"Nothing of: {'; '.join(empty).lower()}.")
 
 
 def _show_part(part: Holding) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key=f"part_{part.kind}"):
         told = f"stays: {part.stays}." if part.stays else part.told
         st.markdown(f"**{part.title}**, {size(part.bytes)}  \n:small[{told}]", width="stretch")
-        if part.kind == "deleted" and part.paths:
+        if part.kind == "deleted":
             _offer_return()
-        if part.paths and not part.stays:
+        if not part.stays:
             with st.popover("Remove", key=f"remove_{part.kind}"):
                 st.markdown(f"Frees {size(part.bytes)}. {part.told}")
                 st.button(

@@ -9,18 +9,18 @@ import streamlit as st
 
 from app.opening import link_to
 from app.runs_table import UNMARKED
+from app.take_along import offer_tables
 from app.widgets import LIVE, RUNS, SETUP
 from db.tables import ALIVE, RESUMABLE, Run
 from engine.config import ConfigError, ExperimentConfig
 from engine.jobs import queue
 from engine.jobs.queue import NotPossible
-from engine.results import housekeeping, labels, tables
+from engine.results import housekeeping, labels
 from engine.results.compare import FEWEST, MOST
 from engine.results.look import size
 
 UNDO = "deleted_runs"  # of the session: those that were deleted last
 TROUBLE = "runs_trouble"
-_MIMES = {"csv": "CSV, for a spreadsheet", "parquet": "Parquet, for pandas and others"}
 
 
 def show_actions(chosen: Sequence[Run]) -> None:
@@ -41,7 +41,8 @@ def show_actions(chosen: Sequence[Run]) -> None:
             _button("Resume", "resume_runs", partial(_resume, chosen))
         if len({run.experiment_id for run in chosen}) == 1:
             _offer_labels(chosen[0])
-        _offer_tables(chosen)
+        with st.popover("Data", key="data_out"):
+            offer_tables([run.id for run in chosen], "runs")
         _offer_deletion(chosen)
         _button("Unmark", "unmark", _unmark)
 
@@ -84,17 +85,6 @@ def _offer_labels(run: Run) -> None:
                 st.error(str(mistake))
             else:
                 st.rerun()
-
-
-def _offer_tables(runs: Sequence[Run]) -> None:
-    ids = [run.id for run in runs]
-    with st.popover("Data", key="data_out"):
-        st.caption("Rounds, clients, evaluations and answers, a table each, as a zip.")
-        for kind, label in _MIMES.items():
-            st.download_button(
-                label, partial(tables.zipped, ids, kind), f"runs-{kind}.zip", "application/zip",
-                on_click="ignore", key=f"tables_{kind}",
-            )  # fmt: skip
 
 
 def _offer_deletion(runs: Sequence[Run]) -> None:

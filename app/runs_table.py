@@ -38,9 +38,9 @@ class Line:
         return str(self.run.experiment.config.get("dataset", ""))
 
     @property
-    def seconds(self) -> float | None:
-        """Seconds at work; None before it began."""
-        return self.run.wall_seconds or None
+    def seconds(self) -> int | None:
+        """Whole seconds at work; None before it began."""
+        return round(self.run.wall_seconds) or None
 
 
 def lines_of(runs: Sequence[Run]) -> list[Line]:
@@ -161,7 +161,7 @@ def _frame(lines: Sequence[Line]) -> pd.DataFrame:
             "rounds": [f"{line.run.rounds_done}/{line.run.rounds}" for line in lines],
             "last": [line.reached and line.reached.last for line in lines],
             "best": [line.reached and line.reached.best for line in lines],
-            "duration": [line.seconds for line in lines],
+            "duration": pd.to_timedelta([line.seconds for line in lines], unit="s"),
             "started": [line.run.started_at for line in lines],
             "tags": [line.run.experiment.tags for line in lines],
             "notes": [shorten(line.run.experiment.notes, 80) for line in lines],
@@ -183,7 +183,7 @@ _COLUMNS = {
     "best": st.column_config.NumberColumn(
         "Own, best", format="percent", width=75, help="The same after its best round"
     ),
-    "duration": st.column_config.NumberColumn("At work", format="duration", width=80),
+    "duration": st.column_config.NumberColumn("At work", format="compact", width=80),
     "started": st.column_config.DatetimeColumn(
         "Started (UTC)", format="D MMM YYYY, HH:mm", width=140
     ),

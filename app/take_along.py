@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import streamlit as st
 
 from app.look import plain
 from app.widgets import LIVE
+from db import reads
+from engine.results import tables
 from engine.results.bundle.opening import open_bundle
 from engine.results.bundle.rows import BadBundle
 from engine.results.bundle.writing import bundle
 from engine.results.report.page import report
 
 _MOST_MEGABYTES = 500
+_TABLES = {"csv": "Tables (CSV)", "parquet": "Tables (Parquet)"}
 
 
 def show_downloads(experiment: int) -> None:
-    """Offer an experiment's report, and the experiment itself."""
+    """Offer an experiment's report, the experiment itself, and its tables."""
     with st.container(horizontal=True, key="take_along"):
         st.download_button(
             "Report",
@@ -37,6 +41,21 @@ def show_downloads(experiment: int) -> None:
             on_click="ignore",
             key="bundle",
             help="One file that another lab opens: results, config and adapters, no pictures.",
+        )
+        offer_tables([run.id for run in reads.runs_of(experiment)], f"experiment-{experiment}")
+
+
+def offer_tables(runs: Sequence[int], name: str) -> None:
+    """Offer all that is stored of some runs, a file for each table, as a zip."""
+    for kind, label in _TABLES.items():
+        st.download_button(
+            label,
+            partial(tables.zipped, runs, kind),
+            f"{name}-{kind}.zip",
+            "application/zip",
+            on_click="ignore",
+            key=f"tables_{kind}",
+            help="A table each of runs with their configs, rounds, clients, evaluations, answers.",
         )
 
 

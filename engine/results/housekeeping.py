@@ -73,8 +73,8 @@ def holdings() -> list[Holding]:
     ]  # fmt: skip
     made = []
     for kind, title, told, paths, stays, loses in parts:
-        kept = tuple(path for path in paths if path.exists())
-        made.append(Holding(kind, title, told, kept, sum(map(size, kept)), stays, loses))
+        these = tuple(paths)
+        made.append(Holding(kind, title, told, these, sum(map(size, these)), stays, loses))
     return made
 
 
@@ -142,7 +142,8 @@ def size(path: Path) -> int:
 
 def _forget(run_ids: Iterable[int]) -> int:
     """Remove rows first, then files: a crash between leaves files of no run, which are found."""
-    gone = keeping.forget_runs(list(run_ids))
+    ids = list(run_ids)
+    gone = keeping.forget_runs(ids) if ids else []
     return sum(_remove(run_folder(run_id)) for run_id in gone)
 
 
