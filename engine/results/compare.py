@@ -68,7 +68,8 @@ def run_differences(runs: Sequence[Run]) -> dict[str, list[Any]]:
     for part, what in (("data", "content of the data"), ("model", "files of the model")):
         about = _ABOUT_DATA if part == "data" else ("model",)
         digests = [_digest(run, part) for run in runs]
-        if not any(key.startswith(about) for key in differing) and len(set(digests)) > 1:
+        known = all(digests) and len(set(digests)) > 1
+        if known and not any(key.startswith(about) for key in differing):
             differing[what] = digests
     return differing
 
