@@ -42,7 +42,7 @@ def checked(dump: object) -> Dump:
 def _check_row(table: type[Base], row: object) -> None:
     if not isinstance(row, dict):
         raise BadRows(f"a row of '{table.__tablename__}' is no row")
-    for column in table.__table__.columns:
+    for column in Base.metadata.tables[table.__tablename__].columns:
         where = f"{table.__tablename__}.{column.name}"
         if column.name in row:
             if problem := _problem(table, column, row[column.name]):

@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable
 from pathlib import PurePosixPath
+from typing import IO
 
 from engine.data.user.rows import shorten
 
@@ -68,7 +69,7 @@ def check_size(entry: zipfile.ZipInfo, name: str, most: int) -> None:
         raise BadZip(f"'{shorten(name)}' in the zip unpacks to far more than it is")
 
 
-def read_rest(file: zipfile.ZipExtFile, entry: zipfile.ZipInfo, name: str, head: bytes) -> bytes:
+def read_rest(file: IO[bytes], entry: zipfile.ZipInfo, name: str, head: bytes) -> bytes:
     """Return an entry's content, of which ``head`` is read already. Raises BadZip."""
     content = head + file.read(entry.file_size + 1 - len(head))  # never more than allowed
     if len(content) > entry.file_size:

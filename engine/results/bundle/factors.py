@@ -50,7 +50,7 @@ def check_factors(
             shape = shapes.get(f"{layer}.{factor}")
             if shape is None:
                 raise BadBundle(f"{name} has no {factor} for the layer {shorten(layer)}")
-            if not _fits(factor, shape, layers and layers[layer], rank):
+            if not _fits(factor, shape, layers[layer] if layers else None, rank):
                 raise BadBundle(
                     f"{name}: {factor} of the layer {shorten(layer)} has the shape {list(shape)}"
                 )
