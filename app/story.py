@@ -48,6 +48,10 @@ def told(strategy: str) -> str:
         return f"{rule.title}: {_LINES.get(strategy, 'nothing travels')}."
     kept = [letter for factor, letter in _LETTERS.items() if factor in rule.personal_factors]
     stays = f" {' and '.join(kept)} stays with each client." if kept else ""
+    if rule.two_adapters:
+        stays = " A second adapter stays with each client."
+    elif rule().sends_what_it_keeps:
+        stays = " Each client keeps its own as well."
     return f"{rule.title}: clients send {letters}, the server averages.{stays}"
 
 

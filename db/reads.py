@@ -327,6 +327,26 @@ def client_scores(run_id: int, variant: str, *, after_round: int = -1) -> list[C
 
 
 @dataclass(frozen=True, slots=True)
+class ClientCorner:
+    """The corner that a client chose after a round."""
+
+    round: int
+    client: int
+    corner: str
+
+
+def client_corners(run_id: int) -> list[ClientCorner]:
+    """Return what clients chose, in order of round and client; nothing where none chooses."""
+    columns = (Evaluation.round, Evaluation.client, Evaluation.corner)
+    with reading() as session:
+        of_it = select(*columns).where(
+            Evaluation.run_id == run_id, Evaluation.scope == "own", Evaluation.corner != ""
+        )
+        rows = session.execute(of_it.order_by(Evaluation.round, Evaluation.client))
+        return [ClientCorner(*row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
 class MeanDrift:
     """How far clients' factors moved in a round, mean over clients; None where it is unknown."""
 

@@ -209,6 +209,8 @@ class Evaluation(RunRow):
     loss: Mapped[float]
     accuracy: Mapped[float]
     samples: Mapped[int]
+    # What this model is, where the client chose it: a key of engine/strategies/base.py's CORNERS.
+    corner: Mapped[str] = mapped_column(String(10), default="", server_default="")
 
 
 class Prediction(RunRow):

@@ -121,6 +121,19 @@ def show_likeness(run: Run, names: Names) -> None:
         st.caption("B is shared: it is the same at all clients.")
 
 
+def show_corners(run: Run, names: Names) -> None:
+    """Show what every client chose to start from and to use, round by round."""
+    if not (chosen := reads.client_corners(run.id)):
+        return
+    st.markdown(f"**What each client chose after a round: {name_of(run.strategy)}**")
+    figure = client_charts.corners(chosen, names)
+    show_chart(figure, key="corners", alt="What of its adapter each client keeps, by round.")
+    st.caption(
+        "The letters are the factors of its own that a client goes on with; the others are the "
+        "means. Look whether clients agree, and whether they settle."
+    )
+
+
 def show_own_and_everybodys(run: Run, names: Names) -> None:
     """Show right answers at home over right answers to everybody's questions."""
     st.markdown("**Own against everybody's, a point per client and way**")
@@ -151,6 +164,7 @@ def show_relations(runs: Sequence[Run], names: Names, config: ExperimentConfig) 
     with right:
         show_newcomer(run, config)
     show_likeness(run, names)
+    show_corners(run, names)
     left, right = st.columns(2, gap="large")
     with left:
         show_own_and_everybodys(run, names)

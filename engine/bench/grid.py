@@ -26,10 +26,9 @@ def run_grid(title: str, configs: Sequence[ExperimentConfig]) -> dict[Experiment
 
     Raises RunsFailed. After an interruption the next call goes on where this one ended.
     """
-    stored = _stored()
-    missing = [config for config in dict.fromkeys(configs) if _key(config) not in stored]
+    missing = not_stored(configs)
     experiments: dict[ExperimentConfig, list[str]] = {}
-    for config in {_key(config): config for config in missing}.values():
+    for config in missing:
         alike = config.model_copy(update={"strategies": ()})
         experiments.setdefault(alike, []).append(config.strategies[0])
     _execute(title, [e.model_copy(update={"strategies": tuple(s)}) for e, s in experiments.items()])
@@ -41,6 +40,12 @@ def run_grid(title: str, configs: Sequence[ExperimentConfig]) -> dict[Experiment
             f"{absent[0].strategies[0]} on '{absent[0].name}'; `python -m engine runs` lists them"
         )
     return {config: stored[_key(config)] for config in configs}
+
+
+def not_stored(configs: Sequence[ExperimentConfig]) -> list[ExperimentConfig]:
+    """Return those of the configs (of one strategy each) that ``run_grid`` would run."""
+    stored = _stored()
+    return [c for c in {_key(c): c for c in configs}.values() if _key(c) not in stored]
 
 
 def _key(config: ExperimentConfig) -> ExperimentConfig:

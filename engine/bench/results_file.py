@@ -11,8 +11,13 @@ from engine.paths import ROOT
 OUT = ROOT / "benchmarks"
 
 
+def read(folder: Path) -> dict[str, Any]:
+    """Return all parts; nothing where there is no such file."""
+    path = folder / "results.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
 def put(values: dict[str, Any], folder: Path) -> None:
     """Write these parts anew and leave what others have written."""
     path = folder / "results.json"
-    stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    path.write_text(json.dumps(stored | values, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(read(folder) | values, indent=1) + "\n", encoding="utf-8")

@@ -30,7 +30,7 @@ def write_setting(config: ExperimentConfig, folder: Path) -> None:
             _write_set(folder / f"{k}-{split}.npz", dataset.render(k, split))
         n = len(dataset.items(k, "train"))
         for round_ in range(1, config.rounds + 1):
-            generator = rng(config.seed, "batches", round_, k)
+            generator = rng(config.drawn_from, "batches", round_, k)
             drawn = batches(n, config.local_steps, config.batch_size, generator)
             order[f"{round_}-{k}"] = np.stack([rows.numpy() for rows in drawn])
     np.savez(folder / "order.npz", allow_pickle=True, **order)

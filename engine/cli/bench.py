@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +18,7 @@ from rich.table import Table
 from engine.cli import doors
 from engine.cli.options import Json, Set, config_of
 from engine.config import ConfigError
+from engine.system.machine import cores
 
 SPEED_PARTS = ("quickstart", "floor", "fused", "together", "start", "many", "profile", "full-size")
 bench = typer.Typer(help="Repeat a measurement.", no_args_is_help=True)
@@ -83,6 +87,13 @@ def methods(
         str | None,
         typer.Option(help="Vary the training samples per client instead, for example 16,64,256."),
     ] = None,
+    long: Annotated[
+        bool,
+        typer.Option("--long", help="Is ours ever worse? 22 cells, ten draws and more: hours."),
+    ] = False,
+    most: Annotated[
+        int, typer.Option(min=1, help="Draws that a cell of --long gets at most.")
+    ] = 200,
     set_: Set = None,
     as_json: Json = False,
     report: Annotated[
@@ -91,6 +102,8 @@ def methods(
 ) -> None:
     """Compare strategies over kinds, levels and seeds; goes on where it was interrupted."""
     chosen = {"strategies": strategies, "kinds": kinds, "levels": levels}
+    if long:
+        return _long(chosen | {"samples": samples}, seeds, most, set_, as_json, report)
     if samples is not None:
         if any(chosen.values()):
             raise ConfigError("--samples takes no --strategies, --kinds or --levels")
@@ -128,6 +141,33 @@ def digits(
     if report:
         measurements.digits.write_digits(base, own)
     _show(measurements.digits.as_dict(base, own), measurements.digits.table(own), as_json)
+
+
+def _long(
+    chosen: dict[str, str | None],
+    draws: int | None,
+    most: int,
+    set_: list[str] | None,
+    as_json: bool,
+    report: bool,
+) -> None:
+    """Say how long it takes, then ask whether ours is ever worse (engine/bench/long.py)."""
+    if draws == 1:
+        raise ConfigError("--long compares over draws: it needs --seeds 2 or more")
+    lists = {key: text.split(",") for key, text in chosen.items() if text}
+    measurements = doors.bench()
+    plan = measurements.long.plan_of(lists, draws, most, config_of(changes=set_))
+    runs, seconds = measurements.long.seconds_missing(plan)
+    if runs:
+        took = f"about {timedelta(seconds=round(seconds))} on {cores()} cores"
+        more = f", more draws not counted (up to {plan.most} where it is open)"
+        typer.echo(f"{runs} runs are missing: {took}{more}", err=True)
+    with _failing(measurements.grid.RunsFailed):
+        results = measurements.long.measure_long(plan)
+    shown = measurements.long_report
+    if report:
+        shown.write_long(results, shlex.join(["python", "-m", "engine", *sys.argv[1:]]))
+    _show(shown.as_dict(results), shown.table(results), as_json)
 
 
 def _samples(listed: str, draws: int, set_: list[str] | None, as_json: bool, report: bool) -> None:

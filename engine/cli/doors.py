@@ -21,6 +21,8 @@ def bench() -> ModuleType:
     import engine.bench.crossing_report
     import engine.bench.digits
     import engine.bench.grid
+    import engine.bench.long
+    import engine.bench.long_report
     import engine.bench.methods
     import engine.bench.methods_report
     import engine.bench.speed

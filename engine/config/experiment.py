@@ -32,8 +32,8 @@ else:
 
 _WITHOUT_TRAINING = (
     *("model", "start", "device", "dtype", "dataset", "data", "clients", "fault_share"),
-    *("samples_per_client", "heterogeneity", "tested_on", "lora", "seed", "micro_batch"),
-    "checkpointing",
+    *("samples_per_client", "heterogeneity", "tested_on", "lora", "seed"),
+    *("training_seed", "micro_batch", "checkpointing"),
 )
 
 
@@ -69,6 +69,9 @@ class _Experiment(Table):
     privacy: Privacy = Privacy()
     tested_on: Literal["test", "validation"] = Field("test", title="Tested on")
     seed: int = Field(0, ge=0, le=2**31 - 1, title="Seed")
+    training_seed: int = Field(
+        -1, ge=-1, le=2**31 - 1, title="Seed of the training alone (-1: the same)"
+    )
     repeats: int = Field(1, ge=1, le=MOST_REPEATS, title="Repeats, each with the next seed")
     sweep: Sweep = Field((), title="Sweep over")
     runtime: Literal["local"] = Field("local", title="Runtime")
@@ -176,6 +179,11 @@ class _Experiment(Table):
     def rule(self, strategy: StrategyKey) -> Strategy:
         """Return the rule of a strategy, with the options that this config gives it."""
         return STRATEGIES[strategy](getattr(self, strategy) if strategy in _OPTIONS else None)
+
+    @property
+    def drawn_from(self) -> int:
+        """The seed of A₀, of the order of batches and of who takes part; data are from ``seed``."""
+        return self.seed if self.training_seed < 0 else self.training_seed
 
     @property
     def clients_per_round(self) -> int:

@@ -1,7 +1,8 @@
 """LoRA factors on disk: safetensors, written aside, synced, renamed: whole or absent.
 
 A run's folder holds ``initial.safetensors``, ``server-RRRR.safetensors`` (the shared factors after
-round R) and ``clients/<k>/personal-RRRR.safetensors`` (what client k keeps to itself).
+round R), ``clients/<k>/personal-RRRR.safetensors`` (what client k keeps to itself) and, of some
+strategies, ``decision-RRRR.safetensors`` beside it (what it chose after round R).
 """
 
 from __future__ import annotations
@@ -57,9 +58,19 @@ def read_shared(folder: Path, round_: int) -> Factors:
     return read(server_path(folder, round_)) if round_ else Adapter()
 
 
+def client_folder(folder: Path, client: int) -> Path:
+    """Return the folder of what client k keeps to itself."""
+    return folder / "clients" / str(client)
+
+
 def personal_path(folder: Path, client: int, round_: int) -> Path:
     """Return the path of client k's own factors after a round."""
-    return folder / "clients" / str(client) / f"personal-{round_:04d}.safetensors"
+    return client_folder(folder, client) / f"personal-{round_:04d}.safetensors"
+
+
+def decision_path(folder: Path, client: int, round_: int) -> Path:
+    """Return the path of what client k chose after a round."""
+    return client_folder(folder, client) / f"decision-{round_:04d}.safetensors"
 
 
 def read_personal(folder: Path, client: int, round_: int) -> Factors:
@@ -72,8 +83,8 @@ def prune(folder: Path, stem: str, newest: int) -> None:
 
     A client that skipped rounds has an older file that is still its latest: it stays.
     """
-    numbered = [entry for entry in _numbered(folder, stem) if entry[0] <= newest]
-    for _, path in numbered[:-_KEPT]:
+    old = [entry for entry in numbered(folder, stem) if entry[0] <= newest]
+    for _, path in old[:-_KEPT]:
         path.unlink(missing_ok=True)
 
 
@@ -82,11 +93,12 @@ def superseded(folder: Path, last: int) -> list[Path]:
 
     Of the server and of each client the newest stays, which may be older than ``last``.
     """
-    places = [(folder, "server"), *((client, "personal") for client in _files(folder / "clients"))]
+    own = [(k, stem) for k in _files(folder / "clients") for stem in ("personal", "decision")]
+    places = [(folder, "server"), *own]
     paths: list[Path] = []
     for place, stem in places:
-        numbered = [path for round_, path in _numbered(place, stem) if round_ <= last]
-        paths += numbered[:-1]
+        old = [path for round_, path in numbered(place, stem) if round_ <= last]
+        paths += old[:-1]
     return paths
 
 
@@ -106,7 +118,8 @@ def _with_narrow_deltas(factors: Factors) -> Factors:
     return factors.where(lambda name: factor_of(name) != DENSE_DELTA) | deltas
 
 
-def _numbered(folder: Path, stem: str) -> list[tuple[int, Path]]:
+def numbered(folder: Path, stem: str) -> list[tuple[int, Path]]:
+    """Return the files of a kind with their rounds, in order."""
     pattern = re.compile(rf"{stem}-(\d+)\.safetensors")
     matches = ((pattern.fullmatch(path.name), path) for path in _files(folder))
     return sorted((int(match.group(1)), path) for match, path in matches if match)

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
 from engine.adapters.adapter import Adapter
 from engine.fl import checkpoints
 from engine.fl.context import context_of
-from engine.fl.participation import keepers
+from engine.fl.participation import keepers, participants
 from engine.fl.privacy import protected
 from engine.fl.run_config import RunConfig
 from engine.fl.training import Job
 from engine.strategies import Phase
+from engine.strategies.base import CORNERS
 from engine.system.seeding import rng
-from engine.vlm.lora import Factors, side_by_side
+from engine.vlm.encoded import EncodedBatch
+from engine.vlm.lora import Factors, as_deltas, side_by_side
+
+MOST_ROWS = 64  # that a client decides by
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a client chose after a round: a corner, or the weight of what it keeps."""
+
+    corner: str = ""
+    own_weight: float = 0.0
 
 
 class Client:
@@ -34,10 +52,82 @@ class Client:
         shared = self._received(shared)
         if variant == "global":
             return base | shared
-        own = self._own(after_round)
-        if weight := max((phase.mix_weight for phase in self.phases), default=0.0):
-            return side_by_side(base | shared, base | own, weight)
-        return base | shared | own
+        own, rule = self._own(after_round), self.run.strategy
+        weight = max((phase.mix_weight for phase in self.phases), default=0.0)
+        if rule.merges:
+            weight = self.decision(after_round).own_weight
+        if weight or rule.merges:
+            return side_by_side(self._beside(shared, own, after_round), base | own, weight)
+        return base | shared | self._chosen(own, after_round)
+
+    def at_corner(self, corner: str, shared: Factors, after_round: int) -> Factors:
+        """Return the factors of one of CORNERS, given the server's after a round."""
+        own = self._own(after_round).only(*CORNERS[corner])
+        return self.context.initial | self._received(shared) | own
+
+    def decision(self, after_round: int) -> Decision:
+        """Return what this client chose last, up to a round; before that the first corner."""
+        corners = self.run.strategy.corners
+        for round_, path in reversed(checkpoints.numbered(self._folder, "decision")):
+            if round_ <= after_round:
+                stored = checkpoints.read(path)
+                corner = corners[int(stored["corner"])] if corners else ""
+                return Decision(corner, float(stored["own_weight"]))
+        return Decision(corners[0] if corners else "", 0.5)
+
+    def must_decide(self, after_round: int) -> bool:
+        """Tell whether this client keeps something and has not decided after this round."""
+        return not self._decision_path(after_round).exists() and bool(self._own(after_round))
+
+    def store(self, decision: Decision, after_round: int) -> None:
+        """Store what this client decided after a round."""
+        corners = self.run.strategy.corners
+        corner = corners.index(decision.corner) if corners else 0
+        values = {"corner": torch.tensor(corner), "own_weight": torch.tensor(decision.own_weight)}
+        checkpoints.write(self._decision_path(after_round), Adapter(values))
+        checkpoints.prune(self._folder, "decision", newest=after_round)
+
+    def rows_to_decide_by(self, round_: int) -> EncodedBatch:
+        """Return what this client has held out from training so far, else some of its rows."""
+        return self._rows(slice(0, self._held_out(round_) or MOST_ROWS))
+
+    def rows_to_train_on(self, round_: int) -> EncodedBatch:
+        """Return this client's training rows without those that are held out."""
+        held = self._held_out(round_)
+        return (
+            self._rows(slice(held, None)) if held else self.context.sets.get(self.number, "train")
+        )
+
+    def _rows(self, part: slice) -> EncodedBatch:
+        """Return a part of the training rows, in an order of their own for every client."""
+        train = self.context.sets.get(self.number, "train")
+        order = rng(self.run.config.drawn_from, "held out", self.number).permutation(len(train))
+        return train.select(torch.from_numpy(np.sort(order[part])))
+
+    def _held_out(self, round_: int) -> int:
+        """Return how many rows are held out from training in a round."""
+        n = len(self.context.sets.get(self.number, "train"))
+        share = self.run.strategy.held_out(round_, self.run.config.rounds)
+        return min(n - 1, max(1, round(share * n))) if share else 0
+
+    def _chosen(self, own: Factors, after_round: int) -> Factors:
+        """Return those of a client's own factors that it goes by."""
+        if not self.run.strategy.corners:
+            return own
+        return own.only(*CORNERS[self.decision(after_round).corner])
+
+    @property
+    def _folder(self) -> Path:
+        return checkpoints.client_folder(self.run.folder, self.number)
+
+    def _decision_path(self, round_: int) -> Path:
+        return checkpoints.decision_path(self.run.folder, self.number, round_)
+
+    def _beside(self, shared: Factors, own: Factors, after_round: int) -> Factors:
+        """Return the frozen adapter that stands beside the client's own after a round."""
+        senders = participants(self.run.config, after_round) if after_round else []
+        share = 1 / len(senders) if self.number in senders else 0.0
+        return self.run.strategy.beside(self.context.initial | shared, own, share)
 
     def _own(self, after_round: int) -> Factors:
         """Return what this client keeps to itself after a round; none before it took part.
@@ -64,27 +154,28 @@ class Client:
         """What this client trains in a round."""
         return self.run.strategy.phases()
 
-    def job(self, phase: Phase, shared: Factors, beside: Factors, round_: int, group: int) -> Job:
-        """Return what to train in a phase of a round; ``beside``: what was sent, as deltas."""
+    def job(self, phase: Phase, shared: Factors, round_: int, group: int) -> Job:
+        """Return what to train in a phase of a round."""
         config, base = self.run.config, self.context.initial
-        own = self._own(round_ - 1)
+        own = self._chosen(self._own(round_ - 1), round_ - 1)
         shared = self._received(shared)
-        start = (
-            base
-            | (beside if phase.mix_weight else shared)
-            | (own if phase.start_from_personal else {})
-        )
+        start, beside = base | shared, Adapter()
+        if phase.mix_weight:
+            frozen = self._beside(shared, own, round_ - 1)
+            start, beside = base, as_deltas(frozen, (1 - phase.mix_weight) * config.lora.scale)
+        start = start | (own if phase.start_from_personal else {})
         start = start.cut(self.rank).padded(config.lora.rank)
         scope = "batches" if phase.uploads else "own batches"
         return Job(
             start,
-            self.context.sets.get(self.number, "train"),
+            self.rows_to_train_on(round_),
             config.local_steps,
-            rng(config.seed, scope, round_, self.number),
+            rng(config.drawn_from, scope, round_, self.number),
             phase.prox_mu,
             base | shared,
             phase.mix_weight or 1.0,
             group if start.has_deltas else 0,
+            beside,
         )
 
     def message(self, trained: Factors, shared: Factors, round_: int) -> Factors:
@@ -93,7 +184,7 @@ class Client:
         sent = trained.where(self.run.strategy.is_shared).cut(self.rank)
         if config.privacy.clip:
             before = (self.context.initial | self._received(shared)).cut(self.rank)
-            sent = protected(sent, before, config.privacy, config.seed, round_, self.number)
+            sent = protected(sent, before, config.privacy, config.drawn_from, round_, self.number)
         return Adapter({name: value.contiguous() for name, value in sent.items()})
 
     def keep(self, trained: Factors, round_: int) -> None:

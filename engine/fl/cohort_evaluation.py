@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from engine.fl.client import Client
 from engine.fl.cohort import Cohort, make_ready
+from engine.fl.deciding import decide
 from engine.fl.evaluation import (
     Answer,
     EvalResult,
@@ -38,6 +39,7 @@ def evaluate_cohorts(cohorts: Sequence[Cohort], answers: Sequence[bool]) -> list
     number, and StopRequested.
     """
     make_ready(cohorts, "test")
+    decide(cohorts, rounds_ago=0)
     variants = [_variants(cohort, own) for cohort, own in zip(cohorts, answers, strict=True)]
     results = _evaluate(cohorts, variants)
     asked = [names if own else () for names, own in zip(variants, answers, strict=True)]
@@ -140,7 +142,12 @@ def _packed(
     packed = []
     for client in cohort.clients:
         k = client.number
-        scores = [s for v, model in model_of.items() for s in results[model][k].scores(v)]
+        corner = client.decision(cohort.round).corner if cohort.round else ""
+        scores = [
+            score
+            for variant, model in model_of.items()
+            for score in results[model][k].scores(variant, corner if model == "personal" else "")
+        ]
         answers = [
             WrittenAnswer(variant, item, text.text, text.confidence)
             for variant, by_client in texts.items()

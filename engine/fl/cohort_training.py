@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 
 from engine.adapters.adapter import A, Adapter, B
 from engine.fl.cohort import Cohort, make_ready
+from engine.fl.deciding import decide
 from engine.fl.training import Job, train, train_together
 from engine.system.faults import require_number
-from engine.vlm.lora import Factors, as_deltas
+from engine.vlm.lora import Factors
 from engine.vlm.multi_lora.stacked import supports_stacking
 
 Result = tuple[Factors, float]  # what was trained, and the mean loss
@@ -44,6 +45,7 @@ def train_cohorts(cohorts: Sequence[Cohort]) -> list[list[Trained]]:
     """
     start = time.perf_counter()
     make_ready(cohorts, "train")
+    decide(cohorts, rounds_ago=1)
     rounds = [_Round(cohort) for cohort in cohorts]
     for place in range(max(round_.phases for round_ in rounds)):
         at_work = [round_ for round_ in rounds if place < round_.phases]
@@ -86,17 +88,9 @@ class _Round:
     def jobs(self, place: int) -> list[_NamedJob]:
         """Return what every client is to train in a phase."""
         cohort, phase = self._cohort, self._phases[place]
-        scale = (1 - phase.mix_weight) * cohort.run.config.lora.scale
-        beside = {
-            group: as_deltas(cohort.context.initial | shared, scale)
-            for group, shared in cohort.shared.items()
-            if phase.mix_weight
-        }
         jobs = []
         for client in cohort.clients:
-            group = cohort.group(client)
-            deltas = beside.get(group, Adapter())
-            job = client.job(phase, cohort.sent(client), deltas, cohort.round, group)
+            job = client.job(phase, cohort.sent(client), cohort.round, cohort.group(client))
             if job.factors.has_deltas:  # which no other run has
                 job = replace(job, group=(cohort.run.run, job.group))
             jobs.append(_NamedJob(job, self._names))

@@ -46,7 +46,7 @@ class ExperimentContext:
     def initial(self) -> Factors:
         """The common start of all clients: A₀ from the seed, B = 0. Not to be changed in place."""
         shapes = {name: parameter.shape for name, parameter in self.vlm.factors.items()}
-        return initial_factors(shapes, self.config.seed)
+        return initial_factors(shapes, self.config.drawn_from)
 
     def scored(
         self, tasks: Sequence[Task], clients: Sequence[Sequence[int]], *, pooled: bool = False

@@ -42,8 +42,9 @@ class Task(NamedTuple):
 class Score:
     """How a variant does on a client's ``own`` or on the ``pooled`` test set.
 
-    Mean loss per answer token and mean score of the answers, over ``samples`` items. It travels and
-    is stored as it is: a row of ``evaluations``.
+    Mean loss per answer token and mean score of the answers, over ``samples`` items; ``corner``:
+    which one the client has chosen for it, if it chooses. It travels and is stored as it is: a row
+    of ``evaluations``.
     """
 
     variant: str
@@ -51,6 +52,7 @@ class Score:
     loss: float
     accuracy: float
     samples: int
+    corner: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,10 +124,10 @@ class EvalResult:
     pooled: ItemScores
     answers: tuple[Answer, ...] = ()
 
-    def scores(self, variant: str) -> list[Score]:
+    def scores(self, variant: str, corner: str = "") -> list[Score]:
         """Return the means over both test sets, under the name of a variant."""
         return [
-            Score(variant, scope, items.mean_loss, items.accuracy, len(items))
+            Score(variant, scope, items.mean_loss, items.accuracy, len(items), corner)
             for scope, items in (("own", self.own), ("pooled", self.pooled))
         ]
 

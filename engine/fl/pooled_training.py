@@ -34,7 +34,7 @@ def train_pooled(
         context.initial | before,
         concatenate([context.sets.get(client, "train") for client in clients]),
         -(-config.local_steps * rows // batch),
-        rng(config.seed, "batches", round_, clients[0]),
+        rng(config.drawn_from, "batches", round_, clients[0]),
     )
     names = list(context.vlm.factors)
     rate = config.learning_rate

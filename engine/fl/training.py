@@ -25,7 +25,8 @@ class Job:
 
     With a ``prox_mu`` μ, μ/2·‖θ − prox_center‖² is part of the loss (not of the one reported).
     What the factors add to the model counts ``adapter_scale`` times. Jobs of one ``group`` add the
-    same deltas to the frozen weights, so that they can be trained together.
+    same deltas to the frozen weights, so that they can be trained together; ``beside`` are deltas
+    of this job alone.
     """
 
     factors: Factors
@@ -36,6 +37,7 @@ class Job:
     prox_center: Factors = field(default_factory=Adapter)
     adapter_scale: float = 1.0
     group: Hashable = 0
+    beside: Factors = field(default_factory=Adapter)
 
 
 def train(
@@ -55,7 +57,7 @@ def train(
     total = torch.zeros((), device=vlm.device)
     try:
         with (
-            deltas_active(vlm.model, Adapter(job.factors)),
+            deltas_active(vlm.model, Adapter(job.factors) | job.beside),
             vlm.adapter_scale(job.adapter_scale),
         ):
             for rows in batches(len(job.samples), job.steps, batch_size, job.generator):
@@ -132,7 +134,8 @@ def _train_cohort(
     vlm: Vlm, jobs: Sequence[Job], names: Collection[str], batch_size: int, learning_rate: float
 ) -> list[tuple[Factors, float]]:
     weights = [job.adapter_scale for job in jobs]
-    stacked = StackedAdapters(vlm, [job.factors for job in jobs], names, weights)
+    besides = [job.beside for job in jobs]
+    stacked = StackedAdapters(vlm, [job.factors for job in jobs], names, weights, besides)
     optimiser = torch.optim.AdamW(
         stacked.trained.values(), lr=learning_rate, weight_decay=0.0, fused=True
     )
@@ -142,7 +145,11 @@ def _train_cohort(
     losses = torch.zeros(len(jobs), device=vlm.device)
     pulls = torch.tensor([job.prox_mu for job in jobs], device=vlm.device).view(-1, 1, 1)
     pulled = list(stacked.trained) if pulls.any() else []
-    centers = stack([job.prox_center or job.factors for job in jobs], pulled, vlm.device)
+    centers = stack(
+        [Adapter(job.prox_center or job.factors).padded(stacked.width) for job in jobs],
+        pulled,
+        vlm.device,
+    )
     results: dict[int, Factors] = {}
     for step in range(jobs[0].steps):
         check_wanted()
@@ -154,12 +161,13 @@ def _train_cohort(
         rows, counted = plan.rows(step, at_work)
         batch = pool.select(rows.flatten()).to(vlm.device)
         with active(stacked):
-            loss = _losses(logits_of, batch, counted.to(vlm.device))
+            loss = losses_of(logits_of, batch, counted.to(vlm.device))
             loss.sum().backward()
         for name, center in centers.items():
             factor = stacked.trained[name]
             pull = pulls[:at_work] * (factor.detach() - center[:at_work])
             _gradient(factor).add_(pull)
+        stacked.freeze_besides()
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         losses[:at_work] += loss.detach()
@@ -192,7 +200,7 @@ class _Plan:
         return rows, counted
 
 
-def _losses(logits_of: LogitsFn, batch: EncodedBatch, counted: torch.Tensor) -> torch.Tensor:
+def losses_of(logits_of: LogitsFn, batch: EncodedBatch, counted: torch.Tensor) -> torch.Tensor:
     """Return each client's mean loss per answer token, (clients,), as ``train`` has it."""
     labels = batch.labels.masked_fill(~counted.flatten().unsqueeze(1), IGNORE_INDEX)
     logits = logits_of(replace(batch, labels=labels))

@@ -23,15 +23,21 @@ class Interval:
     high: float | None
 
     @classmethod
-    def of(cls, values: Sequence[float], bounds: tuple[float, float] | None = None) -> Interval:
+    def of(
+        cls,
+        values: Sequence[float],
+        bounds: tuple[float, float] | None = None,
+        level: float = 0.95,
+    ) -> Interval:
         """Return Student's t interval of independent values, one for each draw.
 
         With ``bounds`` it is made on the logit (by the delta method) and so stays within them.
+        ``level``: how often it is to hold what is estimated.
         """
         centre = mean(values)
         if len(values) < 2:
             return cls(centre, None, None)
-        half = float(t.ppf(0.975, len(values) - 1)) * stdev(values) / sqrt(len(values))
+        half = float(t.ppf((1 + level) / 2, len(values) - 1)) * stdev(values) / sqrt(len(values))
         if bounds is None:
             return cls(centre, centre - half, centre + half)
         low, high = bounds

@@ -10,7 +10,7 @@ from statistics import median
 import plotly.graph_objects as go
 
 from db import reads
-from db.reads import ClientScore
+from db.reads import ClientCorner, ClientScore
 from db.tables import Run
 from engine.data.user.rows import shorten
 from engine.results import charts
@@ -134,6 +134,48 @@ def heat_map(
         margin={"l": 0, "r": 0, "t": 8, "b": 0},
         xaxis={"title": "round", "tickformat": "d", "range": [-0.5, run.rounds + 0.5]},
         yaxis={"autorange": "reversed", "nticks": 24},
+    )
+    return figure
+
+
+# What a client keeps of its own, in the order from all shared to all its own.
+_CORNERS = {
+    "fedit": ("–", "all shared", "#0072B2"),
+    "plora": ("A", "its own A, B shared", "#D55E00"),
+    "fedsa": ("B", "A shared, its own B", "#E69F00"),
+    "local": ("A B", "all its own", "#009E73"),
+}
+
+
+def corners(chosen: Sequence[ClientCorner], names: Mapping[int, str] | None = None) -> go.Figure:
+    """Draw a row per client and a column per round, with what the client chose in colour and word.
+
+    Of more than MOST_ROWS clients the first.
+    """
+    clients = sorted({row.client for row in chosen})[:MOST_ROWS]
+    rounds = sorted({row.round for row in chosen})
+    by_place = {(row.client, row.round): row.corner for row in chosen}
+    labels = [escape(client_name(client, (names or {}).get(client, ""))) for client in clients]
+    figure = go.Figure()
+    for corner, (letters, words, colour) in _CORNERS.items():
+        places = [(r, labels[row]) for row, k in enumerate(clients) for r in rounds
+                  if by_place.get((k, r)) == corner]  # fmt: skip
+        figure.add_scatter(
+            x=[round_ for round_, _ in places],
+            y=[label for _, label in places],
+            name=f"{letters}: {words}",
+            mode="markers+text",
+            text=letters,
+            textfont={"color": "#FFFFFF", "size": 11},
+            marker={"symbol": "square", "size": 24, "color": colour},
+            hovertemplate=f"%{{y}}<br>after round %{{x}}: {words}<extra></extra>",
+        )
+    figure.update_layout(
+        height=110 + 30 * len(clients),
+        margin={"l": 0, "r": 0, "t": 8, "b": 0},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        xaxis={"title": "round", "tickformat": "d"},
+        yaxis={"categoryorder": "array", "categoryarray": labels, "autorange": "reversed"},
     )
     return figure
 

@@ -10,8 +10,8 @@ from engine.strategies.base import GROUPS, STRATEGIES, Options, Phase, Strategy
 
 # Those that explain the others come first; what is not named here follows by name.
 _FIRST = (
-    *("zero_shot", "local", "centralized", "fedit", "fedprox", "plora", "fedsa", "ffa", "rolora"),
-    *("fedex", "flora", "hetlora", "flexlora", "feddpa", "ditto"),
+    *("zero_shot", "local", "centralized", "fedit", "fedprox", "plora", "fedsa", "corners"),
+    *("fedalt", "ffa", "rolora", "fedex", "flora", "hetlora", "flexlora", "feddpa", "ditto"),
 )
 _files = (module.name for module in iter_modules(__path__) if module.name[0] != "_")
 for _name in dict.fromkeys((*_FIRST, *_files)):

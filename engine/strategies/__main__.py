@@ -41,7 +41,8 @@ def _sends(rule: type[Strategy]) -> str:
 def _keeps(rule: type[Strategy]) -> str:
     if rule.two_adapters:
         return "a second adapter"
-    return "its rank" if rule.mixed_ranks else _named(sorted(rule.personal_factors))
+    kept = _named(sorted(rule.personal_factors)) + ", as sent" * rule().sends_what_it_keeps
+    return "its rank" if rule.mixed_ranks else kept
 
 
 def _named(factors: Iterable[str]) -> str:

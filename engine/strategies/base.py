@@ -20,6 +20,13 @@ Arrays = Adapter[np.ndarray]  # factors by name, such as ….q_proj.lora_A
 BOTH = frozenset({A, B})
 REFERENCE, FOR_ALL, PERSONAL = "References", "One model for all", "Personalised"
 TWO_ADAPTERS = "Two adapters"
+# The four corners between what all share and what a client keeps: which factors are its own.
+CORNERS = {
+    "fedit": frozenset[str](),
+    "plora": frozenset({A}),
+    "fedsa": frozenset({B}),
+    "local": BOTH,
+}
 GROUPS = (REFERENCE, FOR_ALL, PERSONAL, TWO_ADAPTERS)
 
 
@@ -38,9 +45,9 @@ class Phase:
 
     start_from_personal: start from what the client keeps, on top of what it was sent (else only
     from the latter); uploads, persists: what becomes of the result; prox_mu: weight μ of
-    μ/2·‖θ − θ_sent‖² in the loss; mix_weight: above 0 the received adapter stays in place, frozen,
-    and a second one is trained beside it, which counts with this weight, the received one with the
-    rest.
+    μ/2·‖θ − θ_sent‖² in the loss; mix_weight: above 0 what ``Strategy.beside`` makes of
+    the received adapter stays in place, frozen, and a second one is trained beside it, which counts
+    with this weight, the other with the rest.
     """
 
     start_from_personal: bool = True
@@ -57,9 +64,11 @@ class Strategy:
     ``personal_factors`` say which LoRA factors travel and which stay on the client; ``variants``
     which models there are to evaluate beside the base; ``trained`` is false where there are no
     rounds at all; ``server_trains`` is true where the server trains, on everybody's data;
-    ``two_adapters`` is true where a client keeps a whole second adapter; ``mixed_ranks`` is true
-    where ``lora.client_ranks`` says each client's rank, while α / rank of the server's adapter
-    scales them all. ``options_model``: its own options, if it has some.
+    ``two_adapters`` is true where a client trains a whole second adapter; ``corners`` are those of
+    CORNERS that a client chooses from after a round, and ``merges`` is true where it weighs what it
+    was sent against what it keeps: in both cases A and B of both; ``mixed_ranks`` is true where
+    ``lora.client_ranks`` says each client's rank, while α / rank of the server's adapter scales
+    them all. ``options_model``: its own options, if it has some.
     """
 
     title: ClassVar[str]
@@ -71,6 +80,8 @@ class Strategy:
     trained: ClassVar[bool] = True
     server_trains: ClassVar[bool] = False
     two_adapters: ClassVar[bool] = False
+    corners: ClassVar[tuple[str, ...]] = ()
+    merges: ClassVar[bool] = False
     mixed_ranks: ClassVar[bool] = False
     options_model: ClassVar[type[Options] | None] = None
 
@@ -91,6 +102,40 @@ class Strategy:
         what they had been sent; ``scale`` and ``rank``: α / r and r of the server's adapter.
         """
         return before | weighted_mean(sent, weights)
+
+    def beside(self, received: Arrays, own: Arrays, share: float) -> Arrays:
+        """Return the frozen adapter of a phase with ``mix_weight``: here what was received.
+
+        ``own``: what the client keeps, ``share``: how much of it is in what was received, up to 1.
+        The values may be arrays or tensors.
+        """
+        return received
+
+    def held_out(self, round_: int, rounds: int) -> float:
+        """Return the share of its rows that a client chooses by, and does not train on so far."""
+        return 0.0
+
+    def decides(self, round_: int, rounds: int) -> bool:
+        """Tell whether clients choose or weigh anew after a round, or stay with what they did."""
+        return bool(self.corners) or self.merges
+
+    def choose(self, losses: np.ndarray) -> str:
+        """Return the corner to deploy and to start from, by losses (corners, rows)."""
+        raise NotImplementedError
+
+    def own_weight(self, shared: np.ndarray, own: np.ndarray, both: np.ndarray) -> float:
+        """Return the weight from 0 to 1 of what a client keeps in what it deploys.
+
+        By second moments of the gradients at both adapters, and the mean of their product, a number
+        for every factor's every value.
+        """
+        raise NotImplementedError
+
+    @property
+    def sends_what_it_keeps(self) -> bool:
+        """Whether a client's own factors are those that it sends, and so are no secret."""
+        kept = self.shared_factors & self.personal_factors
+        return bool(kept) and any(p.uploads and p.persists for p in self.phases())
 
     @classmethod
     def rank(cls, full: int, affordable: int) -> int:

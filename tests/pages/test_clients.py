@@ -2,12 +2,13 @@
 
 import psutil
 import pytest
+from sqlalchemy import update
 from streamlit.testing.v1 import AppTest
 
 from app import analysis_charts
 from db import reads, writes
 from db.engine import writing
-from db.tables import Run
+from db.tables import Evaluation, Run
 from engine.answering import client as answering
 from engine.results import client_charts, example, kept
 from engine.results.analyze import CrossMatrix, Newcomer
@@ -73,6 +74,25 @@ def test_what_is_kept_is_drawn_without_asking_anybody(plora, monkeypatch):
     app = open_page("clients")
     assert not app.exception and "fog camera" in text_of(app)
     assert "A light diagonal" in text_of(app) and "Compute the matrix" not in labels(app)
+
+
+def test_what_each_client_chose_is_drawn_by_round_in_letters_and_colours(plora):
+    assert "What each client chose" not in text_of(open_page("clients"))
+    of_client = {0: "local", 1: "fedit"}
+    with writing() as session:
+        for client, corner in of_client.items():
+            own = (Evaluation.run_id == plora, Evaluation.variant == "personal")
+            rows = (*own, Evaluation.client == client, Evaluation.round > 0)
+            session.execute(update(Evaluation).where(*rows).values(corner=corner))
+    app = open_page("clients")
+    assert not app.exception and "What each client chose" in text_of(app)
+    chosen = reads.client_corners(plora)
+    rounds = list(range(1, reads.run(plora).rounds + 1))
+    assert [row.round for row in chosen if row.client == 1] == rounds
+    traces = {trace.text: trace for trace in client_charts.corners(chosen, {1: "north"}).data}
+    assert list(traces["A B"].x) == rounds and set(traces["A B"].y) == {"Client 0"}
+    assert set(traces["–"].y) == {"Client 1 · north"} and not traces["A"].x
+    assert traces["–"].marker.color != traces["A B"].marker.color
 
 
 def test_progress_and_errors_of_an_analysis_are_told(plora, monkeypatch):

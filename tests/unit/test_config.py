@@ -68,7 +68,8 @@ def test_every_contract_key_exists():
     options = "fedprox.mu plora.start feddpa.weight ditto.lam lora.client_ranks dropout tested_on "
     options += " privacy.clip privacy.noise privacy.delta lora.vision start dtype micro_batch "
     options += "checkpointing data.image data.question data.answer data.client data.rows "
-    options += "data.test_samples data.metric data.answer_tokens fault_share repeats sweep"
+    options += "data.test_samples data.metric data.answer_tokens fault_share repeats sweep "
+    options += "training_seed corners.held_out corners.until fedalt.weight tap.margin"
     assert sorted(known_keys()) == sorted(f"{contract} {options}".split())
 
 

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from engine.config import ExperimentConfig
 from engine.fl import checkpoints
-from engine.fl.participation import keepers
+from engine.fl.participation import deciders, keepers
 
 FORMAT = 1  # of the file; what its rows may be is said by the database's step
 ROWS, ABOUT = "rows.json", "bundle.json"
@@ -20,6 +20,10 @@ def models_of(config: ExperimentConfig, strategy: str, rounds_done: int) -> list
     folder, rule, kept = Path(), config.rule(strategy), dict[int, int]()
     for round_ in range(rounds_done, 0, -1):
         kept = dict.fromkeys(keepers(rule, config, round_), round_) | kept
+    chose: dict[int, int] = {}
+    for round_ in range(1, rounds_done + 1):
+        chose |= dict.fromkeys(deciders(rule, config, round_, rounds_done), round_)
     files = [checkpoints.server_path(folder, rounds_done)]
     files += [checkpoints.personal_path(folder, k, round_) for k, round_ in sorted(kept.items())]
+    files += [checkpoints.decision_path(folder, k, round_) for k, round_ in sorted(chose.items())]
     return [PurePosixPath(file.as_posix()) for file in files]

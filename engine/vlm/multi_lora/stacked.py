@@ -31,7 +31,9 @@ class StackedAdapters:
     Adapters of smaller rank are padded with zeros, which training leaves at zero. ``trained`` are
     those of the ``factors`` with gradients; ``weights`` say how much of each adapter counts, all
     of it by default; ``scales`` (n, 1, 1) are weight · α / rank, ``layers`` those with factors,
-    ``bases`` their frozen parts, with the delta that all these adapters have in common.
+    ``bases`` their frozen parts, with the delta that all these adapters have in common. Deltas of
+    an adapter alone, its ``besides``, are more directions behind its own, which no step changes;
+    ``width``: all directions of the widest.
     """
 
     def __init__(
@@ -40,16 +42,22 @@ class StackedAdapters:
         adapters: Sequence[Mapping[str, torch.Tensor]],
         trained: Collection[str] = (),
         weights: Sequence[float] = (),
+        besides: Sequence[Factors] = (),
     ) -> None:
         self.ranks = [Adapter(adapter).rank for adapter in adapters]
-        self.factors = stack(adapters, vlm.factors, vlm.device)
-        self.trained = self.factors.where(lambda name: name in trained)
-        for factor in self.trained.values():
-            factor.requires_grad_(True)
         self.layers = lora_layers(vlm.model)
         alpha = next(iter(self.layers.values())).lora_alpha["default"]
         shares = weights or [1.0] * len(adapters)
         scales = [share * alpha / rank for share, rank in zip(shares, self.ranks, strict=True)]
+        if any(besides):
+            parts = zip(adapters, besides, scales, strict=True)
+            adapters = [_with_directions(Adapter(own), *beside) for own, *beside in parts]
+        self._has_besides = any(besides)
+        self.factors = stack(adapters, vlm.factors, vlm.device)
+        self.width = max(Adapter(adapter).rank for adapter in adapters)
+        self.trained = self.factors.where(lambda name: name in trained)
+        for factor in self.trained.values():
+            factor.requires_grad_(True)
         self.scales = torch.tensor(scales, device=vlm.device).view(-1, 1, 1)
         self._deltas = _on_device(Adapter(adapters[0]), vlm.device)
         self.bases = {name: self._base(name, layer) for name, layer in self.layers.items()}
@@ -87,11 +95,18 @@ class StackedAdapters:
             values = values.transpose(1, 2).contiguous() if flips else values.clone()
             for adapter, value in zip(adapters, values, strict=True):
                 adapter[name] = value
-        full = max(self.ranks)
         return [
-            adapter if rank == full else _contiguous(adapter.cut(rank))
+            adapter if rank == self.width else _contiguous(adapter.cut(rank))
             for adapter, rank in zip(adapters, ranks, strict=True)
         ]
+
+    def freeze_besides(self) -> None:
+        """Take the gradients of what stands beside the adapters."""
+        if self._has_besides:
+            for factor in self.trained.values():
+                if factor.grad is not None:
+                    for gradient, rank in zip(factor.grad, self.ranks, strict=False):
+                        gradient[rank:] = 0.0
 
     def keep_first(self, n: int) -> None:
         """Drop all adapters after the first n; the tensors of ``trained`` are new ones then."""
@@ -144,6 +159,19 @@ def active(stacked: StackedAdapters) -> Iterator[None]:
     finally:
         for layer in stacked.layers.values():
             del layer.__dict__["forward"]  # the class's own shows again
+
+
+def _with_directions(adapter: Factors, beside: Factors, scale: float) -> Factors:
+    """Return an adapter and deltas beside it as one adapter that does the same at this scale."""
+    if not beside:
+        return adapter
+    deltas = {layer: beside.delta(layer) for layer in adapter.layers()}
+    b, a = zip(*(delta for delta in deltas.values() if delta), strict=True)
+    return Adapter.of_layers(
+        deltas,
+        [torch.cat([adapter.a(layer), part]) for layer, part in zip(deltas, a, strict=True)],
+        [torch.cat([adapter.b(layer), p / scale], 1) for layer, p in zip(deltas, b, strict=True)],
+    )
 
 
 def _contiguous(adapter: Factors) -> Factors:

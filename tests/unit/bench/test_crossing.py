@@ -80,9 +80,14 @@ def test_it_runs_once_and_is_measured_from_what_is_stored(tiny, monkeypatch):
 def test_digits_are_told_with_their_draws(tmp_path):
     base = ExperimentConfig.parse(preset("digits"))
     own = {strategy: rows[0] for strategy, rows in OWN.items()}
+    own |= {"corners": [value - 0.02 for value in own["fedsa"]]}
     digits.write_digits(base, own, tmp_path)
     page = (tmp_path / "DIGITS.md").read_text()
     assert "3 draws of the preset `digits`" in page and "| `plora` | 71.0 [" in page
     stored = json.loads((tmp_path / "results.json").read_text())["digits"]
     assert stored["draws"] == 3 and stored["plora_over_local"]["mean"] == pytest.approx(0.39)
-    assert digits.table(own).row_count == 4
+    best = max((s for s in own if s != "corners"), key=lambda s: sum(own[s]))
+    over = stored["ours_over_best_of_four"]
+    assert over["over"] == best
+    assert over["mean"] == pytest.approx((sum(own["corners"]) - sum(own[best])) / 3)
+    assert digits.table(own).row_count == 5

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from db import reads
-from engine.adapters.adapter import A
+from engine.adapters.adapter import A, Adapter
 from engine.config import ExperimentConfig, Lora
 from engine.fl import checkpoints, cohort_training
 from engine.fl.context import context_of
@@ -18,7 +18,7 @@ from engine.fl.runtimes import local, local_grid
 from engine.fl.training import Job, train, train_together
 from engine.paths import run_folder
 from engine.system.seeding import rng
-from engine.vlm.lora import initial_factors
+from engine.vlm.lora import as_deltas, initial_factors
 from tests.helpers.models import loaded
 from tests.helpers.precision import in_double
 from tests.helpers.runs import run
@@ -68,6 +68,33 @@ def test_training_together_is_training_apart(tiny, trained):
             assert_same(one[name], other[name], job.factors[name])
 
 
+def test_what_stands_beside_an_adapter_acts_and_stays(tiny):
+    """Also next to clients that have nothing beside, and that are pulled back."""
+    vlm, sets = context_of(tiny).vlm, context_of(tiny).sets
+    list(sets.make_ready([(k, "train") for k in range(tiny.clients)]))
+    how, names = {"batch_size": 8, "learning_rate": 3e-3}, list(vlm.factors)
+
+    def mixed() -> list[Job]:
+        first, second, third = jobs(tiny, [3, 4, 2], [16, 9, 12])
+        others = [as_deltas(job.factors, 20.0) for job in (third, first)]
+        return [
+            replace(first, adapter_scale=0.5, beside=others[0]),
+            replace(second, prox_mu=5.0, prox_center=third.factors),
+            replace(third, adapter_scale=0.25, beside=others[1]),
+        ]
+
+    with in_double(vlm.model):
+        apart = [train(vlm, job, names, **how) for job in mixed()]
+        together = train_together(vlm, mixed(), names, **how)
+        [(_, without)] = train_together(vlm, [replace(mixed()[0], beside=Adapter())], names, **how)
+    assert apart[0][1] != pytest.approx(without, rel=1e-3)
+    for job, (one, loss), (other, same_loss) in zip(mixed(), apart, together, strict=True):
+        assert loss == pytest.approx(same_loss, rel=1e-4)
+        for name in names:
+            assert one[name].shape == other[name].shape
+            assert_same(one[name], other[name], job.factors[name])
+
+
 def test_clients_of_different_ranks_train_together(tiny):
     ranks, how = [2, 8, 5], {"batch_size": 8, "learning_rate": 3e-3}
     own, apart = [], []
@@ -95,10 +122,10 @@ def test_clients_of_different_ranks_train_together(tiny):
 @pytest.mark.parametrize(
     "key",
     [
-        *("plora", "flora", "feddpa"),
+        *("plora", "flora", "feddpa", "fedalt"),
         *(
             pytest.param(key, marks=pytest.mark.slow)
-            for key in ("fedit", "rolora", "hetlora", "flexlora", "ditto")
+            for key in ("fedit", "rolora", "hetlora", "flexlora", "ditto", "corners", "potara")
         ),
     ],
 )

@@ -16,14 +16,17 @@ from engine.adapters.adapter import DELTA_A, DELTA_B, A, Adapter, B, factor_of
 from engine.config import ExperimentConfig
 from engine.data.cache import EncodedSets
 from engine.fl import checkpoints
+from engine.fl.client import Client
 from engine.fl.context import context_of
 from engine.fl.flower.messages import payload_bytes, to_numpy
 from engine.fl.participation import participants
+from engine.fl.run_config import RunConfig
 from engine.fl.traffic import traffic_of
 from engine.paths import run_folder
 from engine.strategies import STRATEGIES
-from engine.strategies.base import Arrays
+from engine.strategies.base import CORNERS, Arrays
 from engine.vlm.deltas import deltas_active
+from engine.vlm.lora import as_deltas
 from engine.vlm.resolved import resolve_model
 from tests.helpers.runs import changed, record_wire, run
 
@@ -205,7 +208,7 @@ def test_bytes_are_as_the_formula_says_and_nothing_personal_travels(key, ranks, 
     assert len(tests) == len(downs) + config.clients
     for test, down in zip(tests, downs, strict=False):
         assert test.content["arrays"] == down.content["arrays"]
-    for factors in own:
+    for factors in own if not config.rule(key).sends_what_it_keeps else ():
         for value in factors.values():
             assert not any(
                 array.shape == value.shape and np.array_equal(array, value.numpy())
@@ -224,7 +227,10 @@ def test_before_training_every_variant_is_the_base(key, setting, trial):
             assert len(same) == 1
 
 
-LONE = ("centralized", "fedit", "fedprox", "plora", "fedsa", "fedex", "hetlora", "ditto")
+LONE = (
+    *("centralized", "fedit", "fedprox", "plora", "fedsa", "fedex", "hetlora", "ditto"),
+    *("potara", "tap"),
+)
 
 
 def test_a_lone_client_trains_as_if_it_were_alone(setting):
@@ -234,7 +240,7 @@ def test_a_lone_client_trains_as_if_it_were_alone(setting):
     for key, summary in zip(LONE, others, strict=True):
         own_losses = [row.loss for row in reads.client_rounds(summary.run)]
         assert own_losses == pytest.approx(losses, rel=1e-4), key
-        if key != "ditto":
+        if not STRATEGIES[key].two_adapters:
             assert summary.personal_accuracy == pytest.approx(local.personal_accuracy, abs=0.03)
 
 
@@ -368,10 +374,6 @@ def test_plora_can_restart_from_the_common_a(setting, trial):
 @pytest.mark.parametrize("weight", [0.5, 0.25])
 def test_feddpa_answers_with_both_adapters(trial, weight):
     """The personal model is the base with both products added, each at its weight."""
-    from engine.fl.client import Client
-    from engine.fl.run_config import RunConfig
-    from engine.vlm.lora import as_deltas
-
     run_of = trial("feddpa")
     config = changed(run_of.config, feddpa={"weight": weight})
     summary, folder = run_of.summary, run_folder(run_of.summary.run)
@@ -442,3 +444,110 @@ def test_the_rank_of_a_delta_is_bounded_and_its_sum_stays(key, setting):
     b, a = state.delta("x")
     assert b.shape[1] == len(a) <= 12
     np.testing.assert_allclose(b @ a, wanted, atol=1e-5 * np.linalg.norm(wanted))
+
+
+def client_of(trial: Trial, key: str, number: int) -> Client:
+    return Client(
+        RunConfig(trial.summary.run, key, trial.config, run_folder(trial.summary.run)), number
+    )
+
+
+def added(factors, scale: float) -> dict[str, torch.Tensor]:
+    """What an adapter adds to the frozen weights, by layer."""
+    deltas = as_deltas(factors, scale)
+    return {layer: b @ a for layer in factors.layers() for b, a in [deltas.delta(layer)]}
+
+
+def test_fedalt_answers_with_its_own_adapter_beside_the_mean_of_the_others(trial):
+    run_of = trial("fedalt")
+    config = run_of.config
+    _, (_, ups) = by_round(run_of.wire, config)
+    others = [Arrays({n: torch.from_numpy(v.copy()) for n, v in up.items()}) for _, up in ups]
+    own = others.pop(1)
+    mean = Arrays({name: (others[0][name] + others[1][name]) / 2 for name in own})
+    shared = checkpoints.read(checkpoints.server_path(run_folder(run_of.summary.run), 2))
+    whole = client_of(run_of, "fedalt", 1).factors("personal", shared, 2)
+    scale = config.lora.scale
+    parts = added(own, scale), added(mean, scale)
+    for layer, product in added(whole, config.lora.alpha / 8).items():
+        expected = 0.5 * parts[0][layer] + 0.5 * parts[1][layer]
+        assert parts[1][layer].abs().max() > 0
+        torch.testing.assert_close(product, expected, atol=1e-6, rtol=1e-4)
+
+
+def test_without_others_fedalt_has_nothing_beside(trial):
+    rule = STRATEGIES["fedalt"]()
+    mean = Arrays({"x.lora_A": np.ones((2, 3)), "x.lora_B": np.ones((4, 2))})
+    assert rule.beside(mean, Arrays(), 0.0) is mean
+    assert not rule.beside(mean, mean, 1.0)["x.lora_B"].any()
+
+
+def test_potara_merges_products_and_trusts_the_surer_adapter(trial):
+    run_of = trial("potara")
+    config, folder = run_of.config, run_folder(run_of.summary.run)
+    client = client_of(run_of, "potara", 1)
+    weight = client.decision(2).own_weight
+    assert 0 <= weight <= 1 and client.decision(1).own_weight != weight
+    shared = checkpoints.read(checkpoints.server_path(folder, 2))
+    parts = added(shared, config.lora.scale), added(run_of.personal(1), config.lora.scale)
+    whole = added(client.factors("personal", shared, 2), config.lora.alpha / 8)
+    for layer, product in whole.items():
+        expected = (1 - weight) * parts[0][layer] + weight * parts[1][layer]
+        torch.testing.assert_close(product, expected, atol=1e-6, rtol=1e-4)
+    rule = STRATEGIES["potara"]()
+    flat, steep, apart = np.full(5, 0.1), np.full(5, 10.0), np.zeros(5)
+    assert rule.own_weight(flat, flat, apart) == pytest.approx(0.5)
+    assert rule.own_weight(flat, steep, apart) > 0.8 > 0.2 > rule.own_weight(steep, flat, apart)
+    assert rule.own_weight(apart, apart, apart) == 0.5, "nothing is known"
+
+
+def test_tap_takes_the_shared_adapter_only_where_it_is_clearly_better():
+    rule = STRATEGIES["tap"]()
+    assert rule.choose(np.array([[1.0, 1.0], [0.9, 0.9]])) == "fedit"
+    assert rule.choose(np.array([[1.0, 1.0], [0.995, 0.995]])) == "local"
+
+
+@pytest.mark.parametrize("key", CORNERS)
+def test_corners_has_four_methods_as_its_constant_cases(key, setting, trial, monkeypatch):
+    rule = STRATEGIES["corners"]
+    monkeypatch.setattr(rule, "choose", lambda self, losses: key)
+    monkeypatch.setattr(rule, "held_out", lambda *_: 0.0)
+    monkeypatch.setattr(rule, "decides", lambda *_: True)
+    [summary] = run(with_strategy(setting, "corners"))
+    expected = trial(key).summary
+    pairs = zip(reads.client_rounds(summary.run), reads.client_rounds(expected.run), strict=True)
+    assert all(one.loss == pytest.approx(other.loss, rel=1e-4) for one, other in pairs)
+    own, theirs = (reads.deployed_accuracies(s.run, "own") for s in (summary, expected))
+    assert own == pytest.approx(theirs, abs=0.03)
+    chosen = reads.client_corners(summary.run)
+    assert {(row.round, row.client) for row in chosen} == {
+        (round_, k) for round_ in (1, 2) for k in range(setting.clients)
+    }
+    assert {row.corner for row in chosen} == {key}
+
+
+def test_corners_takes_what_shares_most_among_what_is_as_good():
+    rule = STRATEGIES["corners"]()
+    rows = np.linspace(0, 1, 11)
+    noise = np.where(np.arange(11) % 2, 0.3, -0.3)
+    clearly_worse = np.stack([rows + 1, rows + 1 + noise, rows + 0.5, rows])
+    assert rule.choose(clearly_worse) == "local"
+    as_good = np.stack([rows + 1, rows + 0.02 + noise, rows + 0.5, rows])
+    assert rule.choose(as_good) == "plora"
+    assert rule.choose(np.stack([rows] * 4)) == "fedit"
+
+
+def test_corners_holds_rows_out_only_while_it_chooses(setting):
+    config = with_strategy(setting, "corners", rounds=4)
+    client = Client(RunConfig(1, "corners", config, run_folder(1)), 2)
+    train = client.context.sets.get(2, "train")
+    held, kept = client.rows_to_decide_by(2), client.rows_to_train_on(2)
+    assert len(held) == round(0.2 * len(train)) and len(held) + len(kept) == len(train)
+    rows = [tuple(row.tolist()) for part in (held, kept) for row in part.features.flatten(1)[:, :9]]
+    assert sorted(rows) == sorted(
+        tuple(row.tolist()) for row in train.features.flatten(1)[:, :9]
+    ), "each row is in one of the two"
+    assert len(client.rows_to_train_on(3)) == len(train)
+    rule = STRATEGIES["corners"]()
+    assert [rule.decides(r, 4) for r in (1, 2, 3, 4)] == [True, True, False, False]
+    assert rule.decides(1, 1)

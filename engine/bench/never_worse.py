@@ -1,0 +1,104 @@
+"""A method against the better of training alone and one model for all: never worse, or where.
+
+That is a question of non-inferiority: the margin is said before, and in every cell the lower end of
+the paired interval, over draws of the partition, must lie above it. A method must hold its own
+against both, so that within a cell nothing is corrected; over cells, and over the looks that are
+taken at a growing number of draws, the level is (Bonferroni).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from engine.metrics.intervals import DIFFERENCE, Interval
+
+OURS = "corners"
+BOTH = ("local", "fedit")
+MARGIN = 0.01  # a point of own accuracy
+MOST_DRAWS = 200
+Own = Mapping[str, Sequence[float]]  # by strategy the own accuracies, by draw
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A kind and level of difference between clients, and the training samples of each."""
+
+    kind: str
+    level: float
+    samples: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A method against that of both that it does worst against, in one cell.
+
+    ``interval`` is of the paired difference, corrected; ``mean`` values are shares, not percent.
+    """
+
+    cell: Cell
+    against: str
+    draws: int
+    interval: Interval
+
+    @property
+    def verdict(self) -> str:
+        """``holds``, ``worse`` where that is sure, or ``open``: more draws may tell."""
+        low, high = self.interval.low, self.interval.high
+        if low is not None and low > -MARGIN:
+            return "holds"
+        return "worse" if high is not None and high < -MARGIN else "open"
+
+
+def compare(strategy: str, cell: Cell, own: Own, level: float) -> Comparison:
+    """Compare a method with both in one cell, on the draws that all three have."""
+    draws = min(len(own[key]) for key in (strategy, *BOTH))
+    worst: Comparison | None = None
+    for key in BOTH:
+        pairs = zip(own[strategy][:draws], own[key][:draws], strict=True)
+        interval = Interval.of([a - b for a, b in pairs], DIFFERENCE, level)
+        if worst is None or _low(interval) < _low(worst.interval):
+            worst = Comparison(cell, key, draws, interval)
+    if worst is None:
+        raise ValueError("there is nothing to compare with")
+    return worst
+
+
+def compare_all(strategy: str, cells: Mapping[Cell, Own], looks: int) -> dict[Cell, Comparison]:
+    """Compare a method with both in all cells, at a level that is corrected for their number."""
+    level = 1 - 0.05 / (len(cells) * looks)
+    return {cell: compare(strategy, cell, own, level) for cell, own in cells.items()}
+
+
+def as_dict(compared: Mapping[Cell, Comparison]) -> dict[str, Any]:
+    """Return what ``results.json`` says of a method: the cells in which it is not shown to hold."""
+    failing = [
+        {
+            **asdict(cell),
+            "against": own.against,
+            **asdict(own.interval),
+            "draws": own.draws,
+            "verdict": own.verdict,
+        }
+        for cell, own in compared.items()
+        if own.verdict != "holds"
+    ]
+    return {
+        "margin": MARGIN,
+        "cells": len(compared),
+        "draws": min(own.draws for own in compared.values()),
+        "failing": failing,
+    }
+
+
+def looks(first: int, most: int = MOST_DRAWS) -> list[int]:
+    """Return at how many draws to look: twice as many each time, the last time at ``most``."""
+    numbers = [min(first, most)]
+    while numbers[-1] < most:
+        numbers.append(min(2 * numbers[-1], most))
+    return numbers
+
+
+def _low(interval: Interval) -> float:
+    return interval.mean if interval.low is None else interval.low
