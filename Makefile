@@ -1,6 +1,7 @@
 # make run       installs what is missing and opens the lab       PORT=8501 make run
 # make test      installs what is missing and runs the tests      TESTERS=2 make test
 # make test-all  the same, then the slow ones: benches, campaigns, more in a browser
+# make federation  four sites on this machine, with TLS and keys, for runs with runtime=superlink
 # make check     style, docstrings, import contracts, types       make setup  only installs
 
 PORT ?= 8501
@@ -10,7 +11,7 @@ TESTERS ?= 2
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -n $(TESTERS) --dist loadscope --no-loadscope-reorder
 
-.PHONY: setup run test test-all check browser
+.PHONY: setup run federation test test-all check browser
 
 setup: .venv/installed
 
@@ -21,6 +22,9 @@ setup: .venv/installed
 
 run: setup
 	$(BIN)/streamlit run app/main.py --server.port $(PORT)
+
+federation: setup
+	$(BIN)/python -m engine federation
 
 check: setup
 	$(BIN)/ruff check .

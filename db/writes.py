@@ -241,6 +241,12 @@ def _ended() -> dict[str, Any]:
     return {"worker_id": None, "stop_requested": False, "finished_at": now()}
 
 
+def set_config(experiment_id: int, config: dict[str, Any]) -> None:
+    """Change what an experiment is run with, where it makes no difference to its numbers."""
+    with writing() as session:
+        session.get_one(Experiment, experiment_id).config = config
+
+
 def add_event(run_id: int, text: str) -> None:
     """Note something that happened, in plain words."""
     with writing() as session:

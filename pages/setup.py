@@ -31,12 +31,15 @@ from engine.strategies.base import GROUPS
 RANKS = (1, 2, 4, 8, 16, 32, 64)
 SAMPLES = (16, 32, 64, 128, 256, 512, 1024)
 HELP = {
+    "runtime": "Where the clients work; the numbers stay the same. local: in the worker, all of a "
+    "round together, the fastest on one machine. ray: each in a process of its own, as many at "
+    "once as cores and memory allow, also on a Ray cluster. superlink: each behind a Flower "
+    "SuperNode, here or on machines of their own (docs/deploy.md).",
     "privacy.clip": "Differential privacy of the factors that a client sends: their change is "
     "clipped to this norm, and noise is added. The Live page shows the ε that is spent. Figures "
     "such as losses and accuracies are not protected.",
 }
 ELSEWHERE = ("dataset", "data", "model")  # where data and model are chosen
-ONE_CHOICE = ("runtime",)
 
 
 def read_form(start: Opening) -> tuple[Form, Chosen]:
@@ -128,7 +131,7 @@ def everything_else(form: Form) -> None:
     """Ask for every key of a config that has no field yet, a section per table."""
     options = {key for key in STRATEGIES if STRATEGIES[key].options_model}
     hidden = {
-        key for key in known_keys() if key.partition(".")[0] in {*ELSEWHERE, *ONE_CHOICE, *options}
+        key for key in known_keys() if key.partition(".")[0] in {*ELSEWHERE, *options}
     }
     hidden |= {"lora.client_ranks"}  # of some strategies (client_ranks)
     left = [key for key in known_keys() if key not in form.asked and key not in hidden]

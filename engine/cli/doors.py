@@ -32,6 +32,14 @@ def bench() -> ModuleType:
     return engine.bench
 
 
+def runtimes() -> ModuleType:
+    """Load what holds a federation. A door: it brings Flower."""
+    import engine.fl.runtimes.standing
+    import engine.fl.runtimes.supernode
+
+    return engine.fl.runtimes
+
+
 def pretraining() -> ModuleType:
     """Load the making of the bundled model. A door: it brings torch."""
     import engine.pretraining.pretrain

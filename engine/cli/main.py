@@ -14,6 +14,7 @@ from db import reads
 from db.engine import DatabaseTooNew
 from db.sweeps import NoSuchSweep
 from engine.cli.bench import bench
+from engine.cli.federation import federations
 from engine.cli.home import keeping
 from engine.cli.models import models
 from engine.cli.pretrain import pretraining
@@ -34,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for group in (runs, models, verdicts, results, share, sweeps, keeping, pretraining):
+for group in (runs, models, verdicts, results, share, sweeps, keeping, pretraining, federations):
     app.add_typer(group)
 app.add_typer(bench, name="bench")
 UserMistake = (

@@ -137,9 +137,9 @@ def step(run_id: RunId) -> None:
 
 
 @runs.command()
-def resume(run_id: RunId) -> None:
+def resume(run_id: RunId, runtime: Runtime = None) -> None:
     """Queue a stopped, failed or interrupted run again, or go on with a paused experiment."""
-    queue.resume(run_id)
+    queue.resume(run_id, runtime)
     typer.echo(f"run {run_id} is queued again")
 
 

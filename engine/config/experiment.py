@@ -19,7 +19,17 @@ from engine.config import sweep as sweeping
 from engine.config.errors import ConfigError
 from engine.config.sentences import sentence
 from engine.config.sweep import MOST_REPEATS, Axis, Sweep
-from engine.config.tables import BUNDLED, DIGITS, WORLD, Data, Heterogeneity, Lora, Privacy, Table
+from engine.config.tables import (
+    BUNDLED,
+    DIGITS,
+    WORLD,
+    Data,
+    Flower,
+    Heterogeneity,
+    Lora,
+    Privacy,
+    Table,
+)
 from engine.plugins import PluginError
 from engine.strategies import STRATEGIES, Strategy
 
@@ -74,7 +84,8 @@ class _Experiment(Table):
     )
     repeats: int = Field(1, ge=1, le=MOST_REPEATS, title="Repeats, each with the next seed")
     sweep: Sweep = Field((), title="Sweep over")
-    runtime: Literal["local"] = Field("local", title="Runtime")
+    runtime: Literal["local", "ray", "superlink"] = Field("local", title="Runtime")
+    flower: Flower = Flower()
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", title="Device")
     dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", title="Number format")
     micro_batch: int = Field(0, ge=0, le=256, title="Rows per pass (0: what fits)")
@@ -167,6 +178,7 @@ class _Experiment(Table):
             "sweep": (),
             "strategies": (strategy,),
             "runtime": "local",
+            "flower": Flower(),
             "device": "auto",
         }
         others = {key: type(value)() for key, value in self if key in _OPTIONS and key != strategy}

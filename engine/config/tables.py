@@ -61,6 +61,17 @@ class Data(Table):
     answer_tokens: int = Field(12, ge=1, le=512, title="Longest answer, in tokens")
 
 
+class Flower(Table):
+    """Flower's own engines, where the runtime is one of them; the numbers do not depend on it."""
+
+    actors: int = Field(0, ge=0, le=1024, title="Ray: clients at once (0: what fits)")
+    gpu_share: float = Field(0.0, ge=0, le=1, title="Ray: a client's share of a GPU (0: what fits)")
+    client_process: Literal["warm", "per message"] = Field(
+        "warm", title="SuperNodes: a client's process"
+    )
+    wait: int = Field(300, ge=5, le=86_400, title="Seconds to wait for a client that is away")
+
+
 class Lora(Table):
     """The adapter: ΔW = (alpha / rank) · B · A on every target layer."""
 

@@ -45,6 +45,7 @@ class RunConfig:
         return self.config.rule(self.strategy_key)
 
 
+OF_A_RUN = ("run", "strategy", "folder")  # the others are the same for an experiment's runs
 _KEYS = ("run", "strategy", "experiment", "folder", "resolved")
 
 

@@ -15,7 +15,7 @@ from engine.fl.cohort_evaluation import evaluate_cohorts
 from engine.fl.context import context_of, release
 from engine.fl.resolved import Resolved
 from engine.fl.run_config import RunConfig
-from engine.fl.runtimes.local import execute as execute_on_runtime
+from engine.fl.runtimes.execution import execute
 from engine.fl.runtimes.meeting import Orders
 from engine.jobs.first_round import first_clients, first_sets
 from engine.jobs.stored import run_config
@@ -29,7 +29,7 @@ def train(runs: Sequence[Run], orders: Orders) -> None:
 
     Raises what goes wrong before a run has begun.
     """
-    execute_on_runtime([prepared(run) for run in runs], orders)
+    execute([prepared(run) for run in runs], orders)
 
 
 def prepared(run: Run) -> RunConfig:

@@ -10,7 +10,7 @@ import psutil
 from filelock import FileLock
 
 from db import pacing, reads, writes
-from db.tables import ALIVE, RESUMABLE, Run
+from db.tables import ALIVE, RESUMABLE, Experiment, Run
 from engine.config import ExperimentConfig
 from engine.fl.resolved import resolve
 from engine.jobs.validate import check_unchanged, complete, validate
@@ -88,12 +88,15 @@ def _move(experiment_id: int, move: Callable[[int], bool], words: str) -> None:
     tend()
 
 
-def resume(run_id: int) -> None:
+def resume(run_id: int, runtime: str | None = None) -> None:
     """Have a run go on: a paused one with its experiment, an ended one after its last round.
 
-    Raises NoSuchRun, NotPossible, and ConfigError where its data or its model are others by now.
+    ``runtime``: where its clients work from now on; the numbers stay. Raises NoSuchRun,
+    NotPossible, and ConfigError where its data or its model are others by now.
     """
     run = _run_now(run_id)
+    if runtime is not None:
+        _move_to(runtime, run.experiment)
     if run.status in RESUMABLE:
         check_unchanged(run.experiment)
     freed = pacing.go_on(run.experiment_id)
@@ -103,6 +106,15 @@ def resume(run_id: int) -> None:
             "only a paused, stopped, failed or interrupted run can resume"
         )
     tend()
+
+
+def _move_to(runtime: str, experiment: Experiment) -> None:
+    config = ExperimentConfig.parse({**experiment.config, "runtime": runtime})
+    if any(run.status == "running" for run in reads.runs_of(experiment.id)):
+        raise NotPossible(
+            f"experiment {experiment.id} is running; its runtime can change when it is not"
+        )
+    writes.set_config(experiment.id, config.model_dump(mode="json"))
 
 
 def prepare(config: ExperimentConfig) -> None:

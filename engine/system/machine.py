@@ -42,6 +42,13 @@ def devices() -> tuple[str, ...]:
     return (*(device for device, is_there in there.items() if is_there), "cpu")
 
 
+def gpus() -> int:
+    """Return the number of CUDA devices. A door: torch itself is asked."""
+    import torch
+
+    return torch.cuda.device_count()
+
+
 def pin(core: int) -> None:
     """Keep this process to one of its cores, where the system can: its number from 0."""
     if hasattr(os, "sched_setaffinity"):

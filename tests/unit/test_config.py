@@ -69,7 +69,8 @@ def test_every_contract_key_exists():
     options += " privacy.clip privacy.noise privacy.delta lora.vision start dtype micro_batch "
     options += "checkpointing data.image data.question data.answer data.client data.rows "
     options += "data.test_samples data.metric data.answer_tokens fault_share repeats sweep "
-    options += "training_seed corners.held_out corners.until fedalt.weight tap.margin"
+    options += "training_seed corners.held_out corners.until fedalt.weight tap.margin "
+    options += "flower.actors flower.gpu_share flower.client_process flower.wait"
     assert sorted(known_keys()) == sorted(f"{contract} {options}".split())
 
 

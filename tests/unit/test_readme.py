@@ -1,4 +1,4 @@
-"""Every command of the README is one that exists, and its files are there."""
+"""Every command of the README, and of the guide to more machines, exists; so do their files."""
 
 import re
 import shlex
@@ -11,7 +11,10 @@ from engine.cli.options import config_of
 from engine.paths import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = re.findall(r"^\.venv/bin/python -m engine (.+)$", README, re.MULTILINE)
+DEPLOY = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(
+    r"^(?:RAY_ADDRESS=\S+ )?\.venv/bin/python -m engine (.+)$", README + DEPLOY, re.MULTILINE
+)
 
 
 @pytest.mark.parametrize("line", COMMANDS)

@@ -9,11 +9,14 @@ of many clients, of several runs, at once; a single client is a cohort of one.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from itertools import groupby
+from pathlib import Path
 
 from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
+from flwr.clientapp.typing import ClientAppCallable
 
 from engine.adapters.adapter import Adapter
 from engine.fl.client import Client
@@ -21,12 +24,35 @@ from engine.fl.cohort import Cohort
 from engine.fl.cohort_evaluation import evaluate_cohorts
 from engine.fl.cohort_training import Trained, train_cohorts
 from engine.fl.evaluation import Score, WrittenAnswer
-from engine.fl.flower.messages import arrays_of, setting_of
+from engine.fl.flower.messages import arrays_of, error_reply, setting_of
 from engine.fl.flower.records import to_columns
+from engine.fl.interruption import StopRequested
 from engine.fl.run_config import RunConfig
 from engine.vlm.lora import Factors
 
-app = ClientApp()
+log = logging.getLogger(__name__)
+
+
+def of_its_run(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+    """Answer for the run that a message is about; a fault travels, in the same words everywhere.
+
+    On Flower's own engines one Flower run serves all runs of an experiment. A node may have a
+    ``home`` of its own for what its client keeps.
+    """
+    if run := message.content.config_records.get("run"):
+        context.run_config = {**context.run_config, **run}
+        if home := context.node_config.get("home"):
+            context.run_config["folder"] = str(Path(str(home)) / "runs" / str(run["run"]))
+    try:
+        return call_next(message, context)
+    except StopRequested:
+        raise
+    except Exception as fault:
+        log.exception("a client failed")
+        return error_reply(fault, message)
+
+
+app = ClientApp(mods=[of_its_run])
 
 
 @app.query()

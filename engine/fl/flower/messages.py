@@ -11,7 +11,7 @@ from engine.adapters.adapter import Adapter
 from engine.strategies.base import Arrays
 from engine.system.faults import RunFailed
 
-_CLIENT_APP_RAISED = 2  # flwr's ErrorCode.CLIENT_APP_RAISED_EXCEPTION
+CLIENT_APP_RAISED = 2  # flwr's ErrorCode.CLIENT_APP_RAISED_EXCEPTION
 
 
 class ClientFailed(RunFailed):
@@ -51,7 +51,7 @@ def error_reply(error: Exception, message: Message) -> Message:
     """Return what a client answers when it cannot: a fault travels, as on Flower's runtimes."""
     told = isinstance(error, RunFailed)  # it is one sentence already
     reason = str(error) if told else f"{type(error).__name__}: {error}"
-    return Message(Error(_CLIENT_APP_RAISED, reason), reply_to=message)
+    return Message(Error(CLIENT_APP_RAISED, reason), reply_to=message)
 
 
 def client_of(reply: Message) -> int:

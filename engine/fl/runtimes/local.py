@@ -14,7 +14,7 @@ from flwr.app import Context, Message, RecordDict
 from engine.fl.flower import client_app, server_app
 from engine.fl.run_config import RunConfig
 from engine.fl.runtimes.local_grid import AnswerTogether, LocalGrid, deliver
-from engine.fl.runtimes.meeting import Exchange, Meeting, Orders
+from engine.fl.runtimes.meeting import Answer, Exchange, Meeting, Orders
 
 _TOGETHER: dict[str, AnswerTogether] = {
     "train": client_app.train_together,
@@ -39,16 +39,27 @@ class MeetingGrid(LocalGrid):
         return self._ask(Exchange(self._number, messages, contexts))
 
 
-def execute(runs: Sequence[RunConfig], orders: Orders) -> None:
-    """Run the ServerApps of these runs of one experiment to their ends, or to a pause."""
+def answer(exchanges: Sequence[Exchange]) -> list[list[Message]]:
+    """Have the clients of exchanges of one kind answer here, together where they can."""
+    messages = list(chain.from_iterable(exchange.messages for exchange in exchanges))
+    contexts = list(chain.from_iterable(exchange.contexts for exchange in exchanges))
+    replies = iter(deliver(client_app.app, _TOGETHER.get(exchanges[0].kind), messages, contexts))
+    return [[next(replies) for _ in exchange.messages] for exchange in exchanges]
+
+
+def execute(runs: Sequence[RunConfig], orders: Orders, answer: Answer = answer) -> bool:
+    """Run the ServerApps of these runs of one experiment; return True where some are paused.
+
+    ``answer`` has clients answer: here, or behind one of Flower's own engines.
+    """
 
     def serve(run: RunConfig) -> None:
         server_app.app(MeetingGrid(run, meeting.ask), _server_context(run))
 
-    meeting = Meeting(serve, _answer, orders)
+    meeting = Meeting(serve, answer, orders)
     for run in runs:
         meeting.join(run)
-    meeting.answer_all()
+    return not meeting.answer_all()
 
 
 def execute_alone(run: RunConfig, *, together: bool = True) -> None:
@@ -57,13 +68,6 @@ def execute_alone(run: RunConfig, *, together: bool = True) -> None:
         client_app.app, run.config.clients, run.to_flower(), _TOGETHER if together else None
     )
     server_app.app(grid, _server_context(run))
-
-
-def _answer(exchanges: Sequence[Exchange]) -> list[list[Message]]:
-    messages = list(chain.from_iterable(exchange.messages for exchange in exchanges))
-    contexts = list(chain.from_iterable(exchange.contexts for exchange in exchanges))
-    replies = iter(deliver(client_app.app, _TOGETHER.get(exchanges[0].kind), messages, contexts))
-    return [[next(replies) for _ in exchange.messages] for exchange in exchanges]
 
 
 def _server_context(run: RunConfig) -> Context:

@@ -28,6 +28,16 @@ _AT_ONCE = 32  # clients: bounds the memory of a cohort
 AnswerTogether = Callable[[Sequence[Message], Sequence[Context]], list[Message]]
 
 
+def node_of(client: int) -> int:
+    """Return the number of a client's node as the runs' ServerApps know it."""
+    return _SERVER_NODE + 1 + client
+
+
+def client_at(node: int) -> int:
+    """Return the client of a node, as ``node_of``."""
+    return node - _SERVER_NODE - 1
+
+
 class LocalGrid(Grid):
     """``clients`` nodes in this process; node k+2 is client k.
 
@@ -48,9 +58,9 @@ class LocalGrid(Grid):
         self._replies: dict[str, Message] = {}
         number = int(str(run_config.get("run", 1)))
         self._contexts = {
-            _SERVER_NODE + 1 + k: Context(
+            node_of(k): Context(
                 run_id=number,
-                node_id=_SERVER_NODE + 1 + k,
+                node_id=node_of(k),
                 node_config={"partition-id": k, "num-partitions": clients},
                 state=RecordDict(),
                 run_config=run_config,

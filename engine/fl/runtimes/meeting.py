@@ -126,14 +126,15 @@ class Meeting:
         self._inbox.put(exchange)
         return exchange.replies.result()
 
-    def answer_all(self) -> None:
-        """Answer until all runs are over, or all that are left wait for leave to train."""
+    def answer_all(self) -> bool:
+        """Answer until all runs are over; return False where those left wait for leave to train."""
         try:
             while self._threads:
                 if len(self._waiting) < len(self._threads):
                     self._receive()
                 elif not self._answer_next():
-                    return
+                    return False
+            return True
         finally:
             self._close()
 

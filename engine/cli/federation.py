@@ -1,0 +1,60 @@
+"""Commands of a federation on machines of its own: the SuperLink's side, and a site's."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from engine.cli import doors
+from engine.config import ConfigError
+
+federations = typer.Typer()
+
+
+@federations.command()
+def federation(
+    sites: Annotated[int, typer.Option(min=1, max=1000, help="Sites, a client each.")] = 4,
+    host: Annotated[str, typer.Option(help="Address that SuperNodes reach.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port that SuperNodes reach.")] = 9092,
+    name: Annotated[
+        list[str] | None, typer.Option(help="Name or address by which sites know this machine.")
+    ] = None,
+    here: Annotated[bool, typer.Option(help="Run the sites' SuperNodes on this machine.")] = True,
+) -> None:
+    """Hold a federation with TLS and keys, until Ctrl-C; runs with runtime=superlink use it."""
+    runtimes = doors.runtimes()
+    folder = runtimes.standing.folder()
+    with ExitStack() as stack:
+        stack.enter_context(runtimes.standing.stand(host, port, name or (), sites))
+        for client in range(sites) if here else ():
+            key, home = runtimes.standing.key_of(client), folder / "homes" / f"site-{client}"
+            of_site = (f"{host}:{port}", client, sites, home, folder / "ca.crt", key)
+            stack.enter_context(runtimes.supernode.site(*of_site))
+        typer.echo(f"SuperNodes reach the federation at {host}:{port}; its files: {folder}")
+        _wait()
+
+
+@federations.command()
+def supernode(
+    superlink: Annotated[str, typer.Option(help="HOST:PORT of the federation.")],
+    client: Annotated[int, typer.Option(min=0, help="Number of this site's client, from 0.")],
+    sites: Annotated[int, typer.Option(min=1, help="How many sites there are.")],
+    authority: Annotated[Path, typer.Option(help="ca.crt of the federation.")],
+    key: Annotated[Path, typer.Option(help="This site's private key.")],
+    home: Annotated[Path, typer.Option(help="Folder for what stays on this site.")],
+) -> None:
+    """Be a site of a federation, until Ctrl-C: a SuperNode and its client."""
+    for option, file in (("--authority", authority), ("--key", key)):
+        if not file.is_file():
+            raise ConfigError(f"{option}: {file} is no file")
+    with doors.runtimes().supernode.site(superlink, client, sites, home, authority, key):
+        typer.echo(f"client {client} of {sites} is at the service of {superlink}")
+        _wait()
+
+
+def _wait() -> None:
+    threading.Event().wait()
