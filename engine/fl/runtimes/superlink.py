@@ -102,8 +102,10 @@ class Superlink:
         command = [str(BIN / "flwr"), *arguments, "--format", "json"]
         environment = surroundings(self.folder)
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
-        start = done.stdout.find("{")
-        told = json.loads(done.stdout[start:]) if start >= 0 else {}
+        try:
+            told, _ = json.JSONDecoder().raw_decode(done.stdout, done.stdout.index("{"))
+        except ValueError:
+            told = {}
         if not told.get("success"):
             reason = told.get("error-message") or done.stderr.strip() or done.stdout.strip()
             raise RunFailed(f"flwr {arguments[0]}: {reason}")
