@@ -40,9 +40,11 @@ def of_its_run(message: Message, context: Context, call_next: ClientAppCallable)
     ``home`` of its own for what its client keeps.
     """
     if run := message.content.config_records.get("run"):
-        context.run_config = {**context.run_config, **run}
+        values = {**context.run_config, **run}
         if home := context.node_config.get("home"):
-            context.run_config["folder"] = str(Path(str(home)) / "runs" / str(run["run"]))
+            values["folder"] = str(Path(str(home)) / "runs" / str(run["run"]))
+        own = (context.run_id, context.node_id, context.node_config, context.state, values)
+        context = Context(*own)
     try:
         return call_next(message, context)
     except StopRequested:

@@ -7,6 +7,7 @@ waited for and asked again; training is seeded, so the numbers stay the same.
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,9 +27,12 @@ log = logging.getLogger(__name__)
 _POLL_SECONDS = 0.1
 _LOOK_SECONDS = 1.0  # between two looks for nodes that have come
 _MOST_LOSSES = 3  # of one client, and of the engine, in one exchange
-# Flower's ErrorCode of what is not the app's fault: UNKNOWN (a dead actor), MESSAGE_UNAVAILABLE,
-# REPLY_MESSAGE_UNAVAILABLE, NODE_UNAVAILABLE, CLIENT_APP_CRASHED.
-_LOST = (0, 3, 4, 5, 8)
+# Flower's ErrorCode of what is not the app's fault: MESSAGE_UNAVAILABLE, REPLY_MESSAGE_UNAVAILABLE,
+# NODE_UNAVAILABLE, CLIENT_APP_CRASHED. A dead actor is UNKNOWN, with Ray's words.
+_LOST = (3, 4, 5, 8)
+_ACTOR_LOST = re.compile(
+    r"ray\.exceptions\.(RayActor|ActorDied|ActorUnavailable|WorkerCrashed|NodeDied)"
+)
 
 
 class Federation:
@@ -199,7 +203,7 @@ class _Interview:
             return
         if answer.content is not None:
             question.reply = Message(answer.content, reply_to=question.message)
-        elif answer.code not in _LOST:
+        elif answer.code not in _LOST and not _ACTOR_LOST.search(answer.reason):
             question.fail(answer.reason)
         elif question.letter == answer.letter:
             self._lose(question, answer.reason)

@@ -24,13 +24,13 @@ from engine.paths import run_folder
 from engine.system.faults import RunFailed
 from tests.helpers.runs import changed, run
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
 def config(tiny):
     lora = {"rank": 8, "client_ranks": [4, 8]}
-    return changed(tiny, strategies=["fedit", "plora", "hetlora"], lora=lora, flower={"wait": 120})
+    return changed(tiny, strategies=["fedit", "plora", "hetlora"], lora=lora, flower={"wait": 240})
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +56,12 @@ def numbers(run_id: int) -> dict[str, list[dict]]:
         "answers": [row for client in (0, 1) for row in reads.predictions(run_id, client)],
     }
     left_out = {"id", "run_id", "seconds", "finished_at", "_sa_instance_state"}
-    return {
+    told = {
         name: [{k: v for k, v in vars(row).items() if k not in left_out} for row in part]
         for name, part in rows.items()
+    }
+    return {
+        name: sorted(part, key=lambda row: str(sorted(row.items()))) for name, part in told.items()
     }
 
 
