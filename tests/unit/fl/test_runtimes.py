@@ -49,8 +49,10 @@ def here(module_home, one_by_one, config):
 
 def numbers(run_id: int) -> dict[str, list[dict]]:
     """All that a run has stored, but for times."""
+    # Where it was stopped, a run has answered, and so has its untouched base, once more.
+    scores = [row for row in reads.evaluations(run_id) if (row.variant, row.round) != ("base", 1)]
     rows = {
-        "evaluations": reads.evaluations(run_id),
+        "evaluations": scores,
         "clients": reads.client_rounds(run_id),
         "rounds": reads.rounds(run_id),
         "answers": [row for client in (0, 1) for row in reads.predictions(run_id, client)],
