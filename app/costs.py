@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from db import reads
 from engine.config import ExperimentConfig
+from engine.fl.privacy import budget_in_words, rounds_allowed
 from engine.fl.traffic import Traffic, traffic_of
 from engine.jobs import sweeps as sweeping
 from engine.results.look import duration, name_of, size
@@ -32,6 +33,9 @@ def show_summary(config: ExperimentConfig) -> None:
         takes = f"{points} experiments, {runs} runs{again}: {takes}"
     told = f"{takes[0].upper()}{takes[1:]}"
     st.markdown(f"**{told}** · {size(sent)} sent · {_memory(config, model)}")
+    limited = "" if config.is_swept else budget_in_words(config)
+    if limited:
+        st.warning(f"{limited[0].upper()}{limited[1:]}.")
 
 
 def show_costs(config: ExperimentConfig) -> None:
@@ -85,7 +89,7 @@ def _seconds(
 
 def _sent(traffic: Traffic, config: ExperimentConfig) -> int:
     """Return the bytes that all clients send in all rounds."""
-    return traffic.bytes_up * config.clients_per_round * config.rounds
+    return traffic.bytes_up * config.clients_per_round * rounds_allowed(config)
 
 
 def time_of(*configs: ExperimentConfig) -> str:

@@ -19,6 +19,7 @@ from db import reads, sweeps
 from db.progress import Progress, progress
 from db.tables import ALIVE, RESUMABLE, Run
 from engine.config import ExperimentConfig
+from engine.fl.privacy import budget_in_words
 from engine.jobs import queue
 from engine.results import charts, client_charts
 from engine.results.look import STYLES, duration, measured, name_of, percent, size, style_of
@@ -56,6 +57,8 @@ def show_state(runs: Sequence[Run], now: Progress) -> None:
         elif run.status == "running" and not run.rounds_done:  # it may be fetching its model
             st.caption(plain(reads.events(run.id, limit=1)[0].text, 200))
             break
+    if limited := budget_in_words(ExperimentConfig.parse(runs[0].experiment.config)):
+        st.caption(f"{limited[0].upper()}{limited[1:]}.")
 
 
 def show_figures(runs: Sequence[Run], summaries: Sequence[reads.Summary]) -> None:

@@ -23,7 +23,7 @@ from app.widgets import start_experiment
 from engine.config import BUNDLED, WORLD, ConfigError, ExperimentConfig, known_keys, read_yaml
 from engine.data.user.collection import Collection
 from engine.jobs import queue
-from engine.jobs.validate import MOST_CLIENTS
+from engine.jobs.validate import MOST_CLIENTS, check_rounds
 from engine.presets import PRESETS
 from engine.strategies import STRATEGIES
 from engine.strategies.base import GROUPS
@@ -38,6 +38,9 @@ HELP = {
     "privacy.clip": "Differential privacy of the factors that a client sends: their change is "
     "clipped to this norm, and noise is added. The Live page shows the ε that is spent. Figures "
     "such as losses and accuracies are not protected.",
+    "privacy.max_epsilon": "A run ends before the round that would spend more than this.",
+    "robust": "The mean weighs clients by their samples, and a single one that sends garbage can "
+    "spoil it. The median, the trimmed mean and multi-Krum bear with some such clients.",
 }
 ELSEWHERE = ("dataset", "data", "model")  # where data and model are chosen
 
@@ -172,6 +175,7 @@ def show_result(form: Form, chosen: Chosen) -> ExperimentConfig | None:
     digest = chosen.collection.digest if chosen.collection else ""
     try:
         config = ExperimentConfig.parse(form.values)
+        check_rounds(config)
         if config.model != BUNDLED:
             show_model(config)
         show_summary(config)

@@ -12,7 +12,7 @@ from db import reads, sweeps
 from engine.config import ConfigError, ExperimentConfig, known_keys, read_config, set_value
 from engine.jobs import queue
 from engine.jobs import sweeps as sweeping
-from engine.jobs.validate import resolved_of
+from engine.jobs.validate import notes_of
 from engine.presets import PRESETS, preset
 
 Preset = Annotated[
@@ -52,11 +52,11 @@ def config_of(
 
 
 def submit(config: ExperimentConfig, as_json: bool) -> None:
-    """Queue an experiment or a sweep, and tell which runs; on stderr what of their data is used."""
+    """Queue an experiment or a sweep, and tell which runs; on stderr what to know first."""
     if config.is_swept:
         return _submit_sweep(config, as_json)
     experiment, runs = queue.submit(config)
-    for line in resolved_of(reads.run(runs[0]).experiment).account:
+    for line in notes_of(reads.run(runs[0]).experiment):
         typer.echo(line, err=True)
     if as_json:
         typer.echo(json.dumps({"experiment": experiment, "runs": runs}))

@@ -32,6 +32,7 @@ from engine.config.tables import (
 )
 from engine.plugins import PluginError
 from engine.strategies import STRATEGIES, Strategy
+from engine.strategies.averaging import Average, Rule
 
 MOST_TESTED = 64  # clients; to test a thousand would take longer than to train them
 
@@ -76,6 +77,8 @@ class _Experiment(Table):
     learning_rate: float = Field(3e-3, gt=0, le=1, title="Learning rate")
     participation: float = Field(1.0, gt=0, le=1, title="Share of clients per round")
     dropout: float = Field(0.0, ge=0, lt=1, title="Chance to drop out of a round")
+    robust: Rule = Field("mean", title="Average of what clients send")
+    faulty_clients: int = Field(1, ge=1, le=499, title="Faulty clients per round it bears with")
     privacy: Privacy = Privacy()
     tested_on: Literal["test", "validation"] = Field("test", title="Tested on")
     seed: int = Field(0, ge=0, le=2**31 - 1, title="Seed")
@@ -121,6 +124,14 @@ class _Experiment(Table):
     @classmethod
     def _of_known_keys(cls, value: tuple[Axis, ...], info: ValidationInfo) -> tuple[Axis, ...]:
         return sweeping.checked(cls, value, info)
+
+    @field_validator("robust", mode="after")
+    @classmethod
+    def _can_be_averaged(cls, value: Rule, info: ValidationInfo) -> Rule:
+        for key in info.data.get("strategies", ()):
+            if value != "mean" and not STRATEGIES[key].takes_any_average():
+                raise ValueError(f"{key} averages in a way of its own; allowed with it: mean")
+        return value
 
     @classmethod
     def parse(cls, values: dict[str, Any]) -> Self:
@@ -190,7 +201,13 @@ class _Experiment(Table):
 
     def rule(self, strategy: StrategyKey) -> Strategy:
         """Return the rule of a strategy, with the options that this config gives it."""
-        return STRATEGIES[strategy](getattr(self, strategy) if strategy in _OPTIONS else None)
+        options = getattr(self, strategy) if strategy in _OPTIONS else None
+        return STRATEGIES[strategy](options, self.average)
+
+    @property
+    def average(self) -> Average:
+        """How the server averages what the clients send."""
+        return Average(self.robust, self.faulty_clients)
 
     @property
     def drawn_from(self) -> int:

@@ -107,15 +107,23 @@ class Lora(Table):
 
 
 class Privacy(Table):
-    """Noise on what a client sends, in every round (engine/fl/privacy.py)."""
+    """Noise on what a client sends, in every round, and its limit (engine/fl/privacy.py)."""
 
     clip: float = Field(0.0, ge=0, le=1000, title="Privacy: clip (0: off)")
     noise: float = Field(0.0, ge=0, le=100, title="Privacy: noise, in clips")
     delta: float = Field(1e-5, gt=0, lt=1, title="Privacy: δ")
+    max_epsilon: float = Field(0.0, ge=0, le=1e6, title="Privacy: largest ε (0: no limit)")
 
     @field_validator("noise", mode="after")
     @classmethod
     def _clipped(cls, value: float, info: ValidationInfo) -> float:
         if value and not info.data.get("clip"):
             raise ValueError("needs privacy.clip above 0: noise is measured in clips")
+        return value
+
+    @field_validator("max_epsilon", mode="after")
+    @classmethod
+    def _noisy(cls, value: float, info: ValidationInfo) -> float:
+        if value and not info.data.get("noise"):
+            raise ValueError("needs privacy.noise above 0: without noise nothing is promised")
         return value

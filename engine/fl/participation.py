@@ -42,6 +42,13 @@ def deciders(rule: Strategy, config: ExperimentConfig, round_: int, last: int) -
     return sorted(have & {*participants(config, round_), *asked})
 
 
+def fewest(config: ExperimentConfig) -> int:
+    """Return how many clients take part in the round that has the fewest."""
+    if not config.dropout:
+        return config.clients_per_round
+    return min(len(participants(config, round_)) for round_ in range(1, config.rounds + 1))
+
+
 def tested(config: ExperimentConfig) -> list[int]:
     """Return the clients that are tested after the last round: all, or some of many."""
     drawn = rng(config.seed, "tested")

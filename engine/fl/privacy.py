@@ -12,6 +12,7 @@ protected, and the noise comes from the experiment's seed, so that runs repeat: 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -19,7 +20,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.adapters.adapter import Adapter
-from engine.config import Privacy
+from engine.config import ExperimentConfig, Privacy
+from engine.fl.participation import participants
+from engine.strategies import STRATEGIES, Strategy
 from engine.system.seeding import rng
 
 if TYPE_CHECKING:
@@ -69,6 +72,52 @@ def epsilon(privacy: Privacy, times: int) -> float | None:
     return float(accountant.get_epsilon(privacy.delta))
 
 
-def most_messages(rounds: list[list[int]]) -> int:
-    """Return how often the client has sent that has sent most often; given each round's clients."""
-    return int(np.bincount([k for chosen in rounds for k in chosen], minlength=1).max())
+def spends(rule: Strategy | type[Strategy]) -> bool:
+    """Tell whether a strategy's clients send factors, which costs privacy."""
+    return bool(rule.shared_factors) and not rule.server_trains and rule.trained
+
+
+def spent(config: ExperimentConfig, round_: int) -> float | None:
+    """Return the ε that the client that sent most often has spent after a round; None without."""
+    if not config.privacy.noise:
+        return None
+    return epsilon(config.privacy, _most_messages(config)[round_ - 1])
+
+
+def planned_rounds(config: ExperimentConfig, strategy: str) -> int:
+    """Return how many rounds a strategy's run has: those that ``privacy.max_epsilon`` allows."""
+    rule = STRATEGIES[strategy]
+    if not rule.trained:
+        return 0
+    return rounds_allowed(config) if spends(rule) else config.rounds
+
+
+def rounds_allowed(config: ExperimentConfig) -> int:
+    """Return the rounds, of those asked for, that the privacy budget allows."""
+    if not config.privacy.max_epsilon:
+        return config.rounds
+    rounds = range(1, config.rounds + 1)
+    return bisect_right(rounds, config.privacy.max_epsilon, key=lambda r: spent(config, r))
+
+
+def budget_in_words(config: ExperimentConfig) -> str:
+    """Say how many rounds the budget allows; "" where it allows all, or there is none."""
+    allowed, limit = rounds_allowed(config), config.privacy.max_epsilon
+    if allowed == config.rounds:
+        return ""
+    after = spent(config, allowed + 1)
+    return (
+        f"the privacy budget allows {allowed} of {config.rounds} rounds: round {allowed + 1} would "
+        f"bring ε to {after:.3g}, above privacy.max_epsilon ({limit:g})"
+    )
+
+
+@lru_cache(maxsize=8)
+def _most_messages(config: ExperimentConfig) -> tuple[int, ...]:
+    """Return, for every round, how often the client has sent until then that did most often."""
+    sent = np.zeros(config.clients, int)
+    most = []
+    for round_ in range(1, config.rounds + 1):
+        sent[participants(config, round_)] += 1
+        most.append(int(sent.max()))
+    return tuple(most)

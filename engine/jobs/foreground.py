@@ -20,7 +20,7 @@ from engine.jobs import sweeps as sweeping
 from engine.jobs.door import execution
 from engine.jobs.prefetch import prefetch
 from engine.jobs.queue import create
-from engine.jobs.validate import resolved_of
+from engine.jobs.validate import notes_of
 from engine.jobs.worker import Registration, execute, registered
 
 _POLL_SECONDS = 0.3
@@ -74,12 +74,12 @@ def _work(worker: Registration, may_begin: Callable[[], bool]) -> None:
 def _shown(
     worker: Registration, title: str, look: Callable[[], Progress], show: bool
 ) -> Iterator[None]:
-    """Say what of the data is used, and follow the rounds while the block runs."""
+    """Say what to know first, and follow the rounds while the block runs."""
     if not show:
         yield
         return
     experiments = {run.experiment_id: run.experiment for run in reads.runs_of_worker(worker.id)}
-    lines = [line for stored in experiments.values() for line in resolved_of(stored).account]
+    lines = [line for stored in experiments.values() for line in notes_of(stored)]
     sys.stderr.writelines(f"{line}\n" for line in dict.fromkeys(lines))
     if not sys.stderr.isatty():
         yield

@@ -12,10 +12,10 @@ from filelock import FileLock
 from db import pacing, reads, writes
 from db.tables import ALIVE, RESUMABLE, Experiment, Run
 from engine.config import ExperimentConfig
+from engine.fl.privacy import planned_rounds
 from engine.fl.resolved import resolve
 from engine.jobs.validate import check_unchanged, complete, validate
 from engine.paths import ROOT, home
-from engine.strategies import STRATEGIES
 from engine.system.processes import host, is_alive, is_here
 
 
@@ -31,7 +31,7 @@ def create(config: ExperimentConfig, worker_id: int | None = None) -> tuple[int,
     if config.is_swept:
         raise ValueError("a config with repeats or a sweep stands for more than one experiment")
     config, resolved = validate(config)
-    rounds = {key: config.rounds * STRATEGIES[key].trained for key in config.strategies}
+    rounds = {key: planned_rounds(config, key) for key in config.strategies}
     values = config.model_dump(mode="json")
     return writes.create_experiment(
         values, rounds, worker_id, resolved.to_dict(), notes=resolved.account

@@ -10,8 +10,10 @@ from pathlib import Path
 
 from db import writes
 from db.tables import Experiment
-from engine.config import BUNDLED, WORLD, ExperimentConfig
+from engine.config import BUNDLED, WORLD, ConfigError, ExperimentConfig
 from engine.data.factory import collection_of
+from engine.fl import participation
+from engine.fl.privacy import budget_in_words, rounds_allowed, spent
 from engine.fl.resolved import Resolved, resolve
 from engine.vlm.checkpoint_files.sources import source_of
 from engine.vlm.imported_adapter import import_adapter
@@ -28,17 +30,34 @@ def validate(
 
     ``given`` are the keys that the user gave, by default those that were set: clients are as many
     as the data's own, for kind ``natural`` and up to MOST_CLIENTS, unless "clients" is among them.
-    Raises ConfigError when data cannot be read or dealt out, the model cannot be used here, or the
-    adapter to start from does not fit.
+    Raises ConfigError when data cannot be read or dealt out, rounds are too small or too costly,
+    the model cannot be used here, or the adapter to start from does not fit.
     """
     given = config.model_fields_set if given is None else given
     config = complete(_with_whole_paths(config), given)
+    check_rounds(config)
     resolved = resolve(config)
     check_lengths(config, resolved.model)
     check_fits(config, resolved.model)
     if config.start:
         config = config.model_copy(update={"start": import_adapter(config, resolved.model)})
     return config, resolved
+
+
+def check_rounds(config: ExperimentConfig) -> None:
+    """Raise ConfigError where a round has too few clients, or the privacy budget allows none."""
+    needed, fewest = config.average.fewest, participation.fewest(config)
+    if fewest < needed:
+        raise ConfigError(
+            f"robust: {config.robust} with faulty_clients={config.faulty_clients} needs {needed} "
+            f"clients in every round, and here one has {fewest} (by clients, participation, "
+            "dropout)"
+        )
+    if not rounds_allowed(config):
+        raise ConfigError(
+            f"privacy.max_epsilon: one round spends {spent(config, 1):.3g}; allowed: at least "
+            f"that, or more privacy.noise (got {config.privacy.max_epsilon:g})"
+        )
 
 
 def complete(config: ExperimentConfig, given: set[str]) -> ExperimentConfig:
@@ -66,6 +85,12 @@ def resolved_of(experiment: Experiment) -> Resolved:
     resolved = resolve(ExperimentConfig.parse(experiment.config))
     writes.set_resolved(experiment.id, resolved.to_dict())
     return resolved
+
+
+def notes_of(experiment: Experiment) -> list[str]:
+    """Return what to know before the first round: the data's account, and the privacy budget."""
+    limited = budget_in_words(ExperimentConfig.parse(experiment.config))
+    return [*resolved_of(experiment).account, *filter(None, [limited])]
 
 
 def check_unchanged(experiment: Experiment) -> None:

@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from engine.adapters.adapter import A, Adapter, B, factor_of
+from engine.adapters.adapter import A, B, factor_of
 from engine.plugins import Registry
+from engine.strategies.averaging import MEAN, Arrays, Average
 
-Arrays = Adapter[np.ndarray]  # factors by name, such as ….q_proj.lora_A
 BOTH = frozenset({A, B})
 REFERENCE, FOR_ALL, PERSONAL = "References", "One model for all", "Personalised"
 TWO_ADAPTERS = "Two adapters"
@@ -85,9 +85,10 @@ class Strategy:
     mixed_ranks: ClassVar[bool] = False
     options_model: ClassVar[type[Options] | None] = None
 
-    def __init__(self, options: Options | None = None) -> None:
-        """Make the rule with its options; None stands for their defaults."""
+    def __init__(self, options: Options | None = None, average: Average = MEAN) -> None:
+        """Make the rule with its options, None for their defaults, and its way of averaging."""
         self.options: Any = options or (self.options_model and self.options_model())
+        self.average = average
 
     def phases(self) -> tuple[Phase, ...]:
         """Return what a client trains in a round, one after another; () where the server trains."""
@@ -96,12 +97,17 @@ class Strategy:
     def merge(
         self, sent: list[Arrays], weights: np.ndarray, before: Arrays, scale: float, rank: int
     ) -> Arrays:
-        """Return what the server sends next: here θ̄ = Σ p_k θ_k, and what nobody sent as it was.
+        """Return what the server sends next: here the average, and what nobody sent as it was.
 
         ``sent``: each client's factors; ``weights``: their shares of all samples, p_k; ``before``:
         what they had been sent; ``scale`` and ``rank``: α / r and r of the server's adapter.
         """
-        return before | weighted_mean(sent, weights)
+        return before | self.average(sent, weights, before)
+
+    @classmethod
+    def takes_any_average(cls) -> bool:
+        """Tell whether a robust average may stand in for the mean: not in a merge of one's own."""
+        return cls.merge is Strategy.merge
 
     def beside(self, received: Arrays, own: Arrays, share: float) -> Arrays:
         """Return the frozen adapter of a phase with ``mix_weight``: here what was received.
@@ -183,12 +189,3 @@ class Strategy:
 
 
 STRATEGIES: Registry[type[Strategy]] = Registry("strategy")
-
-
-def weighted_mean(sent: list[Arrays], weights: np.ndarray) -> Arrays:
-    """Return Σ weight · arrays over clients with the same keys, as a running sum in float64."""
-    total: Arrays = Adapter()
-    for arrays, weight in zip(sent, weights, strict=True):
-        for name, values in arrays.items():
-            total[name] = total.get(name, 0) + weight * values.astype(np.float64)
-    return Adapter({name: value.astype(sent[0][name].dtype) for name, value in total.items()})

@@ -4,7 +4,8 @@ import numpy as np
 
 from engine.adapters.adapter import Adapter
 from engine.adapters.low_rank import LowRank, norm
-from engine.strategies.base import BOTH, STRATEGIES, Arrays, Strategy, weighted_mean
+from engine.strategies.averaging import weighted_mean
+from engine.strategies.base import BOTH, STRATEGIES, Arrays, Strategy
 
 
 @STRATEGIES.register("hetlora")

@@ -31,6 +31,7 @@ from engine.fl.flower.messages import (
 from engine.fl.flower.recorder import Recorder
 from engine.fl.flower.strategy import LoraStrategy
 from engine.fl.interruption import StopRequested
+from engine.fl.privacy import budget_in_words, spends
 from engine.fl.run_config import RunConfig
 
 app = ServerApp()
@@ -55,6 +56,8 @@ def main(grid: Grid, context: Context) -> None:
         except StopRequested:  # what is not committed is let go
             break
         last = round_
+    if last == row.rounds and (spent := budget_in_words(run.config)) and spends(run.strategy):
+        writes.add_event(run.run, f"Ends after round {last}: {spent}.")
     recorder.save_final(last, _tested(grid, strategy, last, arrays, answers=True))
 
 

@@ -29,6 +29,7 @@ from engine.fl.participation import participants, sampled, tested
 from engine.fl.pooled_training import train_pooled
 from engine.fl.resolved import Resolved
 from engine.strategies import Strategy
+from engine.strategies.base import Arrays
 from engine.system.faults import require_number
 
 
@@ -48,7 +49,6 @@ class LoraStrategy(FlowerStrategy):
         self.resolved = resolved
         self.nodes = nodes
         self.sent = ArrayRecord()
-        self._took_part: list[list[int]] = []  # clients by round
 
     def dropped_out(self, server_round: int) -> int:
         """Return how many of the clients that a round asks do not take part."""
@@ -57,13 +57,7 @@ class LoraStrategy(FlowerStrategy):
 
     def epsilon(self, server_round: int) -> float | None:
         """Return the privacy that is spent after a round, by the client that sent most often."""
-        rule = self.rule
-        if not self.config.privacy.noise or not rule.shared_factors or not rule.phases():
-            return None
-        drawn = range(len(self._took_part) + 1, server_round + 1)  # each round is drawn once
-        self._took_part += [participants(self.config, round_) for round_ in drawn]
-        times = privacy.most_messages(self._took_part[:server_round])
-        return privacy.epsilon(self.config.privacy, times)
+        return privacy.spent(self.config, server_round) if privacy.spends(self.rule) else None
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -95,7 +89,8 @@ class LoraStrategy(FlowerStrategy):
         sent = [to_numpy(arrays_of(reply)) for reply in valid]
         before, lora = to_numpy(self.sent), self.config.lora
         merged = self.rule.merge(sent, weights_of(valid), before, lora.scale, lora.rank)
-        largest = max((float(np.abs(value).max()) for value in merged.values()), default=0.0)
+        # What clients send is looked at, too: a robust average would leave out what is no number.
+        largest = float(np.max([_largest(arrays) for arrays in (*sent, merged)]))
         require_number(largest, "the mean of the factors", server_round)
         return to_record(merged), None
 
@@ -149,6 +144,11 @@ class LoraStrategy(FlowerStrategy):
             Message(content[groups[k]], message_type=message_type, dst_node_id=self.nodes[k])
             for k in clients
         ]
+
+
+def _largest(arrays: Arrays) -> float:
+    """Return the largest magnitude, or NaN where there is one: ``max`` of Python may miss it."""
+    return float(np.max([np.abs(value).max() for value in arrays.values()], initial=0.0))
 
 
 def _cut(arrays: ArrayRecord, rank: int) -> ArrayRecord:

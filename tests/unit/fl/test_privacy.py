@@ -16,7 +16,7 @@ from engine.config import ConfigError, ExperimentConfig, Privacy
 from engine.fl.client import Client
 from engine.fl.context import context_of
 from engine.fl.flower.messages import to_numpy
-from engine.fl.privacy import epsilon, most_messages, protected
+from engine.fl.privacy import budget_in_words, epsilon, planned_rounds, protected
 from engine.fl.run_config import RunConfig
 from engine.system.seeding import rng
 from tests.helpers.runs import changed, record_wire, run
@@ -85,7 +85,6 @@ def test_epsilon_is_the_accountants_and_grows_with_every_message():
         assert epsilon(privacy, times) == pytest.approx(accountant.get_epsilon(1e-6))
     assert epsilon(Privacy(clip=1, noise=4.0, delta=1e-6), 3) < epsilon(privacy, 3)
     assert epsilon(Privacy(clip=1), 3) is None
-    assert most_messages([[0, 2], [2, 5], [1]]) == 2
 
 
 @pytest.mark.parametrize("key", ["fedit", "plora", "fedsa", "feddpa", "hetlora"])
@@ -122,3 +121,40 @@ def test_who_sends_nothing_spends_nothing(tiny):
 def test_noise_without_a_clip_is_refused():
     with pytest.raises(ConfigError, match=r"privacy.noise: needs privacy.clip above 0"):
         ExperimentConfig.parse({"privacy": {"noise": 1}})
+
+
+SPENDING = {"rounds": 6, "local_steps": 1, "strategies": ["plora", "local"]}
+
+
+def test_a_run_ends_before_the_round_that_would_exceed_its_budget(tiny):
+    noise = Privacy(clip=0.05, noise=1.0)
+    limit = epsilon(noise, 3) + 0.01
+    values = {"clip": 0.05, "noise": 1.0, "max_epsilon": limit}
+    config = changed(tiny, **SPENDING, privacy=values)
+    assert (planned_rounds(config, "plora"), planned_rounds(config, "local")) == (3, 6)
+    assert budget_in_words(config).startswith("the privacy budget allows 3 of 6 rounds: round 4")
+    plora, local = run(config)
+    assert (plora.status, plora.rounds) == ("done", 3) and (local.status, local.rounds) == (
+        "done",
+        6,
+    )
+    spent = [row.epsilon for row in reads.rounds(plora.run)]
+    assert spent[-1] <= limit < epsilon(noise, 4)
+    told = [event.text for event in reads.events(plora.run)]
+    assert any(text.startswith("Ends after round 3: the privacy budget") for text in told)
+    assert not any("budget" in event.text for event in reads.events(local.run))
+    assert {p.variant for p in reads.predictions(plora.run, 0)} == {"base", "global", "personal"}
+
+
+def test_a_budget_lasts_longer_where_clients_are_drawn_seldom(tiny):
+    limit = epsilon(Privacy(clip=0.05, noise=1.0), 2) + 0.01
+    values = {**SPENDING, "privacy": {"clip": 0.05, "noise": 1.0, "max_epsilon": limit}}
+    often, seldom = (changed(tiny, clients=4, participation=p, **values) for p in (1.0, 0.25))
+    assert planned_rounds(often, "plora") == 2 < planned_rounds(seldom, "plora")
+
+
+def test_a_budget_that_allows_no_round_or_has_no_noise_is_refused(tiny):
+    with pytest.raises(ConfigError, match=r"privacy.max_epsilon: one round spends [\d.]+; allowed"):
+        run(changed(tiny, privacy={"clip": 1, "noise": 0.1, "max_epsilon": 0.5}))
+    with pytest.raises(ConfigError, match=r"privacy.max_epsilon: needs privacy.noise above 0"):
+        changed(tiny, privacy={"clip": 1, "max_epsilon": 3})
