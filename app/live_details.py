@@ -1,4 +1,4 @@
-"""Live's folded sections: more curves, fairness, averaging, privacy, log and machine.
+"""Live's folded sections: more curves, fairness, averaging, privacy, messages, log and machine.
 
 A section that is closed costs nothing: it is drawn when somebody opens it.
 """
@@ -19,6 +19,7 @@ from engine.answering import client as answering
 from engine.config import ConfigError, ExperimentConfig
 from engine.paths import home
 from engine.results import charts, client_charts
+from engine.results.crossed import Crossed, beside, crossed
 from engine.results.look import duration, name_of, size
 from engine.vlm.resolved import resolve_model
 
@@ -35,6 +36,9 @@ def show_details(histories: Sequence[History], shown: History, config: Experimen
         _fold(f"What averaging does to the factors: {name}", lambda: _averaging(shown), "averaging")
     if rounds and rounds[-1].epsilon is not None:
         _fold("What is spent of the clients' privacy", lambda: _privacy(shown, config), "privacy")
+    if lines := crossed(shown.run.id):
+        title = f"What crossed between the server and the clients: {name}"
+        _fold(title, lambda: _crossed(lines, shown.run.strategy), "crossed")
     try:
         resolve_model(config)
     except ConfigError as error:
@@ -114,6 +118,26 @@ def _privacy(shown: History, config: ExperimentConfig) -> None:
     )
     show_chart(charts.epsilons(shown.rounds), key="epsilon")
     st.caption("Small is private: near 1 is a strong promise, above 10 a weak one.")
+
+
+def _crossed(lines: Sequence[Crossed], strategy: str) -> None:
+    st.table(
+        [
+            {
+                "for": line.purpose,
+                "direction": line.direction,
+                "what": line.what,
+                "messages": f"{line.messages:,}",
+                "clients": f"{line.clients:,}",
+                "in all": size(line.bytes),
+            }
+            for line in lines
+        ],
+        hide_index=True,
+    )
+    st.caption("Every message so far, counted where it leaves and where it comes in.")
+    if more := beside(strategy):
+        st.caption(more)
 
 
 def _exports(histories: Sequence[History]) -> None:

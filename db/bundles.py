@@ -13,6 +13,7 @@ from db.tables import (
     Base,
     Client,
     ClientRound,
+    Crossing,
     Evaluation,
     Event,
     Experiment,
@@ -22,7 +23,7 @@ from db.tables import (
     RunRow,
 )
 
-OF_RUN: tuple[type[RunRow], ...] = (Round, ClientRound, Evaluation, Prediction, Event)
+OF_RUN: tuple[type[RunRow], ...] = (*(Round, ClientRound, Evaluation, Prediction, Crossing, Event),)
 TABLES: tuple[type[Base], ...] = (Experiment, Client, Run, *OF_RUN)
 Dump = dict[str, list[dict[str, Any]]]  # rows by the name of their table
 
@@ -74,8 +75,8 @@ def load(
             del values["id"]
             inserted = insert(Run).values(**values).returning(Run.id)
             run_ids[run["id"]] = session.execute(inserted).scalar_one()
-        for table in OF_RUN:
-            moved = [_typed(table, row) for row in rows[table.__tablename__]]
+        for table in OF_RUN:  # an older dump has fewer of them
+            moved = [_typed(table, row) for row in rows.get(table.__tablename__, [])]
             for values in moved:
                 values["run_id"] = run_ids[values["run_id"]]
                 values.pop("id", None)

@@ -14,6 +14,7 @@ from db.tables import (
     GONE,
     Client,
     ClientRound,
+    Crossing,
     Evaluation,
     Event,
     Experiment,
@@ -25,7 +26,9 @@ from db.tables import (
     now,
 )
 
-_OF_RUN: tuple[type[RunRow], ...] = (Round, ClientRound, Evaluation, Prediction, Event)
+_OF_RUN: tuple[type[RunRow], ...] = (
+    *(Round, ClientRound, Evaluation, Prediction, Crossing, Event),
+)
 _HIDDEN = (Run.deleted_at.is_not(None), Run.status != GONE)
 
 

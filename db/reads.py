@@ -14,6 +14,7 @@ from db.engine import reading
 from db.tables import (
     Client,
     ClientRound,
+    Crossing,
     Evaluation,
     Event,
     Experiment,
@@ -385,6 +386,15 @@ def hits(run_id: int) -> dict[int, dict[str, bool]]:
     for variant, client, item, correct in rows:
         by_variant.setdefault(variant, {}).setdefault(client, {})[item] = correct
     return next((by_variant[v] for v in VARIANTS if v in by_variant), {})
+
+
+def crossings(run_id: int) -> list[Crossing]:
+    """Return what has crossed between the server and each client; [] of a lab that kept no such."""
+    order = (Crossing.kind, Crossing.to_server, Crossing.client)
+    with reading() as session:
+        return list(
+            session.scalars(select(Crossing).where(Crossing.run_id == run_id).order_by(*order))
+        )
 
 
 def events(run_id: int, limit: int = 50) -> list[Event]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, MetaData, String
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, MetaData, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 
@@ -227,6 +227,23 @@ class Prediction(RunRow):
     answer: Mapped[str]
     confidence: Mapped[float]
     correct: Mapped[bool]
+
+
+class Crossing(RunRow):
+    """The messages of one kind and direction between the server and a client, over all rounds.
+
+    ``kind`` is Flower's message type; ``parts``: bytes by what they are (engine/fl/flower/ledger).
+    """
+
+    __tablename__ = "crossings"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    client: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    kind: Mapped[str] = mapped_column(String(20), primary_key=True)
+    to_server: Mapped[bool] = mapped_column(primary_key=True)
+    messages: Mapped[int]
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    parts: Mapped[dict[str, int]]
 
 
 class Event(RunRow):

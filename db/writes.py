@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sqlalchemy import ColumnElement, case, delete, func, select, update
@@ -16,6 +17,7 @@ from db.tables import (
     RESUMABLE,
     Client,
     ClientRound,
+    Crossing,
     Evaluation,
     Event,
     Experiment,
@@ -269,6 +271,7 @@ class RoundRecord:
     round: Round
     clients: list[ClientRound]
     evaluations: list[Evaluation]
+    crossings: list[Crossing] = field(default_factory=list)
 
 
 def save_round(record: RoundRecord) -> None:
@@ -277,6 +280,7 @@ def save_round(record: RoundRecord) -> None:
         session.merge(record.round)
         _replace(session, record.clients, "round", "client")
         _replace(session, record.evaluations, "round", "client", "variant")
+        _add_crossings(session, record.crossings)
         session.get_one(Run, record.round.run_id).rounds_done = record.round.round
 
 
@@ -290,6 +294,27 @@ def save_predictions(rows: Iterable[Prediction]) -> None:
     """Commit the answers on the clients' test items."""
     with writing() as session:
         _replace(session, list(rows), "client", "variant")
+
+
+def save_crossings(rows: Iterable[Crossing]) -> None:
+    """Add messages to those that have been counted."""
+    with writing() as session:
+        _add_crossings(session, list(rows))
+
+
+def _add_crossings(session: Session, rows: Sequence[Crossing]) -> None:
+    if not rows:
+        return
+    counted = session.scalars(select(Crossing).where(Crossing.run_id == rows[0].run_id))
+    known = {(row.client, row.kind, row.to_server): row for row in counted}
+    for row in rows:
+        before = known.get((row.client, row.kind, row.to_server))
+        if before is None:
+            session.add(row)
+            continue
+        before.messages += row.messages
+        before.bytes += row.bytes
+        before.parts = dict(Counter(before.parts) + Counter(row.parts))
 
 
 def _replace(session: Session, rows: Sequence[RunRow], *keys: str) -> None:

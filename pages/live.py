@@ -153,7 +153,7 @@ def show_exchange(shown: History, config: ExperimentConfig) -> None:
         st.caption(
             f"Round {traffic.round}: {traffic.clients} clients sent {size(traffic.bytes_up)} "
             f"({letters}) and were sent {size(traffic.bytes_down)}, counted in the messages. "
-            "No picture, question or answer left a client."
+            "No picture and no question left a client."
         )
     elif not letters:
         st.caption(story.told(strategy))

@@ -30,6 +30,7 @@ from engine.jobs import queue
 from engine.jobs.foreground import run_in_foreground, run_sweep_in_foreground
 from engine.jobs.worker import serve
 from engine.paths import home
+from engine.results.crossed import beside, crossed
 from engine.results.sweep import sweep_result
 
 runs = typer.Typer()
@@ -101,14 +102,16 @@ def list_runs(as_json: Json = False) -> None:
 
 @runs.command()
 def show(run_id: RunId, as_json: Json = False) -> None:
-    """Show one run: its figures, every round × client row (with --json), its latest events."""
+    """Show one run: its figures, what crossed, its latest events; --json by round and client."""
     queue.tend()
     summary = reads.summary(run_id)
     if as_json:
-        rows = reads.round_client_rows(run_id)
-        typer.echo(json.dumps({**asdict(summary), "rows": rows}))
+        rows, crossings = reads.round_client_rows(run_id), reads.crossings(run_id)
+        counted = [{name: getattr(row, name) for name in _CROSSING} for row in crossings]
+        typer.echo(json.dumps({**asdict(summary), "rows": rows, "crossed": counted}))
         return
     _print_table([summary])
+    _print_crossed(run_id, summary.strategy)
     for event in reversed(reads.events(run_id)):
         typer.echo(f"{event.at:%Y-%m-%d %H:%M:%S}  {event.text}")
 
@@ -151,6 +154,21 @@ def worker(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     if not serve(idle):
         typer.echo(f"another worker serves {home()}", err=True)
+
+
+_CROSSING = ("client", "kind", "to_server", "messages", "bytes", "parts")
+
+
+def _print_crossed(run_id: int, strategy: str) -> None:
+    """Say what crossed between the server and the clients."""
+    table = Table("for", "", "what crossed", "messages", "clients", "kB")
+    for row in crossed(run_id):
+        figures = (f"{row.messages:,}", f"{row.clients:,}", f"{row.bytes / 1e3:,.1f}")
+        table.add_row(row.purpose, row.direction, row.what, *figures)
+    if table.row_count:
+        Console().print(table)
+    if more := beside(strategy):
+        typer.echo(more)
 
 
 def _print_table(summaries: Sequence[reads.Summary]) -> None:

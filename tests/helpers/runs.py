@@ -32,16 +32,18 @@ class RecordingGrid(local.MeetingGrid):
     """Keeps every message that crosses it."""
 
     wire: list[Message] = []
+    by_run: dict[int, list[Message]] = {}
 
     def send_and_receive(self, messages, *, timeout=None):
         messages = list(messages)
         replies = list(super().send_and_receive(messages, timeout=timeout))
         RecordingGrid.wire += [*messages, *replies]
+        RecordingGrid.by_run.setdefault(self._number, []).extend([*messages, *replies])
         return replies
 
 
 def record_wire(monkeypatch) -> list[Message]:
     """The list that every message of later runs is added to."""
-    RecordingGrid.wire = []
+    RecordingGrid.wire, RecordingGrid.by_run = [], {}
     monkeypatch.setattr(local, "MeetingGrid", RecordingGrid)
     return RecordingGrid.wire

@@ -120,7 +120,7 @@ def test_live_shows_progress_figures_and_rounds_of_all_runs(tiny):
     for name in ("FedIT", "FedVLM pLoRA"):
         assert f"{name}: Done." in text and f"{name}: round 2 done in" in text
     assert app.segmented_control(key=f"way_{experiment}").value == "plora"
-    assert "(B)" in text and "No picture, question or answer left a client." in text
+    assert "(B)" in text and "No picture and no question left a client." in text
 
 
 def test_live_shows_any_way_client_by_client(tiny):

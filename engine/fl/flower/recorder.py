@@ -11,6 +11,7 @@ from db import reads, writes
 from db.tables import ClientRound, Evaluation, Prediction, Round
 from engine.fl.context import context_of
 from engine.fl.evaluation import Score, WrittenAnswer
+from engine.fl.flower.ledger import Ledger
 from engine.fl.flower.messages import arrays_of, client_of, metric_in, payload_bytes
 from engine.fl.flower.records import to_rows
 from engine.fl.run_config import RunConfig
@@ -20,8 +21,9 @@ from engine.metrics import is_right
 class Recorder:
     """Writes what one run's messages say."""
 
-    def __init__(self, run: RunConfig) -> None:
+    def __init__(self, run: RunConfig, ledger: Ledger) -> None:
         self.run = run
+        self._ledger = ledger
         self.experiment = reads.run(run.run).experiment_id
         self._profiled = {client.client for client in reads.clients(self.experiment)}
 
@@ -55,7 +57,8 @@ class Recorder:
         ]
         self._save_profiles(replies)
         scores = [score for r in tested for score in self._evaluations(r, row.round)]
-        writes.save_round(writes.RoundRecord(row, clients, scores))
+        crossed = self._ledger.take(self.run.run)
+        writes.save_round(writes.RoundRecord(row, clients, scores, crossed))
 
     def save_scores(self, round_: int, replies: list[Message]) -> None:
         """Commit the scores of the state before training, which has no other rows."""

@@ -20,6 +20,7 @@ from engine.fl import checkpoints
 from engine.fl.agreement import Agreement, agreement
 from engine.fl.context import context_of
 from engine.fl.flower.client_app import to_arrays, to_factors
+from engine.fl.flower.ledger import CountedGrid
 from engine.fl.flower.messages import (
     ClientFailed,
     arrays_of,
@@ -40,8 +41,14 @@ app = ServerApp()
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Train from the last committed round to the end, or to a request to stop; then get answers."""
-    run = RunConfig.of(context)
-    recorder = Recorder(run)
+    run, counted = RunConfig.of(context), CountedGrid(grid)
+    try:
+        _run_rounds(counted, Recorder(run, counted.ledger), run)
+    finally:  # what is let go has crossed, too
+        writes.save_crossings(counted.ledger.take(run.run))
+
+
+def _run_rounds(grid: Grid, recorder: Recorder, run: RunConfig) -> None:
     strategy = LoraStrategy(run.strategy, run.config, _meet_clients(grid), run.resolved)
     row = reads.run(run.run)
     last, arrays = row.rounds_done, _arrays_after(run, row.rounds_done)

@@ -1,0 +1,140 @@
+"""The ledger: every message that crosses between server and clients is counted, by what it holds.
+
+The grid is where to count: whatever a ServerApp sends goes through it, on every runtime.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from flwr.app import ArrayRecord, Message, RecordDict
+from flwr.serverapp import Grid
+from flwr.supercore.run import Run
+
+from db.tables import Crossing
+from engine.adapters.adapter import DELTA_A, DELTA_B, A, B, factor_of
+from engine.fl.flower.messages import client_of, payload_bytes
+
+_FACTORS = {A: "A", B: "B", DELTA_A: "delta", DELTA_B: "delta"}
+
+
+@dataclass
+class _Count:
+    messages: int = 0
+    parts: Counter[str] = field(default_factory=Counter)
+
+
+class Ledger:
+    """Counts messages by client, kind and direction."""
+
+    def __init__(self) -> None:
+        self._clients: dict[int, int] = {}  # by node, as soon as one has said who it is
+        self._counts: dict[tuple[int, str, bool], _Count] = {}  # node, kind, whether to the server
+
+    def sent(self, messages: Iterable[Message]) -> None:
+        """Count messages to clients."""
+        for message in messages:
+            self._count(message, message.metadata.dst_node_id, to_server=False)
+
+    def received(self, replies: Iterable[Message]) -> None:
+        """Count messages from clients."""
+        for reply in replies:
+            node = reply.metadata.src_node_id
+            if not reply.has_error():
+                self._clients[node] = client_of(reply)
+            self._count(reply, node, to_server=True)
+
+    def take(self, run: int) -> list[Crossing]:
+        """Return what has been counted since this was last asked, as rows of a run."""
+        known = {key: count for key, count in self._counts.items() if key[0] in self._clients}
+        rows = []
+        for (node, kind, to_server), count in known.items():
+            del self._counts[node, kind, to_server]
+            rows.append(
+                Crossing(
+                    run_id=run,
+                    client=self._clients[node],
+                    kind=kind,
+                    to_server=to_server,
+                    messages=count.messages,
+                    bytes=count.parts.total(),
+                    parts=dict(count.parts),
+                )
+            )
+        return rows
+
+    def _count(self, message: Message, node: int, *, to_server: bool) -> None:
+        key = (node, message.metadata.message_type, to_server)
+        count = self._counts.setdefault(key, _Count())
+        count.messages += 1
+        if not message.has_error():
+            count.parts.update(parts_of(message.content))
+
+
+class CountedGrid(Grid):
+    """A grid that counts what crosses another one in a ledger."""
+
+    def __init__(self, grid: Grid) -> None:
+        self._grid = grid
+        self.ledger = Ledger()
+
+    @property
+    def run(self) -> Run:
+        """The run of the grid."""
+        return self._grid.run
+
+    def set_run(self, run: Run) -> None:
+        """Set the run of the grid."""
+        self._grid.set_run(run)
+
+    def create_message(
+        self,
+        content: RecordDict,
+        message_type: str,
+        dst_node_id: int,
+        group_id: str,
+        ttl: float | None = None,
+    ) -> Message:
+        """Make a message as the grid does."""
+        return self._grid.create_message(content, message_type, dst_node_id, group_id, ttl)
+
+    def get_node_ids(self) -> Iterable[int]:
+        """Return all nodes."""
+        return self._grid.get_node_ids()
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        """Send messages, counted."""
+        messages = list(messages)
+        self.ledger.sent(messages)
+        return self._grid.push_messages(messages)
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        """Return the replies that have come, counted."""
+        replies = list(self._grid.pull_messages(message_ids))
+        self.ledger.received(replies)
+        return replies
+
+    def send_and_receive(
+        self, messages: Iterable[Message], *, timeout: float | None = None
+    ) -> Iterable[Message]:
+        """Send messages and return their replies, both counted."""
+        messages = list(messages)
+        self.ledger.sent(messages)
+        replies = list(self._grid.send_and_receive(messages, timeout=timeout))
+        self.ledger.received(replies)
+        return replies
+
+
+def parts_of(content: RecordDict) -> dict[str, int]:
+    """Return the bytes of a message by what they are: factors by their letter, records by name."""
+    parts: Counter[str] = Counter()
+    for name, record in content.items():
+        if isinstance(record, ArrayRecord):
+            for key, array in record.items():
+                parts[_FACTORS.get(factor_of(key), key)] += payload_bytes(ArrayRecord({key: array}))
+        else:
+            filled = {key: value for key, value in record.items() if value != []}
+            parts[name] += type(record)(filled).count_bytes()  # which knows no empty list
+    return {name: size for name, size in parts.items() if size}
