@@ -1,27 +1,33 @@
-"""Questions to trained models: what base, global and personalised answer about a picture."""
+"""Questions to trained models: what base, global and personalised answer about a picture.
+
+A question travels to the client as a Flower query message and the answer comes back, as on
+Flower's own engines; a client's personal factors never leave its folder.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from flwr.app import Message
 
 from db import reads
 from db.tables import Run
 from engine.config import ExperimentConfig
 from engine.data.dataset import Example
 from engine.fl.client import Client
-from engine.fl.context import ExperimentContext, context_of
-from engine.fl.evaluation import Answer, Task, generate, look
+from engine.fl.context import context_of
+from engine.fl.evaluation import Answer, Task, generate
+from engine.fl.flower.asking import Question, content_of, grids_in, is_answered, said_in
+from engine.fl.runtimes import asking
 from engine.jobs.queue import NotPossible
 from engine.jobs.stored import run_config
 from engine.jobs.validate import resolved_of
 from engine.metrics import is_right, metric_of
-from engine.results.newest import at_newest
+from engine.results.newest import TRIES, at_newest
 from engine.results.variants import ClientAnswer, VariantAnswer, sources, variant_of
 from engine.strategies import STRATEGIES
-from engine.vlm.lora import Factors
 from engine.vlm.text_limits import TextLimits
 
 
@@ -40,11 +46,12 @@ def ask(run_id: int, client: int, image: np.ndarray, question: str) -> list[Vari
     """
     run = usable_run(run_id, client)
     answering, asked = _variants(run, client)
-    answers = _answers(asked, [_example(run, image, question)])
-    return [
-        VariantAnswer(key, said, answer.text, answer.confidence)
-        for (key, (_, said)), [answer] in zip(answering.items(), answers, strict=True)
-    ]
+    replies = _replies(run, asked, image, question)
+    answers = []
+    for key, own in asked.items():
+        said = said_in(replies[own.run.id, client])[own.variant]
+        answers.append(VariantAnswer(key, answering[key][1], said.text, said.confidence))
+    return answers
 
 
 def ask_clients(
@@ -53,11 +60,12 @@ def ask_clients(
     """Return what each of these clients' own models answers. Raises NoSuchRun, NotPossible."""
     run = usable_run(run_id, max(clients, default=0))
     variant = STRATEGIES[run.strategy].deployed_variant()
-    asked = [Asked(run, client, variant) for client in clients]
-    answers = _answers(asked, [_example(run, image, question)])
+    asked = {str(client): Asked(run, client, variant) for client in clients}
+    replies = _replies(run, asked, image, question)
+    said = [said_in(replies[run_id, client])[variant] for client in clients]
     return [
         ClientAnswer(client, answer.text, answer.confidence)
-        for client, [answer] in zip(clients, answers, strict=True)
+        for client, answer in zip(clients, said, strict=True)
     ]
 
 
@@ -69,27 +77,63 @@ def where_looked(
     Nothing for a model without cross-attention to the picture. Raises NoSuchRun, NotPossible.
     """
     run = usable_run(run_id, client)
-    answering, asked = _variants(run, client)
-    context, tasks = _tasks(asked, [_example(run, image, question)])
-    grids = look(context.vlm, tasks)
-    return {key: grid for key, grid in zip(answering, grids, strict=True) if grid is not None}
+    _, asked = _variants(run, client)
+    replies = _replies(run, asked, image, question, looking=True)
+    grids = {key: grids_in(replies[own.run.id, client]) for key, own in asked.items()}
+    return {key: grids[key][own.variant] for key, own in asked.items() if own.variant in grids[key]}
 
 
-def _variants(run: Run, client: int) -> tuple[dict[str, tuple[Run, str]], list[Asked]]:
-    """Return the sources of a run's variants, and their models of a client, in the same order."""
+def _variants(run: Run, client: int) -> tuple[dict[str, tuple[Run, str]], dict[str, Asked]]:
+    """Return the sources of a run's variants, and whom to ask for each, by the same keys."""
     answering = sources(run)
-    return answering, [Asked(own, client, variant_of(key)) for key, (own, _) in answering.items()]
+    return answering, {
+        key: Asked(own, client, variant_of(key)) for key, (own, _) in answering.items()
+    }
 
 
-def _example(run: Run, image: np.ndarray, question: str) -> Example:
-    """Check a question against what the model can read. Raises NotPossible."""
+def _replies(
+    run: Run,
+    asked: Mapping[str, Asked],
+    image: np.ndarray,
+    question: str,
+    *,
+    looking: bool = False,
+) -> dict[tuple[int, int], Message]:
+    """Send a question to clients of one experiment; return their replies by run and client.
+
+    Their personal factors stay where they are. Raises NotPossible, and ConfigError where the model
+    or the data are gone.
+    """
+    _check_question(run, question)
+    variants: dict[tuple[int, int], list[str]] = {}
+    for own in asked.values():
+        variants.setdefault((own.run.id, own.client), []).append(own.variant)
+    configs = {own.run.id: run_config(own.run) for own in asked.values()}
+    context_of(configs[run.id].config, configs[run.id].resolved)
+    replies: dict[tuple[int, int], Message] = {}
+    for _ in range(TRIES):
+        open_ = [key for key in variants if key not in replies]
+        newest = {n: at_newest(configs[n], lambda *state: state) for n in {n for n, _ in open_}}
+        questions = []
+        for n, client in open_:
+            text, (shared, last) = question.strip(), newest[n]
+            content = content_of(image, text, variants[n, client], shared, last, looking=looking)
+            questions.append(Question(configs[n], client, content))
+        answered = zip(open_, asking.ask(questions), strict=True)
+        replies |= {key: reply for key, reply in answered if is_answered(reply)}
+        if len(replies) == len(variants):
+            return replies
+    raise NotPossible(f"run {open_[0][0]}: the factors of client {open_[0][1]} are missing")
+
+
+def _check_question(run: Run, question: str) -> None:
+    """Raise NotPossible where a question is none, or the model cannot read it."""
     if not question.strip():
         raise NotPossible("question: write a question first")
     config = ExperimentConfig.parse(run.experiment.config)
     limits = TextLimits(config, resolved_of(run.experiment).model)
     if problem := limits.question_problem(question):
         raise NotPossible(f"question: {problem}")
-    return Example("asked", question.strip(), "", "", image=image)
 
 
 def predict(run_id: int, client: int, variant: str) -> list[dict[str, object]]:
@@ -107,7 +151,7 @@ def predict(run_id: int, client: int, variant: str) -> list[dict[str, object]]:
     config = run_config(run)
     items = Client(config, client).context.dataset.examples(client, "test")
     metric = metric_of(config.config.data.metric)
-    [answers] = _answers([Asked(run, client, variant)], items)
+    answers = _answers(run, client, variant, items)
     return [
         {
             "item": item.item,
@@ -133,35 +177,10 @@ def usable_run(run_id: int, client: int) -> Run:
     return run
 
 
-def _answers(asked: Sequence[Asked], examples: Sequence[Example]) -> list[list[Answer]]:
-    context, tasks = _tasks(asked, examples)
-    return generate(context.vlm, tasks)
-
-
-def _tasks(
-    asked: Sequence[Asked], examples: Sequence[Example]
-) -> tuple[ExperimentContext, list[Task]]:
-    """Give the same examples to models of one experiment, each run's as of its newest round."""
-    config = run_config(asked[0].run)
-    context = context_of(config.config, config.resolved)
-    samples = context.sets.encode(examples)
-    # While the model was loading, a live run may have gone on.
-    factors: dict[Asked, Factors] = {}
-    for run in {own.run.id: own.run for own in asked}.values():
-        mine = [own for own in asked if own.run.id == run.id]
-        factors |= zip(mine, _newest(mine), strict=True)
-    groups = [n if factors[own].has_deltas else -1 for n, own in enumerate(asked)]
-    tasks = [Task(factors[own], samples, group) for own, group in zip(asked, groups, strict=True)]
-    return context, tasks
-
-
-def _newest(asked: Sequence[Asked]) -> list[Factors]:
-    config = run_config(asked[0].run)
-    clients = [Client(config, own.client) for own in asked]
-    return at_newest(
-        config,
-        lambda shared, last: [
-            client.factors(own.variant, shared, last)
-            for client, own in zip(clients, asked, strict=True)
-        ],
-    )
+def _answers(run: Run, client: int, variant: str, examples: Sequence[Example]) -> list[Answer]:
+    """Return what a variant of a client's model says, as of the run's newest round."""
+    config = run_config(run)
+    asked = Client(config, client)
+    factors = at_newest(config, lambda shared, last: asked.factors(variant, shared, last))
+    [answers] = generate(asked.context.vlm, [Task(factors, asked.context.sets.encode(examples))])
+    return answers

@@ -12,7 +12,7 @@ from engine.jobs.queue import NotPossible
 from engine.vlm.lora import Factors
 
 Read = TypeVar("Read")
-_TRIES = 3
+TRIES = 3
 
 
 def at_newest(run: RunConfig, read: Callable[[Factors, int], Read]) -> Read:
@@ -20,7 +20,7 @@ def at_newest(run: RunConfig, read: Callable[[Factors, int], Read]) -> Read:
 
     Read anew where a live run has pruned something meanwhile. Raises NotPossible where it is gone.
     """
-    for _ in range(_TRIES):
+    for _ in range(TRIES):
         last = reads.run(run.run).rounds_done
         try:
             return read(checkpoints.read_shared(run.folder, last), last)

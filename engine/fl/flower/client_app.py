@@ -13,12 +13,15 @@ import logging
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import ClientAppCallable
 
 from engine.adapters.adapter import Adapter
+from engine.fl import asking
 from engine.fl.client import Client
 from engine.fl.cohort import Cohort
 from engine.fl.cohort_evaluation import evaluate_cohorts
@@ -76,6 +79,12 @@ def evaluate(message: Message, context: Context) -> Message:
     return evaluate_together([message], [context])[0]
 
 
+@app.query("ask")
+def ask(message: Message, context: Context) -> Message:
+    """Answer a question about a picture; the personal factors that answer stay here."""
+    return ask_together([message], [context])[0]
+
+
 def train_together(messages: Sequence[Message], contexts: Sequence[Context]) -> list[Message]:
     """Reply to train messages of runs of an experiment, run after run, each of one round."""
     parts = _cohorts(messages, contexts)
@@ -97,6 +106,35 @@ def evaluate_together(messages: Sequence[Message], contexts: Sequence[Context]) 
         for (cohort, own), outcome in zip(parts, outcomes, strict=True)
         for message, client, tested in zip(own, cohort.clients, outcome, strict=True)
     ]
+
+
+def ask_together(messages: Sequence[Message], contexts: Sequence[Context]) -> list[Message]:
+    """Reply to questions to clients of runs of an experiment, all to be answered or looked at."""
+    inquiries = [_inquiry(*pair) for pair in zip(messages, contexts, strict=True)]
+    looking = bool(setting_of(messages[0], "looking"))
+    found = asking.glances(inquiries) if looking else asking.answers(inquiries)
+    kind = asking.Glance if looking else asking.Said
+    replies = []
+    for message, inquiry, rows in zip(messages, inquiries, found, strict=True):
+        who = MetricRecord({"partition-id": inquiry.client.number})
+        said = {} if rows is None else {"answers": to_columns(kind, rows)}
+        replies.append(Message(RecordDict({"metrics": who, **said}), reply_to=message))
+    return replies
+
+
+def _inquiry(message: Message, context: Context) -> asking.Inquiry:
+    records = message.content.config_records
+    image: Any = records["image"]
+    variants: Any = records["config"]["variants"]
+    shape = (image["height"], image["width"], 3)
+    return asking.Inquiry(
+        Client(RunConfig.of(context), _client(context)),
+        to_factors(arrays_of(message)),
+        int(str(setting_of(message, "server-round"))),
+        variants,
+        np.frombuffer(image["rgb"], np.uint8).reshape(shape),
+        str(records["question"]["text"]),
+    )
 
 
 def _trained(client: Client, trained: Trained) -> RecordDict:

@@ -12,6 +12,7 @@ from itertools import chain
 from flwr.app import Context, Message, RecordDict
 
 from engine.fl.flower import client_app, server_app
+from engine.fl.flower.asking import ASK
 from engine.fl.run_config import RunConfig
 from engine.fl.runtimes.local_grid import AnswerTogether, LocalGrid, deliver
 from engine.fl.runtimes.meeting import Answer, Exchange, Meeting, Orders
@@ -19,6 +20,7 @@ from engine.fl.runtimes.meeting import Answer, Exchange, Meeting, Orders
 _TOGETHER: dict[str, AnswerTogether] = {
     "train": client_app.train_together,
     "evaluate": client_app.evaluate_together,
+    ASK: client_app.ask_together,
 }
 
 

@@ -241,7 +241,7 @@ def test_a_live_run_is_asked_at_its_newest_round(tiny):
     stale.rounds_done = 1  # as read before the model was loaded; its checkpoint is pruned by now
     assert not checkpoints.server_path(run_folder(summary.run), 1).exists()
     items = context_of(tiny).dataset.examples(0, "test")
-    [found] = ask._answers([ask.Asked(stale, 0, "personal")], items)
+    found = ask._answers(stale, 0, "personal", items)
     stored = {p.item: p for p in reads.predictions(summary.run, 0) if p.variant == "personal"}
     assert [answer.text for answer in found] == [stored[item.item].answer for item in items]
 
