@@ -13,7 +13,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app.form import Form
 from app.uploads import put_in_place
-from engine.config import DIGITS, WORLD, ConfigError, Data, ExperimentConfig
+from engine.config import DIGITS, SITES, WORLD, ConfigError, Data, ExperimentConfig
 from engine.data.user import hub, known
 from engine.data.user.collection import Collection, collect
 from engine.data.user.columns import guess
@@ -28,6 +28,7 @@ SOURCES = {
     "folder": "A folder on this machine",
     "upload": "Upload",
     "hub": "From the hub",
+    SITES: "Each site's own, which stays there",
 }
 ROLES = {"image": "Picture", "question": "Question", "answer": "Answer", "client": "Client"}
 LAYOUT = (
@@ -55,7 +56,7 @@ class Chosen:
     @property
     def usable(self) -> bool:
         """Tell if there is anything to deal out."""
-        return self.dataset == WORLD or self.collection is not None
+        return self.dataset in (WORLD, SITES) or self.collection is not None
 
 
 def choose(dataset: str) -> None:
@@ -76,6 +77,9 @@ def choose_data(form: Form, more: DeltaGenerator) -> Chosen:
     )
     if source == WORLD:
         return Chosen()
+    if source == SITES:
+        with more:
+            return Chosen(SITES, "The sites' own data", _settings(form.at(form.mark + ":data")))
     if source == DIGITS:
         with more:
             settings = _settings(form.at(form.mark + ":data"))

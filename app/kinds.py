@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.config import WORLD, HeterogeneityKind
+from engine.config import SITES, WORLD, HeterogeneityKind
 from engine.data.synthetic.heterogeneity import MEANINGS
 from engine.data.user.collection import Collection
 
@@ -23,6 +23,8 @@ def meanings_for(dataset: str, collection: Collection | None) -> Meanings:
     """Return the kinds that the data support; people's own may not have been read yet."""
     if dataset == WORLD:
         return MEANINGS
+    if dataset == SITES:
+        return {"natural": ("what they have", "Each client has its own, as it comes.")}
     if collection is None or not collection.clients:
         return _OWN
     column, count = collection.columns.get("client", "client"), len(collection.clients)

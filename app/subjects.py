@@ -13,7 +13,7 @@ from app.widgets import choose_item, linked
 from db.tables import Run
 from engine.answering.client import Picture
 from engine.answering.wire import MOST_CLIENTS
-from engine.config import BUNDLED, WORLD, ExperimentConfig
+from engine.config import BUNDLED, SITES, WORLD, ExperimentConfig
 from engine.data.dataset import Example, FederatedDataset, Item
 from engine.data.factory import new_dataset
 from engine.data.pictures import KINDS, MAX_BYTES, BadPicture, read_picture
@@ -51,10 +51,12 @@ def example_of(config: str, client: int, number: int) -> Example:
 def choose_subject(run: Run, config: ExperimentConfig, client: int) -> Subject:
     """Ask for an image. Raises ConfigError where the data have gone."""
     sources = [name for name in SOURCES if name != "scene" or config.dataset == WORLD]
+    if config.dataset == SITES:  # its test pictures stay with it
+        sources = ["own"]
     where, which = st.columns([4, 5], gap="large")
     with where:
         source = linked(
-            "source", sources, "test",
+            "source", sources, sources[0],
             lambda key: st.segmented_control(
                 "Picture", sources, required=True, format_func=SOURCES.__getitem__, key=key,
                 wrap=True,

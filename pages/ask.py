@@ -21,7 +21,7 @@ from db import reads
 from db.tables import Run
 from engine.answering import client as answering
 from engine.answering.client import NoAnswer, Picture
-from engine.config import ConfigError, ExperimentConfig
+from engine.config import SITES, ConfigError, ExperimentConfig
 from engine.metrics import metric_of
 from engine.results.disagreement import telling_client
 from engine.results.variants import ClientAnswer, VariantAnswer
@@ -100,8 +100,9 @@ def show_variants(
         show_references(references)
     looked = {variant: spotlight(subject.image, grid) for variant, grid in grids.items()}
     show_answers(answers, references, metric_of(config.data.metric), looked)
-    profile = dataset_of(config.model_dump_json()).profile(client)
-    show_words(profile.camera, profile.words)
+    if config.dataset != SITES:
+        profile = dataset_of(config.model_dump_json()).profile(client)
+        show_words(profile.camera, profile.words)
 
 
 def show_all(

@@ -20,10 +20,18 @@ from app.model_form import choose_model, model_settings
 from app.opening import Opening, follow, link_to, open_preset, open_values, opening
 from app.sweep_form import ask_sweep
 from app.widgets import start_experiment
-from engine.config import BUNDLED, WORLD, ConfigError, ExperimentConfig, known_keys, read_yaml
+from engine.config import (
+    BUNDLED,
+    SITES,
+    WORLD,
+    ConfigError,
+    ExperimentConfig,
+    known_keys,
+    read_yaml,
+)
 from engine.data.user.collection import Collection
 from engine.jobs import queue
-from engine.jobs.validate import MOST_CLIENTS, check_rounds
+from engine.jobs.validate import MOST_CLIENTS, check_feasible
 from engine.presets import PRESETS
 from engine.strategies import STRATEGIES
 from engine.strategies.base import GROUPS
@@ -175,12 +183,18 @@ def show_result(form: Form, chosen: Chosen) -> ExperimentConfig | None:
     digest = chosen.collection.digest if chosen.collection else ""
     try:
         config = ExperimentConfig.parse(form.values)
-        check_rounds(config)
+        check_feasible(config)
         if config.model != BUNDLED:
             show_model(config)
         show_summary(config)
         st.subheader("Who holds what")
-        show_clients(config, digest)
+        if config.dataset == SITES:
+            st.info(
+                "Pictures and questions stay with the sites. When the run begins, each says how "
+                "many it has and what is left out, in numbers: *Live* shows it."
+            )
+        else:
+            show_clients(config, digest)
         st.subheader("What it costs")
         show_costs(config)
     except ConfigError as mistake:

@@ -22,6 +22,8 @@ from engine.config.sweep import MOST_REPEATS, Axis, Sweep
 from engine.config.tables import (
     BUNDLED,
     DIGITS,
+    SITE,
+    SITES,
     WORLD,
     Data,
     Flower,
@@ -108,8 +110,9 @@ class _Experiment(Table):
     @classmethod
     def _says_where(cls, value: str) -> str:
         kind, _, place = value.partition(":")
-        if value not in (WORLD, DIGITS) and not (kind in ("folder", "hub") and place.strip()):
-            raise ValueError(f"allowed: {WORLD}, {DIGITS}, folder:PATH or hub:OWNER/NAME")
+        known = value in (WORLD, DIGITS, SITES)
+        if not known and not (kind in ("folder", "hub", SITE) and place.strip()):
+            raise ValueError(f"allowed: {WORLD}, {DIGITS}, folder:PATH, hub:OWNER/NAME or {SITES}")
         return value
 
     @field_validator("strategies", "lora", mode="after")

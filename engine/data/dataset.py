@@ -130,6 +130,11 @@ class FederatedDataset(ABC):
         return Account(0)
 
     @property
+    def stays(self) -> bool:
+        """Say whether a client's answers, too, stay with it; else the lab stores and shows them."""
+        return False
+
+    @property
     def free_form(self) -> bool:
         """Say whether answers are judged as text; else the reference's tokens decide."""
         return True

@@ -6,9 +6,10 @@ from functools import lru_cache
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from engine.config import WORLD, ConfigError, ExperimentConfig
+from engine.config import SITE, SITES, WORLD, ConfigError, ExperimentConfig
 from engine.data.dataset import FederatedDataset
 from engine.data.resolved import ResolvedData
+from engine.data.sites import SitesDataset
 from engine.data.synthetic.world import SyntheticDataset
 
 if TYPE_CHECKING:
@@ -19,8 +20,11 @@ def new_dataset(config: ExperimentConfig) -> FederatedDataset:
     """Return the clients of a config. Raises ConfigError where its data cannot be used."""
     if config.dataset == WORLD:
         return SyntheticDataset(config)
+    if config.dataset == SITES:
+        return SitesDataset(config)
     rows = _user_data().fitting.fitting(collection_of(config), config)
-    return _user_data().dataset.UserDataset(rows, config)
+    dataset, at_a_site = _user_data().dataset, config.dataset.startswith(f"{SITE}:")
+    return (dataset.SiteDataset if at_a_site else dataset.UserDataset)(rows, config)
 
 
 def collection_of(config: ExperimentConfig) -> Collection:

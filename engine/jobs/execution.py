@@ -8,7 +8,7 @@ from pathlib import Path
 from db import writes
 from db.tables import Run
 from engine.adapters.adapter import Adapter
-from engine.config import ExperimentConfig
+from engine.config import SITES, ExperimentConfig
 from engine.fl.client import Client
 from engine.fl.cohort import Cohort
 from engine.fl.cohort_evaluation import evaluate_cohorts
@@ -50,6 +50,8 @@ def pieces(config: ExperimentConfig, resolved: Resolved) -> Iterator[object]:
     """Make model, data and base scores of the first round, one yield for each piece."""
     context = context_of(config, resolved)
     yield context
+    if config.dataset == SITES:  # nothing of it is here
+        return
     yield from context.sets.make_ready(first_sets(config))
     yield context.sets.pooled()
     run = RunConfig(0, config.strategies[0], config, Path(), resolved)

@@ -12,7 +12,7 @@ from typing import Any
 
 from db import reads, writes
 from db.tables import Preparation, now
-from engine.config import ConfigError, ExperimentConfig
+from engine.config import SITES, ConfigError, ExperimentConfig
 from engine.data.cache_files import encoded_path
 from engine.data.factory import dataset_of
 from engine.fl.resolved import Resolved
@@ -63,6 +63,8 @@ def prefetch(values: dict[str, Any], resolved: dict[str, Any] | None) -> None:
     if resolved is None:  # of an older lab: the run itself will see what there is
         return
     config = ExperimentConfig.parse(values)
+    if config.dataset == SITES:  # nothing of it is here
+        return
     known = Resolved.from_dict(resolved)
     dataset = dataset_of(config.without_training(), known.data)
     sets = first_sets(config)

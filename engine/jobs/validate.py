@@ -10,11 +10,12 @@ from pathlib import Path
 
 from db import writes
 from db.tables import Experiment
-from engine.config import BUNDLED, WORLD, ConfigError, ExperimentConfig
+from engine.config import BUNDLED, SITES, WORLD, ConfigError, ExperimentConfig
 from engine.data.factory import collection_of
 from engine.fl import participation
 from engine.fl.privacy import budget_in_words, rounds_allowed, spent
 from engine.fl.resolved import Resolved, resolve
+from engine.strategies import STRATEGIES
 from engine.vlm.checkpoint_files.sources import source_of
 from engine.vlm.imported_adapter import import_adapter
 from engine.vlm.memory import check_fits
@@ -35,7 +36,7 @@ def validate(
     """
     given = config.model_fields_set if given is None else given
     config = complete(_with_whole_paths(config), given)
-    check_rounds(config)
+    check_feasible(config)
     resolved = resolve(config)
     check_lengths(config, resolved.model)
     check_fits(config, resolved.model)
@@ -44,8 +45,13 @@ def validate(
     return config, resolved
 
 
-def check_rounds(config: ExperimentConfig) -> None:
-    """Raise ConfigError where a round has too few clients, or the privacy budget allows none."""
+def check_feasible(config: ExperimentConfig) -> None:
+    """Raise ConfigError where parts of a config exclude each other.
+
+    A round has too few clients, the privacy budget allows none, the clients' data are out of reach.
+    """
+    if config.dataset == SITES:
+        _check_sites(config)
     needed, fewest = config.average.fewest, participation.fewest(config)
     if fewest < needed:
         raise ConfigError(
@@ -60,10 +66,24 @@ def check_rounds(config: ExperimentConfig) -> None:
         )
 
 
+def _check_sites(config: ExperimentConfig) -> None:
+    """Raise ConfigError where what is asked for needs data that only the clients have."""
+    if config.runtime != "superlink":
+        raise ConfigError(
+            "dataset: sites, data that only the clients have, needs runtime=superlink, whose "
+            f"SuperNodes say where theirs is (got runtime={config.runtime})"
+        )
+    if central := [key for key in config.strategies if STRATEGIES[key].server_trains]:
+        raise ConfigError(
+            f"strategies: {central[0]} trains on the server, and the clients' data stay with them "
+            "(dataset=sites)"
+        )
+
+
 def complete(config: ExperimentConfig, given: set[str]) -> ExperimentConfig:
     """Fill in the metric and the number of clients from the data; see ``validate``."""
     metric, groups = "exact", 0
-    if config.dataset != WORLD:
+    if config.dataset not in (WORLD, SITES):
         collection = collection_of(config)
         metric, groups = collection.metric, len(collection.clients)
     update: dict[str, object] = {}

@@ -14,7 +14,7 @@ from statistics import median
 
 from cachetools import LRUCache
 
-from engine.config import DIGITS, ConfigError, Data
+from engine.config import DIGITS, SITE, ConfigError, Data
 from engine.data.account import Account, Problem, Problems
 from engine.data.user import hub, known
 from engine.data.user.digits import digits_folder
@@ -62,7 +62,7 @@ def collect(dataset: str, data: Data) -> Collection:
     Raises ConfigError: one sentence that names the key and says what there is.
     """
     kind, _, name = dataset.partition(":")
-    if dataset != DIGITS and (kind not in ("folder", "hub") or not name):
+    if dataset != DIGITS and (kind not in ("folder", SITE, "hub") or not name):
         raise ConfigError(f"dataset: folder:PATH or hub:NAME is read here (got '{dataset}')")
     origin = None
     if kind == "hub" and not hub.is_folder_with_table(name):

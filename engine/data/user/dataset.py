@@ -12,7 +12,7 @@ from hashlib import blake2b
 
 import numpy as np
 
-from engine.config import ConfigError, ExperimentConfig
+from engine.config import ConfigError, ExperimentConfig, Heterogeneity
 from engine.data.account import Account, Problem
 from engine.data.dataset import ClientProfile, Example, FederatedDataset, Item, code_version
 from engine.data.pictures import BadPicture, read_picture, shrink
@@ -22,7 +22,7 @@ from engine.data.synthetic.heterogeneity import camera_of, level_of
 from engine.data.synthetic.words import permute
 from engine.data.user.checking import digest_of
 from engine.data.user.collection import Collection, Row
-from engine.data.user.partition import kind_of, partition
+from engine.data.user.partition import Share, kind_of, partition
 from engine.metrics import normalised
 from engine.system.seeding import rng
 
@@ -131,10 +131,10 @@ class UserDataset(FederatedDataset):
             camera=camera_of(self.config, k)[0],
             words=self.words(k),
             train_samples=len(items),
-            test_samples=len(self.shares[k].test),
+            test_samples=len(self._share(k).test),
             answers=dict(Counter(item.answer for item in items).most_common()),
             families=dict(Counter(item.family for item in items)),
-            name=self.shares[k].name,
+            name=self._share(k).name,
         )
 
     def topics(self, k: int) -> list[str]:
@@ -157,8 +157,12 @@ class UserDataset(FederatedDataset):
         return np.array([len(share.train) for share in self.shares])
 
     def _numbers(self, k: int, split: str) -> tuple[int, ...]:
+        share = self._share(k)
+        return share.train if split == "train" else share.test
+
+    def _share(self, k: int) -> Share:
         self._check(k)
-        return self.shares[k].train if split == "train" else self.shares[k].test
+        return self.shares[k]
 
     def _rows(self, k: int, split: str) -> list[Row]:
         return [self.collection.rows[number] for number in self._numbers(k, split)]
@@ -176,6 +180,23 @@ class UserDataset(FederatedDataset):
         camera, strength = camera_of(self.config, k)
         noise = rng(self.config.seed, "camera", k, row.picture_key)
         return look_through(camera, image[None], strength, noise)[0]
+
+
+class SiteDataset(UserDataset):
+    """All rows of one client's own data, whatever its number is among the others."""
+
+    def __init__(self, collection: Collection, config: ExperimentConfig) -> None:
+        """Take all rows; raises ConfigError where they are too few to train and to test."""
+        alone = {"clients": 1, "heterogeneity": Heterogeneity(level=0)}
+        super().__init__(collection, config.model_copy(update=alone))
+
+    @property
+    def stays(self) -> bool:
+        """Say that answers stay with the client."""
+        return True
+
+    def _share(self, k: int) -> Share:
+        return self.shares[0]
 
 
 def circle_of(rows: Sequence[Row]) -> list[str]:

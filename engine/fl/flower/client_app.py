@@ -28,7 +28,7 @@ from engine.fl.cohort_evaluation import evaluate_cohorts
 from engine.fl.cohort_training import Trained, train_cohorts
 from engine.fl.evaluation import Score, WrittenAnswer
 from engine.fl.flower.messages import arrays_of, error_reply, setting_of
-from engine.fl.flower.records import to_columns
+from engine.fl.flower.records import Trouble, to_columns
 from engine.fl.interruption import StopRequested
 from engine.fl.run_config import RunConfig
 from engine.vlm.lora import Factors
@@ -65,6 +65,23 @@ def introduce(message: Message, context: Context) -> Message:
     """Tell which client this node is: node ids are random on some runtimes."""
     who = MetricRecord({"partition-id": _client(context)})
     return Message(RecordDict({"metrics": who}), reply_to=message)
+
+
+@app.query("account")
+def account(message: Message, context: Context) -> Message:
+    """Tell in numbers what data this client has."""
+    client = Client(_run(context), _client(context))
+    dataset = client.context.dataset
+    profile, problems = dataset.profile(client.number), dataset.account.problems
+    counts = {
+        "partition-id": client.number,
+        "train-samples": profile.train_samples,
+        "test-samples": profile.test_samples,
+        "answers": len(profile.answers),
+    }
+    found = to_columns(Trouble, [Trouble(p.kind, p.count, p.left_out) for p in problems])
+    content = {"metrics": MetricRecord(counts), "problems": found}
+    return Message(RecordDict(content), reply_to=message)
 
 
 @app.train()
@@ -128,7 +145,7 @@ def _inquiry(message: Message, context: Context) -> asking.Inquiry:
     variants: Any = records["config"]["variants"]
     shape = (image["height"], image["width"], 3)
     return asking.Inquiry(
-        Client(RunConfig.of(context), _client(context)),
+        Client(_run(context), _client(context)),
         to_factors(arrays_of(message)),
         int(str(setting_of(message, "server-round"))),
         variants,
@@ -152,6 +169,8 @@ def _trained(client: Client, trained: Trained) -> RecordDict:
 def _tested(
     client: Client, scores: Sequence[Score], answers: Sequence[WrittenAnswer]
 ) -> RecordDict:
+    if client.context.dataset.stays:  # the server has no questions that they would be about
+        scores, answers = [score for score in scores if score.scope == "own"], []
     return RecordDict(
         {
             "metrics": MetricRecord({"partition-id": client.number}),
@@ -167,7 +186,7 @@ def _cohorts(
     """Return the clients of every run that these messages are for, with the run's messages."""
     parts = []
     pairs = zip(messages, contexts, strict=True)
-    for run, of_run in groupby(pairs, key=lambda pair: RunConfig.of(pair[1])):
+    for run, of_run in groupby(pairs, key=lambda pair: _run(pair[1])):
         own, nodes = zip(*of_run, strict=True)
         clients = [Client(run, _client(node)) for node in nodes]
         groups = [int(str(setting_of(message, "group"))) for message in own]
@@ -186,6 +205,10 @@ def to_arrays(factors: Factors) -> ArrayRecord:
 def to_factors(arrays: ArrayRecord) -> Factors:
     """Return factors as torch uses them."""
     return Adapter(arrays.to_torch_state_dict())
+
+
+def _run(context: Context) -> RunConfig:
+    return RunConfig.of(context).at(context.node_config)
 
 
 def _client(context: Context) -> int:

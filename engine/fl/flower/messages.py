@@ -11,6 +11,7 @@ from engine.adapters.adapter import Adapter
 from engine.strategies.base import Arrays
 from engine.system.faults import RunFailed
 
+ACCOUNT = "query.account"  # the message type of @app.query("account")
 CLIENT_APP_RAISED = 2  # flwr's ErrorCode.CLIENT_APP_RAISED_EXCEPTION
 
 

@@ -9,11 +9,13 @@ from flwr.app import Message
 
 from db import reads, writes
 from db.tables import ClientRound, Evaluation, Prediction, Round
+from engine.config import SITES
+from engine.data.dataset import ClientProfile
 from engine.fl.context import context_of
 from engine.fl.evaluation import Score, WrittenAnswer
 from engine.fl.flower.ledger import Ledger
 from engine.fl.flower.messages import arrays_of, client_of, metric_in, payload_bytes
-from engine.fl.flower.records import to_rows
+from engine.fl.flower.records import Trouble, to_rows
 from engine.fl.run_config import RunConfig
 from engine.metrics import is_right
 
@@ -70,9 +72,30 @@ class Recorder:
         self.save_scores(round_, replies)
         writes.save_predictions(row for r in replies for row in self._predictions(r))
 
+    def save_accounts(self, replies: list[Message]) -> None:
+        """Store what clients say of data that only they have, once for an experiment."""
+        new = [reply for reply in replies if client_of(reply) not in self._profiled]
+        profiles = []
+        for reply in new:
+            k = client_of(reply)
+            train, test, answers = (
+                int(metric_in(reply, key)) for key in ("train-samples", "test-samples", "answers")
+            )
+            profiles.append(ClientProfile(k, "day", {}, train, test, {}, {}))
+            troubles = to_rows(Trouble, reply.content.config_records["problems"])
+            told = (
+                f"Client {k} has {train:,} questions to train on and {test:,} to test on, with "
+                f"{answers:,} different answers."
+            )
+            writes.add_event(self.run.run, " ".join([told, *(f"{t}." for t in troubles)]))
+        writes.save_clients(self.experiment, profiles)
+        self._profiled |= {client_of(reply) for reply in new}
+
     def _save_profiles(self, replies: list[Message]) -> None:
         """Store who the clients are when they are first heard of: a thousand at once take long."""
         seen = {client_of(reply) for reply in replies}
+        if self.run.config.dataset == SITES:  # they have said so themselves
+            return
         dataset = context_of(self.run.config, self.run.resolved).dataset
         if new := sorted(seen - self._profiled):
             writes.save_clients(self.experiment, [dataset.profile(k) for k in new])
@@ -87,9 +110,11 @@ class Recorder:
         ]
 
     def _predictions(self, reply: Message) -> Iterator[Prediction]:
-        client = client_of(reply)
+        client, answers = client_of(reply), reply.content.config_records["answers"]
+        if self.run.config.dataset == SITES:  # their answers stay with them
+            return
         items = context_of(self.run.config, self.run.resolved).dataset.items(client, "test")
-        for answer in to_rows(WrittenAnswer, reply.content.config_records["answers"]):
+        for answer in to_rows(WrittenAnswer, answers):
             item = items[answer.item]
             yield Prediction(
                 run_id=self.run.run,

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 from flwr.app import ConfigRecord
 
 Row = TypeVar("Row")
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Something wrong with a client's own data: what and how often, and no example."""
+
+    kind: str
+    count: int
+    left_out: bool
+
+    def __str__(self) -> str:
+        return f"{'left out' if self.left_out else 'noted'}: {self.kind} ({self.count:,})"
 
 
 def to_columns(kind: type[Any], rows: Sequence[Any]) -> ConfigRecord:

@@ -16,12 +16,14 @@ from flwr.serverapp import Grid, ServerApp
 from db import reads, writes
 from db.tables import Round
 from engine.adapters.adapter import Adapter
+from engine.config import SITES
 from engine.fl import checkpoints
 from engine.fl.agreement import Agreement, agreement
 from engine.fl.context import context_of
 from engine.fl.flower.client_app import to_arrays, to_factors
 from engine.fl.flower.ledger import CountedGrid
 from engine.fl.flower.messages import (
+    ACCOUNT,
     ClientFailed,
     arrays_of,
     client_of,
@@ -49,7 +51,11 @@ def main(grid: Grid, context: Context) -> None:
 
 
 def _run_rounds(grid: Grid, recorder: Recorder, run: RunConfig) -> None:
-    strategy = LoraStrategy(run.strategy, run.config, _meet_clients(grid), run.resolved)
+    nodes = _meet_clients(grid)
+    if run.config.dataset == SITES:
+        asked = [Message(RecordDict(), message_type=ACCOUNT, dst_node_id=n) for n in nodes.values()]
+        recorder.save_accounts(require_success(_exchange(grid, asked)))
+    strategy = LoraStrategy(run.strategy, run.config, nodes, run.resolved)
     row = reads.run(run.run)
     last, arrays = row.rounds_done, _arrays_after(run, row.rounds_done)
     for round_ in range(last + 1, row.rounds + 1):

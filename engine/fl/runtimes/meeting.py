@@ -21,13 +21,13 @@ from typing import Protocol
 
 from flwr.app import Context, Message
 
-from engine.fl.flower.messages import setting_of
+from engine.fl.flower.messages import ACCOUNT, setting_of
 from engine.fl.interruption import StopRequested, giving_up_when
 from engine.fl.run_config import RunConfig
 
 log = logging.getLogger(__name__)
 # What a round needs comes first: who is behind catches up, and points appear before training.
-_ORDER = ("query", "evaluate", "train")
+_ORDER = ("query", ACCOUNT, "evaluate", "train")
 
 
 class Orders(Protocol):
@@ -67,7 +67,7 @@ class Exchange:
     @property
     def can_stop(self) -> bool:
         """Whether it is part of a round: not where a run begins, nor its answers at the end."""
-        return self.kind != "query" and not setting_of(self.messages[0], "answers")
+        return self.kind in ("evaluate", "train") and not setting_of(self.messages[0], "answers")
 
     @property
     def round(self) -> int:
