@@ -23,7 +23,14 @@ from db.tables import (
     RunRow,
 )
 
-OF_RUN: tuple[type[RunRow], ...] = (*(Round, ClientRound, Evaluation, Prediction, Crossing, Event),)
+OF_RUN: tuple[type[RunRow], ...] = (
+    Round,
+    ClientRound,
+    Evaluation,
+    Prediction,
+    Crossing,
+    Event,
+)
 TABLES: tuple[type[Base], ...] = (Experiment, Client, Run, *OF_RUN)
 Dump = dict[str, list[dict[str, Any]]]  # rows by the name of their table
 

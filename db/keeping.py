@@ -27,7 +27,12 @@ from db.tables import (
 )
 
 _OF_RUN: tuple[type[RunRow], ...] = (
-    *(Round, ClientRound, Evaluation, Prediction, Crossing, Event),
+    Round,
+    ClientRound,
+    Evaluation,
+    Prediction,
+    Crossing,
+    Event,
 )
 _HIDDEN = (Run.deleted_at.is_not(None), Run.status != GONE)
 

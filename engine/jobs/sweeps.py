@@ -14,9 +14,9 @@ from db import reads, sweeps, writes
 from db.sweeps import PlannedPoint
 from db.tables import ALIVE, RESUMABLE, Run
 from engine.config import ConfigError, ExperimentConfig
+from engine.fl.privacy import planned_rounds
 from engine.jobs.queue import NotPossible, ensure_worker, mark_interrupted, tend
 from engine.jobs.validate import check_unchanged, complete, validate
-from engine.strategies import STRATEGIES
 
 
 def create(config: ExperimentConfig, worker_id: int | None = None) -> int:
@@ -135,7 +135,7 @@ def _plan(
             point.same_as[strategy] = planned[key]
         else:
             planned[key] = number
-            point.rounds[strategy] = config.rounds * STRATEGIES[strategy].trained
+            point.rounds[strategy] = planned_rounds(config, strategy)
     return point
 
 
