@@ -26,7 +26,11 @@ def test_quickstart_is_what_it_promises():
         ("heterogeneity.kind=foo", "heterogeneity.kind", "'concept'"),
         ("heterogeneity.level=2", "heterogeneity.level", "1"),
         ("lora.rank=many", "lora.rank", "integer"),
-        ("dataset=zip:/x", "dataset", "allowed: world, digits, folder:PATH or hub:OWNER/NAME"),
+        (
+            "dataset=zip:/x",
+            "dataset",
+            "allowed: world, digits, folder:PATH, hub:OWNER/NAME or sites",
+        ),
         ("dataset=folder:", "dataset", "folder:PATH"),
         ("strategies=fedit,foo", "strategies", "'plora'"),
         ("strategies=", "strategies", "1 item"),
@@ -70,7 +74,8 @@ def test_every_contract_key_exists():
     options += "checkpointing data.image data.question data.answer data.client data.rows "
     options += "data.test_samples data.metric data.answer_tokens fault_share repeats sweep "
     options += "training_seed corners.held_out corners.until fedalt.weight tap.margin "
-    options += "flower.actors flower.gpu_share flower.client_process flower.wait"
+    options += "flower.actors flower.gpu_share flower.client_process flower.wait "
+    options += "robust faulty_clients privacy.max_epsilon"
     assert sorted(known_keys()) == sorted(f"{contract} {options}".split())
 
 

@@ -10,6 +10,7 @@ from db.reads import VARIANTS
 from db.tables import RESUMABLE
 from engine.config import BUNDLED, ConfigError, ExperimentConfig
 from engine.data.user.rows import shorten
+from engine.fl.privacy import planned_rounds
 from engine.fl.resolved import Resolved
 from engine.plugins import PluginError
 from engine.strategies import STRATEGIES
@@ -87,7 +88,7 @@ def _check_run(config: ExperimentConfig, experiment: int, run: dict[str, Any]) -
     strategy, done = run["strategy"], run["rounds_done"]
     if strategy not in STRATEGIES:
         raise BadBundle(f"the strategy '{shorten(strategy)}' is not known here")
-    planned = config.rounds * STRATEGIES[strategy].trained
+    planned = planned_rounds(config, strategy)
     if strategy not in config.strategies or run["experiment_id"] != experiment:
         raise BadBundle(f"run {run['id']} ({strategy}) is not of its experiment")
     if run["status"] not in _ENDED:
