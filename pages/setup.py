@@ -141,9 +141,7 @@ def which_ways(form: Form) -> None:
 def everything_else(form: Form) -> None:
     """Ask for every key of a config that has no field yet, a section per table."""
     options = {key for key in STRATEGIES if STRATEGIES[key].options_model}
-    hidden = {
-        key for key in known_keys() if key.partition(".")[0] in {*ELSEWHERE, *options}
-    }
+    hidden = {key for key in known_keys() if key.partition(".")[0] in {*ELSEWHERE, *options}}
     hidden |= {"lora.client_ranks"}  # of some strategies (client_ranks)
     left = [key for key in known_keys() if key not in form.asked and key not in hidden]
     for table in dict.fromkeys(key.rpartition(".")[0] for key in left):
