@@ -14,7 +14,7 @@ from engine.results import tables
 from engine.results.bundle.opening import open_bundle
 from engine.results.bundle.rows import BadBundle
 from engine.results.bundle.writing import bundle
-from engine.results.report.page import report
+from engine.results.report.page import report, sweep_report
 
 _MOST_MEGABYTES = 500
 _TABLES = {"csv": "Tables (CSV)", "parquet": "Tables (Parquet)"}
@@ -57,6 +57,19 @@ def offer_tables(runs: Sequence[int], name: str) -> None:
             key=f"tables_{kind}",
             help="A table each of runs with their configs, rounds, clients, evaluations, answers.",
         )
+
+
+def show_sweep_report(sweep: int) -> None:
+    """Offer a sweep's report."""
+    st.download_button(
+        "Report",
+        partial(sweep_report, sweep),
+        f"sweep-{sweep}.html",
+        "text/html",
+        on_click="ignore",
+        key="sweep_report",
+        help="One file that opens offline in any browser: charts, tables, config.",
+    )
 
 
 def show_upload() -> None:

@@ -7,7 +7,7 @@ A mistake is a ``ConfigError`` or ``NotPossible`` with one sentence.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,8 @@ from engine.paths import keep_quiet
 
 keep_quiet()  # before flwr is imported
 
-from db import reads
+from db import reads, sweeps
+from db.sweeps import NoSuchSweep, PointRun
 from db.tables import ALIVE, Run
 from engine.cli import doors
 from engine.config import ConfigError, ExperimentConfig, read_config
@@ -26,6 +27,7 @@ from engine.data.dataset import Example
 from engine.data.factory import dataset_of
 from engine.data.pictures import BadPicture, read_picture
 from engine.jobs import foreground, queue
+from engine.jobs import sweeps as sweeping
 from engine.jobs.queue import NotPossible
 from engine.jobs.validate import resolved_of
 from engine.presets import preset
@@ -33,7 +35,8 @@ from engine.results import tables
 from engine.results.bundle.opening import open_bundle
 from engine.results.bundle.rows import BadBundle
 from engine.results.bundle.writing import write_bundle
-from engine.results.report.page import write_report
+from engine.results.report.page import report, sweep_report, write_report
+from engine.results.sweep import SweepResult, sweep_result
 from engine.results.variants import VariantAnswer
 from engine.results.verdict import Verdict, verdict
 
@@ -46,12 +49,16 @@ __all__ = [
     "ConfigError",
     "Experiment",
     "ExperimentConfig",
+    "NoSuchSweep",
     "NotPossible",
+    "Sweep",
     "config",
     "experiments",
     "open",
     "run",
     "submit",
+    "submit_sweep",
+    "sweep",
 ]
 
 _POLL_SECONDS = 0.3
@@ -87,14 +94,27 @@ def run(start: Config | None = None, /, *, show: bool = True, **changes: Any) ->
 
     ``show``: what of the data is used, and a progress bar on a terminal.
     """
-    experiment, _ = foreground.run_in_foreground(config(start, **changes), show=show)
+    experiment, _ = foreground.run_in_foreground(_plain(config(start, **changes)), show=show)
     return Experiment(experiment)
 
 
 def submit(start: Config | None = None, /, **changes: Any) -> Experiment:
     """Queue an experiment for the background worker and return at once. Raises ConfigError."""
-    experiment, _ = queue.submit(config(start, **changes))
+    experiment, _ = queue.submit(_plain(config(start, **changes)))
     return Experiment(experiment)
+
+
+def sweep(start: Config | None = None, /, *, show: bool = True, **changes: Any) -> Sweep:
+    """Run a sweep in this process: ``sweep={"lora.rank": [2, 8]}``, ``repeats=3``, or both.
+
+    What is stored already is not run again. Raises ConfigError.
+    """
+    return Sweep(foreground.run_sweep_in_foreground(config(start, **changes), show=show))
+
+
+def submit_sweep(start: Config | None = None, /, **changes: Any) -> Sweep:
+    """Queue a sweep for the background worker and return at once. Raises ConfigError."""
+    return Sweep(sweeping.submit(config(start, **changes)))
 
 
 def open(experiment: int | str | Path) -> Experiment:
@@ -143,10 +163,7 @@ class Experiment:
 
     def wait(self, seconds: float = float("inf")) -> Experiment:
         """Wait until no run is at work any more, at most so long; return the experiment."""
-        end = time.monotonic() + seconds
-        while any(run.status in ALIVE for run in self.runs) and time.monotonic() < end:
-            queue.tend()
-            time.sleep(_POLL_SECONDS)
+        _wait(lambda: self.runs, seconds)
         return self
 
     def stop(self) -> None:
@@ -162,9 +179,7 @@ class Experiment:
 
     def table(self, name: str) -> pd.DataFrame:
         """Return a table: runs, clients, rounds, client_rounds, evaluations or predictions."""
-        if name not in tables.TABLES:
-            raise NotPossible(f"table: '{name}' is none; allowed: {', '.join(tables.TABLES)}")
-        return tables.frame(name, [run.id for run in self.runs])
+        return _table(name, [run.id for run in self.runs])
 
     def verdict(self) -> Verdict:
         """Say who gains from federating, how surely, at what cost. Raises NotPossible."""
@@ -200,7 +215,7 @@ class Experiment:
 
     def report(self, file: str | Path) -> Path:
         """Write the report as one HTML file that opens offline; return where it is."""
-        write_report(self.number, Path(file))
+        write_report(report(self.number), Path(file))
         return Path(file)
 
     def bundle(self, file: str | Path) -> Path:
@@ -214,3 +229,77 @@ class Experiment:
         if (strategy or usual) not in by_strategy:
             raise NotPossible(f"strategy: '{strategy}' is none of {', '.join(by_strategy)}")
         return by_strategy[strategy or usual]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A stored sweep, by its number; what it says is read when it is asked for."""
+
+    number: int
+
+    def __repr__(self) -> str:
+        done = sum(run.status == "done" for run in self.runs)
+        return f"Sweep {self.number}, {self.name!r}: {done} of {len(self.runs)} runs done"
+
+    @property
+    def runs(self) -> list[PointRun]:
+        """Return its runs in short, by point. Raises NoSuchSweep."""
+        sweeps.sweep(self.number)
+        return sweeps.runs(self.number)
+
+    @property
+    def name(self) -> str:
+        """Return its name. Raises NoSuchSweep."""
+        return sweeps.sweep(self.number).name
+
+    @property
+    def experiments(self) -> list[Experiment]:
+        """Return the experiments behind its points, each once."""
+        return [Experiment(n) for n in dict.fromkeys(run.experiment for run in self.runs)]
+
+    def result(self) -> SweepResult:
+        """Return means with their intervals over draws, and paired differences, so far."""
+        return sweep_result(self.number)
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Return a table of all its runs, as ``Experiment.table`` does of one experiment's."""
+        return _table(name, [run.run for run in self.runs])
+
+    def wait(self, seconds: float = float("inf")) -> Sweep:
+        """Wait until no run is at work any more, at most so long; return the sweep."""
+        _wait(lambda: self.runs, seconds)
+        return self
+
+    def stop(self) -> None:
+        """Ask all its runs to stop; finished rounds are kept. Raises NotPossible."""
+        sweeping.stop(self.number)
+
+    def resume(self) -> Sweep:
+        """Have the background worker do what is not done. Raises NotPossible, ConfigError."""
+        sweeping.resume(self.number)
+        return self
+
+    def report(self, file: str | Path) -> Path:
+        """Write the report as one HTML file that opens offline; return where it is."""
+        write_report(sweep_report(self.number), Path(file))
+        return Path(file)
+
+
+def _plain(wanted: ExperimentConfig) -> ExperimentConfig:
+    """Return the config of one experiment. Raises NotPossible for that of a sweep."""
+    if wanted.is_swept:
+        raise NotPossible("repeats and sweep: lab.sweep runs a sweep, lab.run one experiment")
+    return wanted
+
+
+def _table(name: str, runs: list[int]) -> pd.DataFrame:
+    if name not in tables.TABLES:
+        raise NotPossible(f"table: '{name}' is none; allowed: {', '.join(tables.TABLES)}")
+    return tables.frame(name, runs)
+
+
+def _wait(runs: Callable[[], Sequence[Run] | Sequence[PointRun]], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while any(run.status in ALIVE for run in runs()) and time.monotonic() < end:
+        queue.tend()
+        time.sleep(_POLL_SECONDS)

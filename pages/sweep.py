@@ -9,6 +9,7 @@ import streamlit as st
 from app.look import KEYS, STATUS_WORDS, plain
 from app.opening import link_to
 from app.sweeps import PAUSED, choose_sweep, experiments_done, state_of_sweep
+from app.take_along import show_sweep_report
 from app.widgets import LIVE, SETUP, act_or_tell, linked, show_chart
 from db import reads, sweeps
 from db.sweeps import PointRun
@@ -62,6 +63,8 @@ def show_buttons(sweep: int, runs: Sequence[PointRun], is_paused: bool) -> None:
             st.markdown("Stopping …")
         elif ended:
             button("Resume", "resume", lambda: sweeping.resume(sweep))
+        if any(run.status == "done" for run in runs):
+            show_sweep_report(sweep)
         st.page_link(SETUP, label="Set it up again →", query_params=link_to(config))
 
 

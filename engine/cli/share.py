@@ -12,6 +12,7 @@ from engine.cli.options import Experiment
 from engine.results.bundle.opening import open_bundle
 from engine.results.bundle.writing import write_bundle
 from engine.results.look import size
+from engine.results.report import page
 from engine.results.report.page import write_report
 
 share = typer.Typer()
@@ -19,12 +20,14 @@ share = typer.Typer()
 
 @share.command()
 def report(
-    experiment: Experiment,
+    number: Annotated[int, typer.Argument(help="Number of the experiment, or of the sweep.")],
     file: Annotated[Path, typer.Argument(help="The HTML file to write, such as report.html.")],
+    sweep: Annotated[bool, typer.Option("--sweep", help="The number is that of a sweep.")] = False,
 ) -> None:
-    """Write an experiment's results as one HTML file that opens offline in any browser."""
-    written = write_report(experiment, file)
-    typer.echo(f"the report of experiment {experiment} is {file} ({size(written)})")
+    """Write the results of an experiment or a sweep as one HTML file that opens offline."""
+    written = write_report(page.sweep_report(number) if sweep else page.report(number), file)
+    what = f"{'sweep' if sweep else 'experiment'} {number}"
+    typer.echo(f"the report of {what} is {file} ({size(written)})")
 
 
 @share.command()

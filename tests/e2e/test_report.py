@@ -6,7 +6,7 @@ import pytest
 
 from db import reads
 from engine.results import example
-from engine.results.report.page import write_report
+from engine.results.report.page import report, write_report
 from tests.conftest import wait_for
 from tests.e2e.conftest import CHROMIUM
 
@@ -17,15 +17,16 @@ def test_a_report_opens_offline_and_answers_to_the_mouse(home, tmp_path, browser
     example.install()
     *_, plora = reads.bundled_runs()
     file = tmp_path / "report.html"
-    write_report(plora.experiment_id, file)
+    write_report(report(plora.experiment_id), file)
     tab = browser.new_context(offline=True, color_scheme="dark").new_page()
+    tab.set_default_timeout(120_000)
     asked, told = [], []
     tab.on("request", lambda request: asked.append(request.url))
     tab.on("console", lambda message: told.append(message.text))
     tab.on("pageerror", lambda error: told.append(str(error)))
     tab.goto(file.as_uri())
     drawn = "document.querySelectorAll('.chart .main-svg').length >= 5"
-    wait_for(lambda: tab.evaluate(drawn), 20)  # wait_for_function is against the page's policy
+    wait_for(lambda: tab.evaluate(drawn))  # wait_for_function is against the page's policy
     trace = "document.getElementById('ways').data.at(-1)"
     [last] = [row for row in reads.summaries([plora])]
     assert tab.evaluate(f"{trace}.y.at(-1)") == pytest.approx(last.personal_accuracy)
@@ -37,7 +38,7 @@ def test_a_report_opens_offline_and_answers_to_the_mouse(home, tmp_path, browser
     assert tab.evaluate(images)
     width = "document.documentElement.scrollWidth <= innerWidth"
     tab.set_viewport_size({"width": 390, "height": 844})
-    wait_for(lambda: tab.evaluate(width), 10)
+    wait_for(lambda: tab.evaluate(width))
     paper = "getComputedStyle(document.documentElement).getPropertyValue('--paper')"
     dark = tab.evaluate(paper)
     assert tab.pdf(path=tmp_path / "report.pdf")[:4] == b"%PDF"

@@ -90,6 +90,22 @@ def test_what_is_submitted_is_waited_for_stopped_and_resumed(home, started):
     assert repr(experiment.wait()) == f"Experiment {experiment.number}, 'Tiny': fedit failed"
 
 
+def test_a_sweep_from_python_is_the_stored_one(home, tmp_path):
+    quick = {"strategies": ["fedit"], "rounds": 1, "data": {"test_samples": 8}}
+    sweep = lab.sweep("tiny", sweep={"lora.rank": [2, 4]}, show=False, **quick)
+    assert repr(sweep) == "Sweep 1, 'Tiny': 2 of 2 runs done" and len(sweep.experiments) == 2
+    runs = sweep.table("runs")
+    reached = {cell.values["lora.rank"]: cell.interval.mean for cell in sweep.result().cells}
+    assert dict(zip(runs["lora.rank"], runs.personal_accuracy, strict=True)) == reached
+    assert "sweep 1" in sweep.report(tmp_path / "sweep.html").read_text(encoding="utf-8")
+    again = lab.submit_sweep("tiny", sweep={"lora.rank": [2, 4]}, **quick)
+    assert {run.run for run in again.wait(0).runs} == {run.run for run in sweep.runs}
+    with pytest.raises(lab.NotPossible, match="lab.sweep runs a sweep"):
+        lab.run("tiny", repeats=2)
+    with pytest.raises(lab.NoSuchSweep):
+        lab.Sweep(9).result()
+
+
 def test_the_page_names_what_there_is():
     page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
     for name in re.findall(r"\blab\.(?!py)(\w+)", page):

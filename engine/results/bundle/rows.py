@@ -38,6 +38,8 @@ def config_of(rows: Dump) -> ExperimentConfig:
         config = ExperimentConfig.parse(experiment["config"])
     except (ConfigError, PluginError) as error:
         raise BadBundle(f"its config cannot be used: {error}") from None
+    if config.is_swept:
+        raise BadBundle("its config is that of a sweep")
     _check_resolved(config, experiment["resolved"])
     _check_clients(config, experiment["id"], rows["clients"])
     for run in rows["runs"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
-from engine.config import WORLD, ConfigError, ExperimentConfig, set_value
+from engine.config import WORLD, ConfigError, ExperimentConfig, flat, set_value
 from engine.presets import PRESETS
 
 _RUN = "python -m engine run"
@@ -29,29 +29,18 @@ _ANY_METRIC = {"metric": "auto"}
 
 def _command(start: str, values: dict[str, Any], config: ExperimentConfig) -> str:
     """Return a start with the changes that lead to a config; "" where none do."""
-    goal, changes = _flat(config), []
+    goal, changes = flat(config.model_dump(mode="json")), []
     try:
         # What a data set changes by itself comes first.
         for keys in (("dataset",), goal):
-            now = _flat(ExperimentConfig.parse(values))
-            for key in (key for key in keys if now[key] != goal[key]):
+            now = flat(ExperimentConfig.parse(values).model_dump(mode="json"))
+            for key in (key for key in keys if now.get(key) != goal[key]):
                 changes.append(f"{key}={_text(goal[key])}")
                 values = set_value(values, changes[-1])
-        reached = _flat(ExperimentConfig.parse(values)) == goal
+        reached = flat(ExperimentConfig.parse(values).model_dump(mode="json")) == goal
     except ConfigError:
         return ""
     return _RUN + start + "".join(f" --set {shlex.quote(c)}" for c in changes) if reached else ""
-
-
-def _flat(config: ExperimentConfig) -> dict[str, Any]:
-    """Return the values by dotted key."""
-    flat: dict[str, Any] = {}
-    for key, value in config.model_dump(mode="json").items():
-        if isinstance(value, dict):
-            flat |= {f"{key}.{inner}": leaf for inner, leaf in value.items()}
-        else:
-            flat[key] = value
-    return flat
 
 
 def _text(value: Any) -> str:

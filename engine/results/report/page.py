@@ -16,7 +16,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from engine.results.report.contents import contents_of
+from engine.results.report.contents import Contents
+from engine.results.report.experiment import experiment_contents
+from engine.results.report.sweep import sweep_contents
 from engine.system.files import write_whole
 
 _FOLDER = Path(__file__).parent
@@ -25,28 +27,34 @@ _NO_TAG = str.maketrans({"<": r"\u003c", ">": r"\u003e", "&": r"\u0026"})
 
 def report(experiment_id: int) -> str:
     """Return the report of an experiment. Raises NotPossible, ConfigError."""
+    return _page(experiment_contents(experiment_id))
+
+
+def sweep_report(sweep_id: int) -> str:
+    """Return the report of a sweep. Raises NoSuchSweep, NotPossible, ConfigError."""
+    return _page(sweep_contents(sweep_id))
+
+
+def write_report(html: str, path: Path) -> int:
+    """Write a report, whole or not at all; return its size in bytes. Raises OSError."""
+    data = html.encode("utf-8")
+    write_whole(path, data)
+    return len(data)
+
+
+def _page(contents: Contents) -> str:
     scripts = [get_plotlyjs(), (_FOLDER / "page.js").read_text(encoding="utf-8")]
     allowed = " ".join(f"'sha256-{_digest(script)}'" for script in scripts)
     return (
         _environment()
         .get_template("page.html")
         .render(
-            contents=contents_of(experiment_id),
+            contents=contents,
             style=Markup((_FOLDER / "page.css").read_text(encoding="utf-8")),
             scripts=[Markup(script) for script in scripts],
             allowed=allowed,
         )
     )
-
-
-def write_report(experiment_id: int, path: Path) -> int:
-    """Write the report, whole or not at all; return its size in bytes.
-
-    Raises NotPossible, ConfigError, OSError.
-    """
-    data = report(experiment_id).encode("utf-8")
-    write_whole(path, data)
-    return len(data)
 
 
 @lru_cache(maxsize=1)

@@ -284,6 +284,7 @@ BAD = {
     "rows no rows": (lambda c: packed({**c, "rows.json": b"[1]"}), "no lists"),
     "unknown strategy": (rows(unknown_strategy), "strategies"),
     "other weights": (rows(other_weights), "another version of the bundled model"),
+    "a sweep": (rows(lambda r: r["experiments"][0]["config"].update(repeats=3)), "of a sweep"),
     "unknown key": (rows(lambda r: r["experiments"][0]["config"].update(fast=1)), "fast"),
     "two experiments": (rows(lambda r: r["experiments"].append(
         {**r["experiments"][0], "id": 2})), "2 experiments"),

@@ -15,16 +15,21 @@ from typer.testing import CliRunner
 
 from db import reads, writes
 from db.engine import writing
+from db.sweeps import NoSuchSweep
 from db.tables import Client, Experiment, Prediction, Run
 from engine.cli.main import app
 from engine.cli.options import config_of
 from engine.config import ExperimentConfig
+from engine.jobs import sweeps as sweeping
 from engine.jobs.queue import NotPossible
 from engine.results import example
 from engine.results.report.command import command_of
-from engine.results.report.page import report
+from engine.results.report.page import report, sweep_report
+from engine.results.sweep import sweep_result
 from engine.results.verdict import verdict
 from engine.results.verdict_words import worth_it
+from tests.helpers.runs import changed
+from tests.helpers.sweeps import OWN, made_up_sweep
 
 MOST_BYTES = 6_000_000
 
@@ -115,6 +120,7 @@ def test_one_file_asks_for_nothing_and_says_how_to_run_it_again(html, experiment
         {},
         {"name": 'It\'s "mine" $HOME', "strategies": ["plora"], "lora": {"client_ranks": [8, 3]}},
         {"dataset": "folder:/a b", "heterogeneity": {"kind": "label", "level": 0.25}},
+        {"sweep": {"lora.vision": [True, False], "lora.rank": [1, 2]}, "repeats": 3},
         {"dataset": "digits", "clients": 8, "privacy": {"clip": 1, "noise": 0.5}},
     ],
 )
@@ -177,6 +183,32 @@ def test_data_that_have_gone_leave_a_report_without_pictures(home):
     html = report(stored.id)
     assert "Their pictures cannot be shown. dataset: the data of world have changed" in html
     assert "<img" not in html and "Right here" in html
+
+
+def test_a_sweep_has_its_figures_and_its_command(tiny, home, tmp_path):
+    over = {"heterogeneity.level": [0.0, 0.5], "lora.rank": [2, 4]}
+    sweep = made_up_sweep(changed(tiny, strategies=list(OWN), repeats=2, sweep=over), but=1)
+    file = tmp_path / "sweep.html"
+    done = CliRunner().invoke(app, ["report", str(sweep), str(file), "--sweep"])
+    assert done.exit_code == 0 and f"the report of sweep {sweep} is" in done.stdout
+    page, result = Page(file.read_text(encoding="utf-8")), sweep_result(sweep)
+    assert file.stat().st_size < MOST_BYTES
+    for number, (_, panel) in enumerate(result.panels()):
+        lines = {trace.get("name"): trace for trace in page.figures[f"accuracies-{number}"]["data"]}
+        assert lines["Alone (no federation)"]["y"] == [
+            cell.interval.mean for cell in panel.lines["local"]
+        ]
+        gaps = page.figures[f"differences-{number}"]["data"]
+        over_alone = next(trace for trace in gaps if trace.get("name") == "over Local only")
+        assert over_alone["y"] == [g.interval.mean for g in panel.gaps["plora", "local"]]
+    assert "23 of 24 runs are done: its figures are those so far." in page.words
+    assert sum(row[-1].endswith("of experiment 1") for row in page.rows) == 3
+    [command] = [word for word in page.words if word.startswith("python -m engine run")]
+    assert "--set repeats=2" in command and "--set sweep.lora.rank=2,4" in command
+    with pytest.raises(NoSuchSweep):
+        sweep_report(99)
+    with pytest.raises(NotPossible, match="no finished run yet"):
+        sweep_report(sweeping.create(changed(tiny, repeats=2)))
 
 
 def test_the_command_writes_a_file_and_mistakes_are_sentences(experiment, tmp_path):
