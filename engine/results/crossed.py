@@ -53,13 +53,16 @@ def crossed(run_id: int) -> list[Crossed]:
 
 
 def beside(strategy: str) -> str:
-    """Say what a strategy has travel beside the messages; "" for nothing."""
-    if not STRATEGIES[strategy].server_trains:
-        return ""
-    return (
-        "The server trains on the pictures, questions and answers of all clients: they travel, "
-        "too, and are in no message."
-    )
+    """Say what the server learns beside what messages are for; "" for nothing."""
+    rule = STRATEGIES[strategy]()
+    if rule.server_trains:
+        return (
+            "The server trains on the pictures, questions and answers of all clients: they travel, "
+            "too, and are in no message."
+        )
+    if rule.sends_what_it_keeps:
+        return "Clients send all that they keep: the server knows every client's own model."
+    return ""
 
 
 def _order(kind: str) -> tuple[int, str]:

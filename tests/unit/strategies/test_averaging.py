@@ -117,7 +117,7 @@ def test_what_nobody_sent_stays_out(sent, start):
     assert list(Average("median")(only_b, EVEN, start)) == ["x.lora_B"]
 
 
-@pytest.mark.parametrize("key", ["fedex", "flora", "hetlora", "flexlora"])
+@pytest.mark.parametrize("key", ["fedex", "flora", "hetlora", "flexlora", "fedalt"])
 def test_a_strategy_with_an_average_of_its_own_refuses(key):
     with pytest.raises(ConfigError, match=rf"robust: {key} averages in a way of its own.* mean"):
         ExperimentConfig.parse({"strategies": ["plora", key], "robust": "median"})
@@ -125,7 +125,7 @@ def test_a_strategy_with_an_average_of_its_own_refuses(key):
 
 
 def test_every_other_strategy_has_it():
-    own = {"fedex", "flora", "hetlora", "flexlora"}
+    own = {"fedex", "flora", "hetlora", "flexlora", "fedalt"}
     for key in set(STRATEGIES) - own:
         rule = ExperimentConfig(strategies=(key,), robust="median").rule(key)
         assert rule.average == Average("median") and rule.takes_any_average()
