@@ -26,11 +26,22 @@ STATES = {"interrupted": "worker gone", "queued": "waiting"}  # where the status
 
 @dataclass(frozen=True)
 class Line:
-    """A run with what it has reached, and all that a search looks at, in small letters."""
+    """A run with what it has reached.
+
+    ``text`` and ``settings`` (``key=value``) are what a search looks at, in small letters.
+    """
 
     run: Run
     reached: Reached | None
     text: str
+    settings: frozenset[str]
+
+    def has(self, word: str) -> bool:
+        """Tell if a word of a search fits: a setting whole, or half as it is being typed."""
+        if "=" in word:
+            return word in self.settings
+        begun = "." in word and any(setting.startswith(word) for setting in self.settings)
+        return begun or word in self.text
 
     @property
     def data(self) -> str:
@@ -47,7 +58,7 @@ def lines_of(runs: Sequence[Run]) -> list[Line]:
     """Return a line for each run."""
     state = tuple((run.id, run.rounds_done, run.status) for run in runs)
     scores = _reached(str(database_url()), state)
-    return [Line(run, scores.get(run.id), _text(run)) for run in runs]
+    return [Line(run, scores.get(run.id), _text(run), _settings(run)) for run in runs]
 
 
 @st.cache_data(max_entries=4, show_spinner=False)
@@ -57,20 +68,18 @@ def _reached(database: str, state: tuple[tuple[int, int, str], ...]) -> dict[int
 
 
 def _text(run: Run) -> str:
-    """Return what a search looks at; of the config not what is about the run's siblings."""
-    experiment, siblings = run.experiment, {"strategies", *STRATEGIES} - {run.strategy}
-    config = (
-        f"{key}={value}"
-        for key, value in flat(experiment.config).items()
-        if key.partition(".")[0] not in siblings
-    )
+    experiment = run.experiment
     words = (f"run {run.id}", experiment.name, run.strategy, name_of(run.strategy), state(run))
-    return f" {' '.join((*words, *experiment.tags, experiment.notes, *config))} ".lower()
+    data = str(experiment.config.get("dataset", ""))
+    return " ".join((*words, data, *experiment.tags, experiment.notes)).lower()
 
 
-def _has(text: str, word: str) -> bool:
-    """Tell if a word is in a text; a setting such as lora.rank=1 has to be there whole."""
-    return (f" {word} " if "=" in word else word) in text
+def _settings(run: Run) -> frozenset[str]:
+    """Return the settings of a run, not those that are about its siblings."""
+    siblings = {"strategies", *STRATEGIES} - {run.strategy}
+    config = flat(run.experiment.config).items()
+    own = (f"{k}={v}".lower() for k, v in config if k.partition(".")[0] not in siblings)
+    return frozenset((*own, f"strategy={run.strategy}"))
 
 
 def state(run: Run) -> str:
@@ -97,10 +106,7 @@ ORDERS: dict[str, tuple[str, Callable[[Line], Any]]] = {
 def choose_lines(lines: Sequence[Line]) -> list[Line]:
     """Ask what to show, kept in the URL: a search as people type, filters, an order."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        words = st.text_input(
-            "Search", key="search", type="search", live=True, bind="query-params", width=420,
-            placeholder="Name, tag, note, or a setting such as lora.rank=8",
-        )  # fmt: skip
+        words = _in_url("search", "".join, _search)
         left = list(lines)
         with st.popover("Filter", key="filter"):
             for name, (label, values) in FILTERS.items():
@@ -113,17 +119,51 @@ def choose_lines(lines: Sequence[Line]) -> list[Line]:
                 "Order", list(ORDERS), format_func=lambda o: ORDERS[o][0], key=key, width=200
             ),
         )  # fmt: skip
-    asked = (words or "").lower().split()
-    left = [line for line in left if all(_has(line.text, word) for word in asked)]
+    asked = " ".join(words).lower().split()
+    left = [line for line in left if all(line.has(word) for word in asked)]
     left.sort(key=lambda line: -line.run.id)
     return sorted(left, key=ORDERS[order][1])
 
 
+def _search(key: str) -> list[str]:
+    """Ask for words; what is typed counts a quarter of a second after the last letter."""
+    return [
+        st.text_input(
+            "Search", key=key, type="search", live=True, width=420,
+            placeholder="Name, tag, note, or a setting such as lora.rank=8",
+        )
+    ]  # fmt: skip
+
+
 def _choose_values(name: str, label: str, options: list[str]) -> list[str]:
-    return st.multiselect(
-        label, options, key=name, bind="query-params", placeholder="all", width=320,
-        format_func=lambda value: shorten(value, 40),
+    return _in_url(
+        name,
+        lambda said: [value for value in said if value in options],
+        lambda key: st.multiselect(
+            label, options, key=key, placeholder="all", width=320,
+            format_func=lambda value: shorten(value, 40),
+        ),
     )  # fmt: skip
+
+
+def _in_url(
+    what: str, state_of: Callable[[list[str]], Any], widget: Callable[[str], list[str]]
+) -> list[str]:
+    """Ask by a widget whose values are kept in the URL under ``what``, once for each.
+
+    ``state_of`` makes the widget's state of what a link says.
+    """
+    key, known = f"choose_{what}", f"known_{what}"
+    said = st.query_params.get_all(what)
+    if key not in st.session_state or said != st.session_state.get(known):
+        st.session_state[key] = state_of(said)
+    values = [value for value in widget(key) if value]
+    if values:
+        st.query_params[what] = values
+    else:
+        st.query_params.pop(what, None)
+    st.session_state[known] = values
+    return values
 
 
 def choose_in_table(lines: Sequence[Line], chosen: Sequence[int]) -> list[int]:

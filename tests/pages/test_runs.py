@@ -72,8 +72,13 @@ def test_search_filters_and_order_say_which_runs_are_shown():
     assert (shown["best"], shown["last"], shown["rounds"]) == (0.9, 0.3, "2/2")
     assert (shown["state"], list(shown["tags"])) == ("done", ["thesis"])
     assert shown["duration"].total_seconds() == 60
-    for words, expected in (("chapter", [old]), ("BINS fedit", [fedit]), ("nothing so", [])):
-        app.text_input(key="search").set_value(words).run()
+    for words, expected in (
+        ("chapter", [old]),
+        ("BINS fedit", [fedit]),
+        ("nothing so", []),
+        ("rounds=3", [failed]),
+    ):
+        app.text_input(key="choose_search").set_value(words).run()
         assert table(app)["run"] == expected, words
     assert open_page("runs", tag="thesis").query_params["tag"] == "thesis"
     assert table(open_page("runs", tag="thesis"))["run"] == [old]
@@ -87,7 +92,7 @@ def test_what_is_marked_stays_so_through_a_search_and_offers_what_fits():
     [first], [second] = store(name="first"), store(name="second", lora={"rank": 4})
     app = open_page("runs", chosen=f"{first}")
     assert f"**Run {first}**" in text_of(app)
-    app.text_input(key="search").set_value("second").run()
+    app.text_input(key="choose_search").set_value("second").run()
     assert table(app)["run"] == [second] and f"**Run {first}**" in text_of(app)
     [key] = [frame.key for frame in app.dataframe]
     app.session_state[key] = {"selection": {"rows": [0], "columns": [], "cells": []}}
