@@ -13,8 +13,9 @@ import streamlit as st
 
 from app.look import paper
 
+_LETTERS = "Arial, Helvetica, sans-serif"
 _SCALE = 2  # of the screen's pixels: sharp in print
-# Plotly's context of a figure is its own affair; tests/e2e/test_charts.py sees if it changes.
+# Plotly's context of a figure is its own affair; tests/e2e/test_runs.py sees if it changes.
 _BUTTONS = """<script>
 (() => {
   if (window.chartFiles) return;
@@ -48,9 +49,13 @@ _BUTTONS = """<script>
 
 
 def on_paper(figure: go.Figure) -> go.Figure:
-    """Give a figure the page's colour, so that a saved one can be read anywhere."""
+    """Give a figure the page's colour, and letters that a saved one has too.
+
+    The page's own letters are not in the file: others, which are wider, would be cut at its edge.
+    """
     colour = paper()
-    return figure.update_layout(paper_bgcolor=colour, plot_bgcolor=colour)
+    figure.update_layout(paper_bgcolor=colour, plot_bgcolor=colour, font_family=_LETTERS)
+    return figure
 
 
 def options(name: str) -> dict[str, Any]:
