@@ -40,7 +40,8 @@ def show_state(sweep: int, runs: Sequence[PointRun], is_paused: bool) -> None:
         words += f"; {reused} of {len(runs)} runs were stored already"
     if state in ALIVE and now.seconds_left is not None:
         words += f"; about {duration(now.seconds_left)} to go"
-    st.progress(min(now.share, 1.0), text=f"**{words[0].upper()}{words[1:]}**")
+    share = now.share if state in ALIVE else done / max(points, 1)
+    st.progress(min(share, 1.0), text=f"**{words[0].upper()}{words[1:]}**")
     failed = [run for run in runs if run.status == "failed"]
     if failed:
         reason = plain(str(reads.run(failed[0].run).error), 300)
@@ -80,9 +81,16 @@ def button(label: str, key: str, act: Callable[[], object]) -> None:
 
 
 def show_panels(
-    name: str, result: SweepResult, draw: Callable[[SweepResult], go.Figure], told: str
+    name: str,
+    result: SweepResult,
+    draw: Callable[[SweepResult], go.Figure],
+    told: str,
+    say: Callable[[SweepResult], Sequence[str]] = lambda panel: (),
 ) -> None:
-    """Draw a figure for each value of the second key; a press on a dot opens its experiment."""
+    """Draw a figure for each value of the second key; a press on a dot opens its experiment.
+
+    ``say`` gives the sentences below it.
+    """
     panels = result.panels()
     columns = st.columns(min(len(panels), PANELS), gap="large")
     for number, (values, panel) in enumerate(panels):
@@ -97,6 +105,8 @@ def show_panels(
                 on_select="rerun",
                 selection_mode="points",
             )
+            for sentence in say(panel):
+                st.caption(plain(sentence, 400))
         open_pressed(key)
 
 
@@ -110,7 +120,7 @@ def open_pressed(chart: str) -> None:
 
 def show_accuracies(result: SweepResult) -> None:
     """Show own accuracy over the swept key, a line per strategy."""
-    over = f" over {title_of(result.axes[0].key)}" if result.axes else ""
+    over = f", over “{title_of(result.axes[0].key)}”" if result.axes else ""
     st.markdown(f"**{measured(config)} on the clients' own test sets{over}**")
     show_panels("accuracies", result, sweep_charts.accuracies, "Right answers by strategy.")
     several = len(result.seeds) > 1
@@ -133,11 +143,14 @@ def show_differences(result: SweepResult) -> None:
             "Way", compared, format_func=name_of, required=True, key=key, wrap=True
         ),
     )  # fmt: skip
-    told = f"By how much {name_of(ours)} is better."
-    show_panels("differences", result, lambda panel: sweep_charts.differences(panel, ours), told)
-    for pair, line in gaps.items():
-        if pair[0] == ours:
-            st.caption(who_is_better(line))
+    others = [theirs for better, theirs in gaps if better == ours]
+    show_panels(
+        "differences",
+        result,
+        lambda panel: sweep_charts.differences(panel, ours, result),
+        f"By how much {name_of(ours)} is better.",
+        lambda panel: [who_is_better(panel, ours, theirs) for theirs in others],
+    )
 
 
 def show_experiments(result: SweepResult, runs: Sequence[PointRun]) -> None:
@@ -148,7 +161,7 @@ def show_experiments(result: SweepResult, runs: Sequence[PointRun]) -> None:
             draws = {(draw.seed, draw.experiment): draw for cell in cells for draw in cell.draws}
             with st.container(horizontal=True, vertical_alignment="center"):
                 if values:
-                    st.markdown(f"**{label(values)}**")
+                    st.markdown(f"**{plain(label(values))}**")
                 for seed, experiment in sorted(draws):
                     states = {run.status for run in runs if run.experiment == experiment}
                     state = "" if states == {"done"} else " …"

@@ -114,7 +114,8 @@ def _typed(model: type[BaseModel], axis: Axis) -> tuple[Any, ...]:
         raise ValueError(f"{axis.key} needs values, such as 1,2,4")
     declared = field_at(model, axis.key)
     limited = (declared.annotation, *declared.metadata)
-    adapter: TypeAdapter[Any] = TypeAdapter(Annotated[limited] if limited[1:] else limited[0])
+    kind: Any = Annotated[limited] if limited[1:] else limited[0]
+    adapter = TypeAdapter(kind)
     values = []
     for value in axis.values:
         try:

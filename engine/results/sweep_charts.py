@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import log10
 from typing import Any
 
 import plotly.graph_objects as go
@@ -51,14 +52,17 @@ def accuracies(panel: SweepResult) -> go.Figure:
     return figure.update_yaxes(range=[0, 1.02], tickformat=".0%")
 
 
-def differences(panel: SweepResult, ours: str) -> go.Figure:
-    """Draw by how much a strategy is better than others over the first swept key, around 0."""
-    curves = _gaps(panel, ours)
-    figure = _drawn(curves, panel.axes, "+.1%", "more right")
+def differences(panel: SweepResult, ours: str, of: SweepResult | None = None) -> go.Figure:
+    """Draw by how much a strategy is better than others over the first swept key, around 0.
+
+    ``of``: the sweep whose panels share a scale.
+    """
+    figure = _drawn(_gaps(panel, ours), panel.axes, "+.1f", "points")
     figure.add_hline(y=0, line_width=1, line_color=STYLES["base"].colour)
-    ends = [end for c in curves for i in c.intervals for end in (i.mean, i.low, i.high) if end]
-    reach = min(max([0.1, *map(abs, ends)]) * 1.1, 1.0)
-    return figure.update_yaxes(range=[-reach, reach], tickformat="+.0%")
+    intervals = [i for curve in _gaps(of or panel, ours) for i in curve.intervals]
+    ends = [end for i in intervals for end in (i.mean, i.low, i.high) if end is not None]
+    reach = [1.1 * min([-5.0, *ends]), 1.1 * max([5.0, *ends])]
+    return figure.update_yaxes(range=reach, tickformat="+.0f", title="points")
 
 
 def _lines(panel: SweepResult) -> list[Curve]:
@@ -83,18 +87,23 @@ def _lines(panel: SweepResult) -> list[Curve]:
 
 
 def _gaps(panel: SweepResult, ours: str) -> list[Curve]:
-    """Return a curve per difference, in the style of what is compared with."""
+    """Return a curve per difference, in points, in the style of what is compared with."""
     drawn = Counter[str]()
     curves = []
     for (better, theirs), line in panel.gaps.items():
         if better != ours:
             continue
         style, name = style_of(theirs), f"over {name_of(theirs)}"
-        done = [(_place(gap.values, name), gap.interval) for gap in line if gap.interval]
+        done = [(_place(gap.values, name), _points(gap.interval)) for gap in line if gap.interval]
         x, intervals = [x for x, _ in done], [interval for _, interval in done]
         curves.append(Curve(name, style, drawn[style], x, intervals))
         drawn[style] += 1
     return curves
+
+
+def _points(interval: Interval) -> Interval:
+    ends = (None if end is None else 100 * end for end in (interval.low, interval.high))
+    return Interval(100 * interval.mean, *ends)
 
 
 def _place(values: Values, name: str) -> Any:
@@ -195,13 +204,25 @@ def _error_bars(intervals: Sequence[Interval]) -> dict[str, Any]:
 
 
 def _axis(values: Sequence[Any], is_category: bool) -> dict[str, Any]:
-    """Return the scale of a swept key: all its values are ticks; far apart, by their logarithm."""
+    """Return the scale of a swept key: all its values are ticks; far apart, by their logarithm.
+
+    Those that are not measured yet have their place already: a live chart does not jump.
+    """
     if is_category:
-        return {"type": "category"}
+        places = [str(value) for value in values]
+        return {"type": "category", "categoryarray": places, "categoryorder": "array"} | (
+            {"range": [-0.5, len(places) - 0.5]} if places else {}
+        )
     ticks = {"tickmode": "array", "tickvals": list(values), "ticktext": [f"{v:g}" for v in values]}
-    if min(values) > 0 and max(values) >= LOGARITHMIC_FROM * min(values):
-        return {"type": "log", **ticks}
-    return ticks
+    low, high = min(values), max(values)
+    if low > 0 and high >= LOGARITHMIC_FROM * low:
+        return {"type": "log", "range": _padded(log10(low), log10(high)), **ticks}
+    return {"range": _padded(low, high), **ticks}
+
+
+def _padded(low: float, high: float) -> list[float]:
+    space = 0.06 * (high - low) or 1.0
+    return [low - space, high + space]
 
 
 def _is_number(value: Any) -> bool:

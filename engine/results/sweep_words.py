@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from engine.config import ConfigError, field
 from engine.results.look import name_of
-from engine.results.sweep import Difference, Values
+from engine.results.sweep import SweepResult, Values
 
 _SIGNS = {1: "surely better", -1: "surely worse", 0: "not sure"}
 
@@ -32,13 +31,14 @@ def label(values: Values) -> str:
     return " / ".join([first, *(f"{title_of(k)} {shown(values[k])}" for k in second)])
 
 
-def who_is_better(gaps: Sequence[Difference]) -> str:
-    """Say at which values one strategy is surely better or worse than another, from their line."""
-    pair = f"{name_of(gaps[0].ours)} against {name_of(gaps[0].theirs)}"
+def who_is_better(panel: SweepResult, ours: str, theirs: str) -> str:
+    """Say at which values of the first key one strategy is surely better or worse than another."""
+    pair = f"{name_of(ours)} against {name_of(theirs)}"
     by_sign: dict[int, list[str]] = {sign: [] for sign in _SIGNS}
-    for gap in gaps:
+    for gap in panel.gaps[ours, theirs]:
         if gap.interval and gap.draws > 1:
-            by_sign[gap.interval.sign].append(label(gap.values))
+            place = [shown(gap.values[axis.key]) for axis in panel.axes[:1]]
+            by_sign[gap.interval.sign] += place or [""]
     told = [
         f"{_SIGNS[sign]} at {', '.join(places)}" if any(places) else _SIGNS[sign]
         for sign, places in by_sign.items()

@@ -46,7 +46,7 @@ def test_lines_are_drawn_in_their_styles_with_band_and_draws(tiny):
     figure = sweep_charts.differences(result, "plora")
     alone, shared = (trace for trace in figure.data if trace.name)
     assert (alone.line.color, shared.line.color) == ("#009E73", "#0072B2")
-    assert list(alone.y) == pytest.approx([0.08] * 3), "in three draws 0.1, 0.08 and 0.06"
+    assert list(alone.y) == pytest.approx([8.0] * 3), "in three draws 0.1, 0.08 and 0.06"
 
 
 def test_the_page_shows_state_figures_differences_and_every_experiment(tiny):
@@ -56,8 +56,8 @@ def test_the_page_shows_state_figures_differences_and_every_experiment(tiny):
     [progress] = app.get("progress")
     assert "Done, 9 of 9 experiments" in progress.proto.text
     text = text_of(app)
-    assert "own test sets over Training samples per client" in text
-    assert "against FedIT: surely better at 16, 64, 256." in text
+    assert "own test sets, over “Training samples per client”" in text
+    assert "against FedIT\\: surely better at 16, 64, 256." in text
     assert len(app.get("plotly_chart")) == 2
     pressed = {link.proto.query_string for link in app.get("page_link")}
     assert {f"experiment={row.experiment}" for row in sweeps.runs(sweep)} <= pressed
