@@ -16,7 +16,7 @@ pytestmark = [
     pytest.mark.real_worker,
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(900),
 ]
 LEVELS = [0, 0.25, 0.5, 0.75, 1]
 LINK = (
@@ -28,6 +28,7 @@ LINK = (
 def test_from_the_form_to_the_chart_and_the_same_from_a_file(
     lab, page, tmp_path, monkeypatch, capsys
 ):
+    page.set_default_timeout(180_000)
     page.goto(f"{lab.address}/setup?{LINK}&sweep.heterogeneity.level=0,0.25,0.5,0.75,1")
     page.wait_for_selector(READY)
     page.get_by_text("10 experiments, 30 runs: takes about").wait_for()
