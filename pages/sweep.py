@@ -149,7 +149,7 @@ def show_differences(result: SweepResult) -> None:
         result,
         lambda panel: sweep_charts.differences(panel, ours, result),
         f"By how much {name_of(ours)} is better.",
-        lambda panel: [who_is_better(panel, ours, theirs) for theirs in others],
+        lambda panel: [who_is_better(panel.gaps[ours, theirs]) for theirs in others],
     )
 
 

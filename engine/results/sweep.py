@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from db import reads, sweeps
 from engine.config import Axis, ExperimentConfig
@@ -63,6 +63,9 @@ class Difference:
     interval: Interval | None
 
 
+Entry = TypeVar("Entry", Cell, Difference)
+
+
 @dataclass(frozen=True)
 class SweepResult:
     """All that a sweep has measured so far: ``cells`` for every strategy in turn over ``values``.
@@ -101,17 +104,23 @@ class SweepResult:
         if len(self.axes) < 2:
             return [({}, self)]
         first, second = self.axes
+
+        def over_first(entries: Sequence[Entry], value: Any) -> list[Entry]:
+            return [
+                replace(entry, values={first.key: entry.values[first.key]})
+                for entry in entries
+                if entry.values[second.key] == value
+            ]
+
         return [
             (
                 {second.key: value},
                 replace(
                     self,
                     axes=(first,),
-                    values=[values for values in self.values if values[second.key] == value],
-                    cells=[cell for cell in self.cells if cell.values[second.key] == value],
-                    differences=[
-                        gap for gap in self.differences if gap.values[second.key] == value
-                    ],
+                    values=[{first.key: of_first} for of_first in first.values],
+                    cells=over_first(self.cells, value),
+                    differences=over_first(self.differences, value),
                 ),
             )
             for value in second.values

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from engine.config import ConfigError, field
 from engine.results.look import name_of
-from engine.results.sweep import SweepResult, Values
+from engine.results.sweep import Difference, Values
 
 _SIGNS = {1: "surely better", -1: "surely worse", 0: "not sure"}
 
@@ -25,20 +26,17 @@ def shown(value: Any) -> str:
 
 
 def label(values: Values) -> str:
-    """Write values of the swept keys; of two, the second with its name."""
-    key, *second = values or [""]
-    first = shown(values[key]) if key else ""
-    return " / ".join([first, *(f"{title_of(k)} {shown(values[k])}" for k in second)])
+    """Write values of the swept keys, such as ``16 / mixed``."""
+    return " / ".join(map(shown, values.values()))
 
 
-def who_is_better(panel: SweepResult, ours: str, theirs: str) -> str:
-    """Say at which values of the first key one strategy is surely better or worse than another."""
-    pair = f"{name_of(ours)} against {name_of(theirs)}"
+def who_is_better(gaps: Sequence[Difference]) -> str:
+    """Say at which values one strategy is surely better or worse than another, from their line."""
+    pair = f"{name_of(gaps[0].ours)} against {name_of(gaps[0].theirs)}"
     by_sign: dict[int, list[str]] = {sign: [] for sign in _SIGNS}
-    for gap in panel.gaps[ours, theirs]:
+    for gap in gaps:
         if gap.interval and gap.draws > 1:
-            place = [shown(gap.values[axis.key]) for axis in panel.axes[:1]]
-            by_sign[gap.interval.sign] += place or [""]
+            by_sign[gap.interval.sign].append(label(gap.values))
     told = [
         f"{_SIGNS[sign]} at {', '.join(places)}" if any(places) else _SIGNS[sign]
         for sign, places in by_sign.items()

@@ -94,9 +94,9 @@ def _charts(result: SweepResult, config: ExperimentConfig, keys: str) -> list[Ch
             drawn.append(
                 Chart(
                     f"differences-{number}",
-                    f"By how much {name_of(ours)} is better in the same draws{at}",
+                    f"By how many points {name_of(ours)} is better in the same draws{at}",
                     "Above 0 it is better; where the shade does not touch 0, surely.",
-                    sweep_charts.differences(panel, ours),
+                    sweep_charts.differences(panel, ours, result),
                 )
             )
     return drawn
