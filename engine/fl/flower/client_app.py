@@ -28,6 +28,7 @@ from engine.fl.cohort_evaluation import evaluate_cohorts
 from engine.fl.cohort_training import Trained, train_cohorts
 from engine.fl.evaluation import Score, WrittenAnswer
 from engine.fl.flower.messages import arrays_of, error_reply, setting_of
+from engine.fl.flower.packing import pack, unpack
 from engine.fl.flower.records import Trouble, to_columns
 from engine.fl.interruption import StopRequested
 from engine.fl.run_config import RunConfig
@@ -39,22 +40,27 @@ log = logging.getLogger(__name__)
 def of_its_run(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
     """Answer for the run that a message is about; a fault travels, in the same words everywhere.
 
-    On Flower's own engines one Flower run serves all runs of an experiment. A node may have a
-    ``home`` of its own for what its client keeps.
+    On Flower's own engines one Flower run serves all runs of an experiment, and arrays travel as
+    one. A node may have a ``home`` of its own for what its client keeps.
     """
-    if run := message.content.config_records.get("run"):
+    run = message.content.config_records.get("run")
+    if run is not None:
+        message.content = unpack(message.content)
         values = {**context.run_config, **run}
         if home := context.node_config.get("home"):
             values["folder"] = str(Path(str(home)) / "runs" / str(run["run"]))
         own = (context.run_id, context.node_id, context.node_config, context.state, values)
         context = Context(*own)
     try:
-        return call_next(message, context)
+        reply = call_next(message, context)
     except StopRequested:
         raise
     except Exception as fault:
         log.exception("a client failed")
         return error_reply(fault, message)
+    if run is not None:
+        reply.content = pack(reply.content)
+    return reply
 
 
 app = ClientApp(mods=[of_its_run])

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from flwr.app import ConfigRecord, Error, Message, MetricRecord, RecordDict
 
 from engine.fl.flower.messages import CLIENT_APP_RAISED
+from engine.fl.flower.packing import pack, unpack
 from engine.fl.flower.relay_app import Answer, Letter
 from engine.fl.interruption import check_wanted
 from engine.fl.run_config import OF_A_RUN
@@ -139,7 +140,8 @@ class _Question:
         values = exchange.contexts[0].run_config
         run = ConfigRecord({key: values[key] for key in OF_A_RUN})
         client = client_at(message.metadata.dst_node_id)
-        return cls(exchange.run, client, message, RecordDict({**message.content, "run": run}))
+        content = pack(RecordDict({**message.content, "run": run}))
+        return cls(exchange.run, client, message, content)
 
     def fail(self, reason: str) -> None:
         """Have the client's fault, or its absence, be the reply."""
@@ -202,7 +204,7 @@ class _Interview:
         if question.reply is not None:  # it has been asked twice
             return
         if answer.content is not None:
-            question.reply = Message(answer.content, reply_to=question.message)
+            question.reply = Message(unpack(answer.content), reply_to=question.message)
         elif answer.code not in _LOST and not _ACTOR_LOST.search(answer.reason):
             question.fail(answer.reason)
         elif question.letter == answer.letter:

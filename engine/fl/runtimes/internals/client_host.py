@@ -83,6 +83,7 @@ def main() -> None:
     parser.add_argument("--secret", required=True, type=Path, help="the file that both have")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     serve(arguments.supernode, arguments.secret.read_bytes())
 
 
