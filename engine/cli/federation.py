@@ -46,12 +46,18 @@ def supernode(
     authority: Annotated[Path, typer.Option(help="ca.crt of the federation.")],
     key: Annotated[Path, typer.Option(help="This site's private key.")],
     home: Annotated[Path, typer.Option(help="Folder for what stays on this site.")],
+    dataset: Annotated[str, typer.Option(help="folder:PATH of data that only this site has.")] = "",
 ) -> None:
     """Be a site of a federation, until Ctrl-C: a SuperNode and its client."""
     for option, file in (("--authority", authority), ("--key", key)):
         if not file.is_file():
             raise ConfigError(f"{option}: {file} is no file")
-    with doors.runtimes().supernode.site(superlink, client, sites, home, authority, key):
+    kind, _, place = dataset.partition(":")
+    if dataset and not (kind == "folder" and Path(place).expanduser().is_dir()):
+        raise ConfigError(f"--dataset: {dataset} is not folder:PATH with a folder's path")
+    place = f"folder:{Path(place).expanduser().resolve()}" if dataset else ""
+    of_site = (superlink, client, sites, home, authority, key, place)
+    with doors.runtimes().supernode.site(*of_site):
         typer.echo(f"client {client} of {sites} is at the service of {superlink}")
         _wait()
 

@@ -21,6 +21,7 @@ from engine.fl.context import context_of
 from engine.fl.evaluation import Answer, Task, generate
 from engine.fl.flower.asking import Question, content_of, grids_in, is_answered, said_in
 from engine.fl.runtimes import asking
+from engine.fl.runtimes.execution import answering_questions
 from engine.jobs.queue import NotPossible
 from engine.jobs.stored import run_config
 from engine.jobs.validate import resolved_of
@@ -28,6 +29,7 @@ from engine.metrics import is_right, metric_of
 from engine.results.newest import TRIES, at_newest
 from engine.results.variants import ClientAnswer, VariantAnswer, sources, variant_of
 from engine.strategies import STRATEGIES
+from engine.system.faults import RunFailed
 from engine.vlm.text_limits import TextLimits
 
 
@@ -119,7 +121,11 @@ def _replies(
             text, (shared, last) = question.strip(), newest[n]
             content = content_of(image, text, variants[n, client], shared, last, looking=looking)
             questions.append(Question(configs[n], client, content))
-        answered = zip(open_, asking.ask(questions), strict=True)
+        try:
+            with answering_questions(configs[run.id]) as answer:
+                answered = zip(open_, asking.ask(questions, answer), strict=True)
+        except RunFailed as fault:
+            raise NotPossible(f"run {run.id}: {fault}") from None
         replies |= {key: reply for key, reply in answered if is_answered(reply)}
         if len(replies) == len(variants):
             return replies

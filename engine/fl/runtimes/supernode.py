@@ -51,17 +51,25 @@ def supernode(
 
 @contextmanager
 def site(
-    superlink: str, client: int, clients: int, home: Path, authority: Path, key: Path
+    superlink: str,
+    client: int,
+    clients: int,
+    home: Path,
+    authority: Path,
+    key: Path,
+    dataset: str = "",
 ) -> Iterator[None]:
     """Run a site's SuperNode for as long as the block lasts: client number ``client``.
 
     ``superlink``: HOST:PORT; ``home``: the folder that keeps what is this client's own;
     ``authority``: the certificate that vouches for the SuperLink; ``key``: the private key that the
-    SuperLink knows the public one of.
+    SuperLink knows the public one of; ``dataset``: ``folder:PATH`` of data that only it has.
     """
     private = Path(tempfile.mkdtemp(prefix="fedvlm-"))
     make_secret(private)
     values = {"partition-id": client, "num-partitions": clients, "home": str(home.resolve())}
+    if dataset:
+        values["dataset"] = dataset
     credentials = (
         *("--root-certificates", str(authority)),
         *("--auth-supernode-private-key", str(key)),
