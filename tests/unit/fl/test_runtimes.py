@@ -85,10 +85,7 @@ def assert_same(one: int, two: int, homes: Sequence[Path] = ()) -> None:
         assert all(torch.equal(adapter[name], theirs[file][name]) for name in adapter), file
 
 
-@pytest.mark.parametrize("runtime", ["ray", "superlink"])
-def test_a_run_that_is_begun_here_ends_on_flowers_engine_with_the_same_numbers(
-    runtime, config, here, monkeypatch
-):
+def test_a_run_that_is_begun_here_ends_on_ray_with_the_same_numbers(config, here, monkeypatch):
     save_round = server_app.Recorder.save_round
 
     def stop_after_round_one(self, row, *rest):
@@ -101,7 +98,7 @@ def test_a_run_that_is_begun_here_ends_on_flowers_engine_with_the_same_numbers(
         monkeypatch.setattr(server_app.Recorder, "save_round", stop_after_round_one)
         assert execute([plora], worker) == ["stopped"]
         monkeypatch.setattr(server_app.Recorder, "save_round", save_round)
-        queue.resume(plora, runtime)
+        queue.resume(plora, "ray")
         writes.claim_more(worker.id, reads.run(plora).experiment_id)
         execute(runs, worker)
     for run_id in runs:
