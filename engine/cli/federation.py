@@ -24,6 +24,9 @@ def federation(
         list[str] | None, typer.Option(help="Name or address by which sites know this machine.")
     ] = None,
     here: Annotated[bool, typer.Option(help="Run the sites' SuperNodes on this machine.")] = True,
+    dataset: Annotated[
+        str, typer.Option(help="Sites' own data, here: folder:PATH, with site-0, site-1, … in it.")
+    ] = "",
 ) -> None:
     """Hold a federation with TLS and keys, until Ctrl-C; runs with runtime=superlink use it."""
     runtimes = doors.runtimes()
@@ -32,7 +35,8 @@ def federation(
         stack.enter_context(runtimes.standing.stand(host, port, name or (), sites))
         for client in range(sites) if here else ():
             key, home = runtimes.standing.key_of(client), folder / "homes" / f"site-{client}"
-            of_site = (f"{host}:{port}", client, sites, home, folder / "ca.crt", key)
+            own = _place(dataset and f"{dataset}/site-{client}")
+            of_site = (f"{host}:{port}", client, sites, home, folder / "ca.crt", key, own)
             stack.enter_context(runtimes.supernode.site(*of_site))
         typer.echo(f"SuperNodes reach the federation at {host}:{port}; its files: {folder}")
         _wait()
@@ -52,14 +56,19 @@ def supernode(
     for option, file in (("--authority", authority), ("--key", key)):
         if not file.is_file():
             raise ConfigError(f"{option}: {file} is no file")
-    kind, _, place = dataset.partition(":")
-    if dataset and not (kind == "folder" and Path(place).expanduser().is_dir()):
-        raise ConfigError(f"--dataset: {dataset} is not folder:PATH with a folder's path")
-    place = f"folder:{Path(place).expanduser().resolve()}" if dataset else ""
-    of_site = (superlink, client, sites, home, authority, key, place)
+    of_site = (superlink, client, sites, home, authority, key, _place(dataset))
     with doors.runtimes().supernode.site(*of_site):
         typer.echo(f"client {client} of {sites} is at the service of {superlink}")
         _wait()
+
+
+def _place(dataset: str) -> str:
+    """Return ``folder:PATH`` with the whole path; "" for none. Raises ConfigError."""
+    kind, _, place = dataset.partition(":")
+    folder = Path(place).expanduser().resolve()
+    if dataset and not (kind == "folder" and folder.is_dir()):
+        raise ConfigError(f"--dataset: {dataset} is not folder:PATH with a folder's path")
+    return f"folder:{folder}" if dataset else ""
 
 
 def _wait() -> None:

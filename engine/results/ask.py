@@ -7,6 +7,7 @@ Flower's own engines; a client's personal factors never leave its folder.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from engine.fl.client import Client
 from engine.fl.context import context_of
 from engine.fl.evaluation import Answer, Task, generate
 from engine.fl.flower.asking import Question, content_of, grids_in, is_answered, said_in
+from engine.fl.run_config import RunConfig
 from engine.fl.runtimes import asking
 from engine.fl.runtimes.execution import answering_questions
 from engine.jobs.queue import NotPossible
@@ -30,7 +32,10 @@ from engine.results.newest import TRIES, at_newest
 from engine.results.variants import ClientAnswer, VariantAnswer, sources, variant_of
 from engine.strategies import STRATEGIES
 from engine.system.faults import RunFailed
+from engine.system.out_of_memory import is_out_of_memory
 from engine.vlm.text_limits import TextLimits
+
+_WAIT_SECONDS = 60  # for sites that are away: somebody waits for the answer
 
 
 class Asked(NamedTuple):
@@ -111,7 +116,6 @@ def _replies(
     for own in asked.values():
         variants.setdefault((own.run.id, own.client), []).append(own.variant)
     configs = {own.run.id: run_config(own.run) for own in asked.values()}
-    context_of(configs[run.id].config, configs[run.id].resolved)
     replies: dict[tuple[int, int], Message] = {}
     for _ in range(TRIES):
         open_ = [key for key in variants if key not in replies]
@@ -121,15 +125,29 @@ def _replies(
             text, (shared, last) = question.strip(), newest[n]
             content = content_of(image, text, variants[n, client], shared, last, looking=looking)
             questions.append(Question(configs[n], client, content))
-        try:
-            with answering_questions(configs[run.id]) as answer:
-                answered = zip(open_, asking.ask(questions, answer), strict=True)
-        except RunFailed as fault:
-            raise NotPossible(f"run {run.id}: {fault}") from None
+        answered = zip(open_, _sent(configs[run.id], questions), strict=True)
         replies |= {key: reply for key, reply in answered if is_answered(reply)}
         if len(replies) == len(variants):
             return replies
     raise NotPossible(f"run {open_[0][0]}: the factors of client {open_[0][1]} are missing")
+
+
+def _sent(run: RunConfig, questions: Sequence[Question]) -> list[Message]:
+    """Return the replies to questions: of the sites, where a federation of them stands, or here.
+
+    Raises NotPossible, and ConfigError where the model or the data are gone.
+    """
+    if run.config.runtime != "superlink":
+        context_of(run.config, run.resolved)  # says what is wrong with the model or the data
+    soon = run.config.flower.model_copy(update={"wait": _WAIT_SECONDS})
+    config = run.config.model_copy(update={"flower": soon})
+    try:
+        with answering_questions(replace(run, config=config)) as answer:
+            return asking.ask(questions, answer)
+    except RunFailed as fault:
+        if is_out_of_memory(fault):
+            raise
+        raise NotPossible(f"run {run.run}: {fault}") from None
 
 
 def _check_question(run: Run, question: str) -> None:

@@ -13,6 +13,7 @@ import torch
 from db import reads, writes
 from engine.adapters.adapter import Adapter
 from engine.fl import checkpoints
+from engine.fl.context import context_of
 from engine.fl.flower import server_app
 from engine.fl.runtimes import local, standing
 from engine.fl.runtimes.credentials import make_key
@@ -21,6 +22,7 @@ from engine.fl.runtimes.supernode import site, supernode
 from engine.jobs import queue
 from engine.jobs.worker import execute, registered
 from engine.paths import run_folder
+from engine.results.ask import ask
 from engine.system.faults import RunFailed
 from tests.helpers.runs import changed, run
 
@@ -116,6 +118,14 @@ def test_sites_with_keys_give_the_numbers_and_strangers_get_nothing(config, here
             key = standing.key_of(client)
             stack.enter_context(site(front, client, 2, home, authority, key))
         summaries = run(changed(config, runtime="superlink"))
+        plora = next(summary.run for summary in summaries if summary.strategy == "plora")
+        item = context_of(config).dataset.examples(1, "test")[0]
+        said = {answer.variant: answer.text for answer in ask(plora, 1, item.image, item.question)}
+    [stored] = [
+        row for row in reads.predictions(plora, 1)
+        if (row.variant, row.item) == ("personal", item.item)
+    ]  # fmt: skip
+    assert said["personal"] == stored.answer, "by what the site alone has"
     for summary in summaries:
         assert_same(here[summary.strategy], summary.run, homes)
         assert not (run_folder(summary.run) / "clients").exists(), "what is personal is at home"
