@@ -23,6 +23,7 @@ from db.tables import (
     Round,
     Run,
     RunRow,
+    Sweep,
     now,
 )
 
@@ -112,11 +113,11 @@ def known_run_ids() -> set[int]:
 
 
 def configs_in_use() -> list[dict[str, Any]]:
-    """Return the configs of all experiments with runs that are not gone, and that of the form."""
+    """Return the configs of experiments with runs that are not gone, of sweeps, and of the form."""
     alive = select(Experiment.config).where(Experiment.runs.any(Run.status != GONE))
     with reading() as session:
-        shown = session.scalars(select(Preparation.config))
-        return [*session.scalars(alive), *shown]
+        others = [session.scalars(select(table.config)) for table in (Sweep, Preparation)]
+        return [*session.scalars(alive), *(config for configs in others for config in configs)]
 
 
 def are_runs_alive() -> bool:

@@ -204,7 +204,8 @@ def _named_by(key: str) -> set[str]:
 def _leftovers() -> list[Path]:
     known = {str(number) for number in keeping.known_run_ids()}
     ownerless = [folder for folder in _inside("runs", is_old) if folder.name not in known]
-    exports = [path for path in home().glob("export-*.zip") if is_old(path)]
+    cut_off = (path for name in ("export-*.zip", ".bundle-*") for path in home().glob(name))
+    exports = [path for path in cut_off if is_old(path)]
     halves = [path for path in (home() / "runs").rglob("*.tmp") if is_old(path)]
     return ownerless + exports + [path for path in halves if path.parent not in ownerless]
 

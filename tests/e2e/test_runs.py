@@ -50,6 +50,7 @@ def test_a_chart_is_saved_as_a_png_and_as_an_svg_in_the_browser(lab: Lab, page, 
     outside = []
     page.on("request", lambda r: outside.append(r.url) if not lab.is_local(r.url) else None)
     example.install()
+    page.set_default_timeout(120_000)
     page.goto(f"{lab.address}/live")
     chart = page.locator(".st-key-ways")
     chart.locator(".js-plotly-plot").wait_for()

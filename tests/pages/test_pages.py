@@ -17,7 +17,7 @@ from engine.results.way_charts import Way, ways_over_rounds
 from engine.strategies import STRATEGIES
 from tests.helpers.runs import run
 
-PAGES = ("start", "setup", "live", "sweep", "clients", "ask")
+PAGES = ("start", "setup", "live", "sweep", "clients", "ask", "runs")
 
 
 def open_page(page: str, **url: str) -> AppTest:

@@ -111,7 +111,7 @@ import sys
 from streamlit.testing.v1 import AppTest
 import engine.jobs.queue as queue
 queue.spawn_worker = lambda: None
-for page in ("start", "setup", "live", "clients", "ask"):
+for page in ("start", "setup", "live", "clients", "ask", "runs"):
     app = AppTest.from_file("app/main.py", default_timeout=60)
     app.switch_page(f"../pages/{page}.py")
     app.run()
