@@ -9,7 +9,7 @@ from engine.config import ConfigError, field
 from engine.results.look import name_of
 from engine.results.sweep import Difference, Values
 
-_SIGNS = {1: "surely better", -1: "surely worse", 0: "not sure"}
+SIGNS = {1: "surely better", -1: "surely worse", 0: "not sure"}
 
 
 def title_of(key: str) -> str:
@@ -33,12 +33,12 @@ def label(values: Values) -> str:
 def who_is_better(gaps: Sequence[Difference]) -> str:
     """Say at which values one strategy is surely better or worse than another, from their line."""
     pair = f"{name_of(gaps[0].ours)} against {name_of(gaps[0].theirs)}"
-    by_sign: dict[int, list[str]] = {sign: [] for sign in _SIGNS}
+    by_sign: dict[int, list[str]] = {sign: [] for sign in SIGNS}
     for gap in gaps:
         if gap.interval and gap.draws > 1:
             by_sign[gap.interval.sign].append(label(gap.values))
     told = [
-        f"{_SIGNS[sign]} at {', '.join(places)}" if any(places) else _SIGNS[sign]
+        f"{SIGNS[sign]} at {', '.join(places)}" if any(places) else SIGNS[sign]
         for sign, places in by_sign.items()
         if places
     ]

@@ -57,6 +57,20 @@ def check_factors(
     return adapted
 
 
+def check_decision(path: Path, name: str, corners: int) -> None:
+    """Raise BadBundle unless a file says which of so many corners a client chose, and a weight."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            values = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        corner, weight = values.pop("corner"), values.pop("own_weight")
+        sound = not values and corner.dtype.kind == "i" and weight.dtype.kind == "f"
+        sound &= 0 <= corner.item() < corners and 0 <= weight.item() <= 1
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError):
+        sound = False
+    if not sound:
+        raise BadBundle(f"{name} does not say what a client chose")
+
+
 def _shapes(path: Path, name: str) -> dict[str, tuple[int, ...]]:
     """Return the shapes by name, from the header, which the library holds against the size."""
     try:

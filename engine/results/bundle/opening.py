@@ -34,7 +34,7 @@ from engine.data.user.zip_entries import (
 )
 from engine.fl.resolved import Resolved
 from engine.paths import home, run_folder
-from engine.results.bundle.factors import check_factors, layers_of
+from engine.results.bundle.factors import check_decision, check_factors, layers_of
 from engine.results.bundle.files import ABOUT, FORMAT, ROWS, START, models_of
 from engine.results.bundle.rows import BadBundle, config_of
 from engine.system.machine import devices
@@ -170,6 +170,9 @@ def _check_adapters(folder: Path, config: ExperimentConfig, rows: Dump) -> None:
     layers, adapted = layers_of(config), set[str]()
     for name, strategy in _adapters(config, rows):
         rule = config.rule(strategy)
+        if "/decision-" in name:
+            check_decision(folder / name, name, max(1, len(rule.corners)))
+            continue
         allowed = rule.personal_factors if "/clients/" in name else rule.shared_factors
         own = check_factors(folder / name, name, allowed, config.lora.rank, layers)
         if own and adapted and own != adapted:

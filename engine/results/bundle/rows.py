@@ -14,11 +14,13 @@ from engine.fl.privacy import planned_rounds
 from engine.fl.resolved import Resolved
 from engine.plugins import PluginError
 from engine.strategies import STRATEGIES
+from engine.strategies.base import CORNERS
 from engine.vlm.resolved import digest_of
 
 _ENDED = (*RESUMABLE, "done")
 _SCOPES = ("own", "pooled")
 _DIGEST = re.compile(r"[0-9a-f]{0,64}")
+_WORD = re.compile(r"[\w.]{1,20}")  # of what has crossed
 _SHARES = ("accuracy", "confidence")  # between 0 and 1
 
 
@@ -109,6 +111,10 @@ def _problem(config: ExperimentConfig, run: dict[str, Any], row: dict[str, Any])
         return f"is of the variant '{shorten(row['variant'])}'"
     if "scope" in row and row["scope"] not in _SCOPES:
         return f"is about '{shorten(row['scope'])}'"
+    if row.get("corner", "") not in ("", *CORNERS):
+        return f"is of the corner '{shorten(row['corner'])}'"
+    if not all(map(_WORD.fullmatch, (row.get("kind", "train"), *row.get("parts", ())))):
+        return "is of a message of no known kind"
     if any(not 0 <= row[share] <= 1 for share in _SHARES if share in row):
         return "has a share below 0 or above 1"
     return ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from db import sweeps
 from db.tables import now
 from engine.config import ExperimentConfig
@@ -12,8 +14,8 @@ from engine.results.look import measured, name_of
 from engine.results.report.command import command_of
 from engine.results.report.contents import Chart, Contents, Section
 from engine.results.report.tables import Table, exact_percent, origin
-from engine.results.sweep import Cell, SweepResult, sweep_result
-from engine.results.sweep_words import label, shown, title_of, who_is_better
+from engine.results.sweep import Cell, Difference, SweepResult, sweep_result
+from engine.results.sweep_words import SIGNS, label, shown, title_of, who_is_better
 from engine.results.verdict_words import Sentence
 
 
@@ -28,7 +30,6 @@ def sweep_contents(sweep_id: int) -> Contents:
     config = ExperimentConfig.parse(stored.config)
     if not any(cell.interval for cell in result.cells):
         raise NotPossible(f"sweep {sweep_id} has no finished run yet to report on")
-    keys = " and ".join(title_of(axis.key) for axis in result.axes)
     return Contents(
         what=f"sweep {sweep_id}",
         name=stored.name,
@@ -36,7 +37,7 @@ def sweep_contents(sweep_id: int) -> Contents:
         sentence=_sentence(result),
         notes=_notes(result),
         figures=[],
-        charts=_charts(result, config, keys),
+        charts=_charts(result, config),
         sections=[
             Section(
                 "Right answers on the clients' own test sets",
@@ -62,9 +63,19 @@ def _sentence(result: SweepResult) -> Sentence:
     lines = [line for (ours, _), line in result.gaps.items() if ours == _judged(result)]
     if not lines:
         return Sentence("Nothing to compare", ": there is one strategy.")
-    first, *rest = map(who_is_better, lines)
+    first, *rest = map(_counted, lines)
     headline, colon, told = first.partition(": ")
     return Sentence(headline, colon + " ".join([told, *rest]))
+
+
+def _counted(line: Sequence[Difference]) -> str:
+    """Say at how many values one strategy is surely better or worse than another."""
+    pair = f"{name_of(line[0].ours)} against {name_of(line[0].theirs)}"
+    signs = [gap.interval.sign for gap in line if gap.interval and gap.draws > 1]
+    if not signs or len(line) == 1:
+        return who_is_better(line)
+    counts = [f"{words} at {signs.count(sign)}" for sign, words in SIGNS.items() if sign in signs]
+    return f"{pair}: {', '.join(counts)} of {len(line)} values."
 
 
 def _notes(result: SweepResult) -> list[str]:
@@ -77,11 +88,12 @@ def _notes(result: SweepResult) -> list[str]:
     return notes
 
 
-def _charts(result: SweepResult, config: ExperimentConfig, keys: str) -> list[Chart]:
-    measure, over, ours = measured(config), f" over {keys}" if keys else "", _judged(result)
+def _charts(result: SweepResult, config: ExperimentConfig) -> list[Chart]:
+    measure, ours = measured(config), _judged(result)
+    over = f" over {title_of(result.axes[0].key)}" if result.axes else ""
     drawn = []
     for number, (values, panel) in enumerate(result.panels()):
-        at = "".join(f", {title_of(key)} {shown(value)}" for key, value in values.items())
+        at = "".join(f", at {title_of(key)} {shown(value)}" for key, value in values.items())
         drawn.append(
             Chart(
                 f"accuracies-{number}",
@@ -94,7 +106,7 @@ def _charts(result: SweepResult, config: ExperimentConfig, keys: str) -> list[Ch
             drawn.append(
                 Chart(
                     f"differences-{number}",
-                    f"By how many points {name_of(ours)} is better in the same draws{at}",
+                    f"By how many points {name_of(ours)} is better in the same draws{over}{at}",
                     "Above 0 it is better; where the shade does not touch 0, surely.",
                     sweep_charts.differences(panel, ours, result),
                 )
@@ -118,7 +130,8 @@ def _differences(result: SweepResult) -> list[Section]:
         for values, *gaps in zip(result.values, *result.gaps.values(), strict=True)
     ]
     table = Table([_head(result), *pairs], rows, frozenset(range(1, 1 + len(pairs))))
-    return [Section("Differences", "In points, paired by draw.", table=table)]
+    told = " ".join(["In points, paired by draw.", *map(who_is_better, result.gaps.values())])
+    return [Section("Differences", told, table=table)]
 
 
 def _draws(result: SweepResult) -> Table:

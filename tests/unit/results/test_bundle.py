@@ -77,6 +77,7 @@ def whole(tmp_path_factory) -> dict[str, bytes]:
     [
         ["plora", "flora"],
         ["local", "feddpa", "rolora", "fedex", "hetlora"],
+        ["corners", "fedalt", "potara", "tap", "ffa"],
     ],
 )
 def test_a_bundle_is_the_same_experiment_with_the_same_answers_in_an_empty_home(
@@ -236,6 +237,16 @@ def with_a_stranger(c: dict) -> bytes:
     return packed({**c, "runs/7/server-0016.safetensors": c[PLORA]})
 
 
+def choosing(**values: np.ndarray) -> Callable[[dict], bytes]:
+    """The pLoRA run as one of a strategy that has clients choose, and what all of them chose."""
+
+    def rename(r: dict) -> None:
+        r["experiments"][0]["config"]["strategies"][2] = r["runs"][2]["strategy"] = "corners"
+
+    chosen = {f"runs/3/clients/{k}/decision-0008.safetensors": save(values) for k in range(4)}
+    return lambda c: packed({**with_rows(c, rename), **chosen})
+
+
 def rows(change: Callable[[dict], object]) -> Callable[[dict], bytes]:
     return lambda c: packed(with_rows(c, change))
 
@@ -285,6 +296,12 @@ BAD = {
     "unknown strategy": (rows(unknown_strategy), "strategies"),
     "other weights": (rows(other_weights), "another version of the bundled model"),
     "a sweep": (rows(lambda r: r["experiments"][0]["config"].update(repeats=3)), "of a sweep"),
+    "a choice of nothing": (choosing(corner=np.array(0)), "what a client chose"),
+    "a corner too far": (choosing(
+        corner=np.array(9), own_weight=np.array(0.5, np.float32)), "what a client chose"),
+    "a message of a strange kind": (rows(lambda r: r.update(crossings=[{
+        "run_id": 1, "client": 0, "kind": "![](x)", "to_server": True, "messages": 1, "bytes": 1,
+        "parts": {}}])), "no known kind"),
     "unknown key": (rows(lambda r: r["experiments"][0]["config"].update(fast=1)), "fast"),
     "two experiments": (rows(lambda r: r["experiments"].append(
         {**r["experiments"][0], "id": 2})), "2 experiments"),
