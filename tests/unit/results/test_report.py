@@ -202,7 +202,7 @@ def test_a_sweep_has_its_figures_and_its_command(tiny, home, tmp_path):
         over_alone = next(trace for trace in gaps if trace.get("name") == "over Local only")
         assert over_alone["y"] == [100 * g.interval.mean for g in panel.gaps["plora", "local"]]
     assert "FedVLM pLoRA against Local only" in page.words
-    assert any(word.startswith(": ") and " of 4 values. " in word for word in page.words)
+    assert " of 4 values. FedVLM pLoRA against FedIT: " in file.read_text(encoding="utf-8")
     assert "23 of 24 runs are done: its figures are those so far." in page.words
     assert sum(row[-1].endswith("of experiment 1") for row in page.rows) == 3
     [command] = [word for word in page.words if word.startswith("python -m engine run")]
