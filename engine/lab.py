@@ -84,8 +84,9 @@ def config(start: Config | None = None, /, **changes: Any) -> ExperimentConfig:
     for dotted, value in changes.items():
         key, _, tail = dotted.partition(".")
         value, table = {tail: value} if tail else value, values.get(key)
-        both = isinstance(value, Mapping) and isinstance(table, Mapping)
-        values = {**values, key: {**table, **value} if both else value}
+        if isinstance(value, Mapping) and isinstance(table, Mapping):
+            value = {**table, **value}
+        values = {**values, key: value}
     return ExperimentConfig.parse(values)
 
 
