@@ -46,7 +46,7 @@ def of_its_run(message: Message, context: Context, call_next: ClientAppCallable)
     run = message.content.config_records.get("run")
     if run is not None:
         message.content = unpack(message.content)
-        values = {**context.run_config, **run}
+        values = context.run_config | {key: str(value) for key, value in run.items()}
         if home := context.node_config.get("home"):
             values["folder"] = str(Path(str(home)) / "runs" / str(run["run"]))
         own = (context.run_id, context.node_id, context.node_config, context.state, values)

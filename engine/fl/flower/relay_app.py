@@ -7,9 +7,10 @@ imports no torch, needs two seconds to start, and touches Flower's public Grid a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from multiprocessing.connection import Client, Connection
+from typing import Any
 
 from flwr.app import Context, Message, RecordDict
 from flwr.serverapp import Grid, ServerApp
@@ -39,6 +40,7 @@ class Answer:
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Do what the worker asks for, until it hangs up."""
+    calls: dict[str, Callable[[Grid, Any], object]]
     calls = {"nodes": _nodes, "push": _push, "pull": _pull}
     with _line_to(str(context.run_config["relay"])) as worker:
         while True:

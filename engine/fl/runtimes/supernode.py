@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from engine.system.supervisor import Program, Programs
 
 def supernode(
     superlink: str,
-    node_config: dict[str, str | int],
+    node_config: Mapping[str, str | int],
     secret: Path,
     *,
     warm: bool = True,
@@ -43,8 +43,10 @@ def supernode(
     )
     programs = [Program(node, str(fresh_log(f"supernode-{client}")), restarts=True)]
     if warm:
-        host = (*MODULE, f"{internals}.client_host")
-        host += ("--supernode", f"127.0.0.1:{port}", "--secret", str(secret))
+        host = (
+            *(*MODULE, f"{internals}.client_host"),
+            *("--supernode", f"127.0.0.1:{port}", "--secret", str(secret)),
+        )
         programs.append(Program(host, str(fresh_log(f"client-{client}")), restarts=True))
     return programs
 
@@ -67,7 +69,8 @@ def site(
     """
     private = Path(tempfile.mkdtemp(prefix="fedvlm-"))
     make_secret(private)
-    values = {"partition-id": client, "num-partitions": clients, "home": str(home.resolve())}
+    values: dict[str, str | int] = {"partition-id": client, "num-partitions": clients}
+    values["home"] = str(home.resolve())
     if dataset:
         values["dataset"] = dataset
     credentials = (

@@ -25,6 +25,7 @@ from flwr.supercore.interceptors import (
     RuntimeVersionHttpInterceptor,
     SuperExecAuthHttpInterceptor,
 )
+from flwr.supercore.protobuf.client import ProtobufClientInterceptor
 from flwr.supercore.retry import make_simple_http_retry_invoker
 from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message, push_task_output
@@ -66,7 +67,9 @@ def _answer(supernode: str, token: str) -> None:
         node.close()
 
 
-def _connect(supernode: str, component: str, interceptor: object) -> RuntimeHttpClient:
+def _connect(
+    supernode: str, component: str, interceptor: ProtobufClientInterceptor
+) -> RuntimeHttpClient:
     return RuntimeHttpClient.from_server_address(
         server_address=supernode,
         insecure=True,  # on this machine
