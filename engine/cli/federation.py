@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,6 +12,7 @@ import typer
 
 from engine.cli import doors
 from engine.config import ConfigError
+from engine.system.machine import cores
 
 federations = typer.Typer()
 
@@ -31,6 +33,8 @@ def federation(
     """Hold a federation with TLS and keys, until Ctrl-C; runs with runtime=superlink use it."""
     runtimes = doors.runtimes()
     folder = runtimes.standing.folder()
+    if here:  # they share this machine's cores
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // sites)))
     with ExitStack() as stack:
         stack.enter_context(runtimes.standing.stand(host, port, name or (), sites))
         for client in range(sites) if here else ():
