@@ -33,6 +33,10 @@ def execute(runs: Sequence[RunConfig], orders: Orders) -> None:
     def are_stopped() -> bool:
         return all(orders.is_stopped(run.run) for run in runs)
 
+    runtime = runs[0].config.runtime
+    if runtime != "local" and not _open_engine.has(runs[0]):
+        for run in runs:
+            writes.add_event(run.run, f"Starting the clients on {runtime}: this can take a minute.")
     try:
         with answering(runs[0], are_stopped) as answer:
             is_paused = local.execute(runs, orders, answer)
@@ -90,14 +94,20 @@ class _OpenEngine:
 
     def of(self, run: RunConfig) -> Federation:
         """Return an experiment's clients; closes another's engine. Raises RunFailed."""
-        experiment = (run.config, run.resolved)
-        if self._open is not None and self._open[0] == experiment and self._open[1].is_there():
+        if self._open is not None and self.has(run):
             return self._open[1]
         self.close()
         engine = _ENGINES[run.config.runtime](run, writes.add_event)
         federation = self._stack.enter_context(engine)
-        self._open = (experiment, federation)
+        self._open = ((run.config, run.resolved), federation)
         return federation
+
+    def has(self, run: RunConfig) -> bool:
+        """Tell whether it is open for a run's experiment, and still answers."""
+        if self._open is None:
+            return False
+        experiment, federation = self._open
+        return experiment == (run.config, run.resolved) and federation.is_there()
 
     def close(self) -> None:
         """Close it; it closes by itself where this process ends."""

@@ -157,6 +157,21 @@ def test_an_engine_is_started_anew_where_its_clients_do_not_return(exchange):
     assert len(starts) == 2  # the first of them broke at once
 
 
+def test_a_client_that_comes_late_is_waited_for(exchange):
+    line, looks = Line({30: 0}), []
+
+    def nodes() -> list[int]:
+        looks.append(None)
+        if len(looks) > 3:
+            line.clients[40] = 1
+        return list(line.clients)
+
+    line.nodes = nodes
+    [replies] = met(line, []).answer([exchange])
+    assert [client_of(reply) for reply in replies] == [0, 1]
+    assert len(looks) > 3
+
+
 def test_clients_that_never_come_are_named(exchange):
     with pytest.raises(RunFailed, match="only 1 of 2 clients have come within 0.1 s; missing: 1"):
         met(Line({30: 0}), [], patience=0.1)
