@@ -97,7 +97,7 @@ def rounds_allowed(config: ExperimentConfig) -> int:
     if not config.privacy.max_epsilon:
         return config.rounds
     rounds = range(1, config.rounds + 1)
-    return bisect_right(rounds, config.privacy.max_epsilon, key=lambda r: spent(config, r))
+    return bisect_right(rounds, config.privacy.max_epsilon, key=lambda r: spent(config, r) or 0.0)
 
 
 def budget_in_words(config: ExperimentConfig) -> str:

@@ -12,6 +12,7 @@ from engine.strategies import STRATEGIES
 
 _PURPOSES = {
     "query": "who are you?",
+    "query.account": "what data do you have?",
     "train": "training",
     "evaluate": "testing",
     "query.ask": "a question on Ask",
@@ -21,12 +22,16 @@ _PARTS = {
     "B": "factor B",
     "delta": "what is added to the frozen weights",
     "config": "settings (the round)",
+    "problems": "what is wrong with its data, and how often",
     "scores": "scores of its tests",
     "answers": "its models' answers",
     "question": "the question",
     "image": "the picture that is asked about",
 }
-_FIGURES = {"train": "figures (samples, loss, seconds)"}
+_FIGURES = {
+    "train": "figures (samples, loss, seconds)",
+    "query.account": "how many questions and answers it has",
+}
 
 
 @dataclass(frozen=True)

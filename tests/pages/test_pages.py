@@ -150,7 +150,7 @@ def test_live_shows_who_gains_what_averaging_does_and_what_privacy_costs(tiny):
     assert not app.exception
     folded = {expander.label.partition(" ")[0] for expander in app.expander}
     assert folded == {"Everybody's", "Who", "What", "Adapters", "Log"}
-    for key in ("curves", "fairness", "averaging", "privacy", "exports", "machine"):
+    for key in ("curves", "fairness", "averaging", "privacy", "crossed", "exports", "machine"):
         app.session_state[f"fold_{key}"] = True
     app.run()
     assert not app.exception

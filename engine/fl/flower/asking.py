@@ -41,14 +41,16 @@ def content_of(
     asks where the variants look in place of what they say.
     """
     height, width, _ = image.shape
-    config = {"server-round": after_round, "variants": list(variants), "looking": looking}
-    pixels = {"height": height, "width": width, "rgb": image.tobytes()}
+    config = ConfigRecord(
+        {"server-round": after_round, "variants": list(variants), "looking": looking}
+    )
+    pixels = ConfigRecord({"height": height, "width": width, "rgb": image.tobytes()})
     return RecordDict(
         {
             "arrays": to_arrays(shared),
-            "config": ConfigRecord(config),
+            "config": config,
             "question": ConfigRecord({"text": question}),
-            "image": ConfigRecord(pixels),
+            "image": pixels,
         }
     )
 

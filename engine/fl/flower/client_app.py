@@ -79,15 +79,15 @@ def account(message: Message, context: Context) -> Message:
     client = Client(_run(context), _client(context))
     dataset = client.context.dataset
     profile, problems = dataset.profile(client.number), dataset.account.problems
-    counts = {
+    counts: dict[str, int | float | list[int] | list[float]] = {
         "partition-id": client.number,
         "train-samples": profile.train_samples,
         "test-samples": profile.test_samples,
         "answers": len(profile.answers),
     }
     found = to_columns(Trouble, [Trouble(p.kind, p.count, p.left_out) for p in problems])
-    content = {"metrics": MetricRecord(counts), "problems": found}
-    return Message(RecordDict(content), reply_to=message)
+    content = RecordDict({"metrics": MetricRecord(counts), "problems": found})
+    return Message(content, reply_to=message)
 
 
 @app.train()

@@ -14,6 +14,7 @@ from engine.fl.run_config import RunConfig
 from engine.fl.runtimes.local_grid import LocalGrid
 from engine.jobs.queue import create
 from engine.paths import run_folder
+from engine.results.crossed import crossed
 from tests.helpers.datasets_for_tests import jsonl, picture, plain, row, write
 from tests.helpers.runs import changed
 
@@ -71,6 +72,9 @@ def test_each_site_trains_on_what_it_has_and_tells_numbers(sites, tmp_path):
     scores = reads.evaluations(sites.run)
     assert {(s.client, s.scope) for s in scores} == {(0, "own"), (1, "own")}
     assert not reads.predictions(sites.run, 0)
+    lines = {(line.purpose, line.direction): line.what for line in crossed(sites.run)}
+    assert "how many questions" in lines["what data do you have?", "to the server"]
+    assert "answers" not in lines["testing", "to the server"]
     records = [r for m in grid.replies for r in m.content.values() if isinstance(r, ConfigRecord)]
     texts = {t for r in records for v in r.values() for t in v if isinstance(t, str)}
     assert not {t for t in texts if "secret" in t or ".png" in t or t.startswith("a")}
