@@ -26,7 +26,7 @@ MOST_KEYS = 2
 MOST_REPEATS = 100
 MOST_POINTS = 256  # experiments that one sweep may stand for
 # What has a key of its own (repeats draw the seed), or decides only where and how fast it computes.
-_NEVER = ("repeats", "seed", "runtime", "device", "dtype", "micro_batch", "checkpointing")
+_NEVER = ("repeats", "seed", "runtime", "flower", "device", "dtype", "micro_batch", "checkpointing")
 
 
 class Axis(NamedTuple):
@@ -71,7 +71,8 @@ Sweep = Annotated[tuple[Axis, ...], BeforeValidator(_read), PlainSerializer(_wri
 
 def sweepable_keys(model: type[BaseModel]) -> list[str]:
     """Return the keys that can be swept: numbers, yes or no, and one of a few."""
-    return [key for key in keys_of(model) if key not in _NEVER and _is_plain(field_at(model, key))]
+    plain = [key for key in keys_of(model) if _is_plain(field_at(model, key))]
+    return [key for key in plain if key.partition(".")[0] not in _NEVER]
 
 
 def checked(model: type[BaseModel], axes: tuple[Axis, ...], info: ValidationInfo) -> Any:

@@ -93,6 +93,7 @@ def test_numbers_choices_and_switches_can_be_swept_and_nothing_else():
     assert {"heterogeneity.kind", "lora.vision", "plora.start"} <= swept
     left_out = {"name", "model", "dataset", "strategies", "seed", "repeats", "sweep", "runtime"}
     assert not swept & (left_out | {"lora.targets", "lora.client_ranks", "device", "dtype"})
+    assert not [key for key in swept if key.startswith("flower.")], "it changes no number"
 
 
 def test_a_sweep_does_not_tell_a_run_apart():
