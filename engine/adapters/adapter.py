@@ -16,6 +16,9 @@ A, B = "lora_A", "lora_B"
 # What some strategies add to a layer's frozen weight is delta_B·delta_A, without a scale.
 DELTA_A, DELTA_B = "delta_A", "delta_B"
 ALL_LINEAR = "all-linear"  # of lora.targets: every linear layer of the language model
+# What clients tell one another beside factors, as a mean: see engine/strategies/corners.py.
+VOTES = "votes"
+VOTES_NAME = f"corners.{VOTES}"
 DENSE_DELTA = "offset"  # the same as one matrix (d_out, d_in), in homes of earlier versions
 
 Value = TypeVar("Value")  # np.ndarray or torch.Tensor

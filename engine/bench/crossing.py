@@ -18,7 +18,9 @@ from engine.bench.grid import run_grid
 from engine.config import ExperimentConfig
 from engine.metrics.intervals import DIFFERENCE, SHARE, Interval
 
-CROSSING = ("local", "fedit", "plora", "fedsa")
+BOTH = ("local", "fedit")
+OURS = "corners"
+CROSSING = (*BOTH, "plora", "fedsa", OURS)
 SAMPLES = (16, 64, 256, 1024)
 DRAWS = 10
 WORTH_AT = 64  # samples per client, where federating is to pay

@@ -6,12 +6,24 @@ from dataclasses import asdict
 from html import escape
 from math import log2
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from rich.table import Table
 
 from engine.bench import results_file
-from engine.bench.crossing import AT, CROSSING, KIND, LEVEL, WORTH_AT, Crossing, gains
+from engine.bench.crossing import (
+    AT,
+    BOTH,
+    CROSSING,
+    KIND,
+    LEVEL,
+    OURS,
+    WORTH_AT,
+    Crossing,
+    difference,
+    gains,
+)
 
 # Name, colour, dash and symbol, as on the pages (engine/results/look.py).
 _LOOK = {
@@ -19,6 +31,7 @@ _LOOK = {
     "fedit": ("One for all (FedIT)", "#0072B2", "8 4", "circle"),
     "plora": ("Personalised (pLoRA)", "#D55E00", "", "circle"),
     "fedsa": ("Personalised (FedSA-LoRA)", "#D55E00", "", "diamond"),
+    OURS: ("Personalised (corners)", "#CC79A7", "", "square"),
 }
 _WIDTH, _HEIGHT = 680, 400
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 660, 78, 340
@@ -53,7 +66,14 @@ def as_dict(crossing: Crossing) -> dict[str, Any]:
 def worth(crossing: Crossing) -> dict[str, Any]:
     """Return what federating and personalising are worth where data are scarce."""
     own = {strategy: crossing.point(strategy, WORTH_AT).own for strategy in CROSSING}
-    return {"samples": WORTH_AT, "draws": crossing.draws, **gains(own)}
+    best = max(BOTH, key=lambda key: mean(own[key]))
+    over = {**asdict(difference(own[OURS], own[best])), "over": best}
+    return {
+        "samples": WORTH_AT,
+        "draws": crossing.draws,
+        **gains(own),
+        "ours_over_best_of_both": over,
+    }
 
 
 def table(crossing: Crossing) -> Table:
@@ -157,7 +177,7 @@ def _mark(symbol: str, x: float, y: float, colour: str) -> str:
 def _legend() -> list[str]:
     lines = []
     for place, (name, colour, dash, symbol) in enumerate(_LOOK.values()):
-        x, y = _RIGHT - 210, _BOTTOM - 82 + 20 * place
+        x, y = _RIGHT - 210, _BOTTOM - 102 + 20 * place
         lines.append(
             f'<path d="M{x} {y}H{x + 34}" stroke="{colour}" stroke-width="2.5" '
             f'stroke-dasharray="{dash or "none"}"/>'

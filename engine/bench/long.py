@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from db import reads
-from engine.bench.crossing import AT, WORTH_AT
+from engine.bench.crossing import BOTH, OURS
 from engine.bench.grid import not_stored, run_grid
 from engine.bench.methods import KINDS
-from engine.bench.never_worse import BOTH, MOST_DRAWS, OURS, Cell, Comparison, compare_all, looks
+from engine.bench.never_worse import MOST_DRAWS, Cell, Comparison, compare_all, looks
 from engine.bench.variance import VarianceShares, variance_shares
 from engine.config import ConfigError, ExperimentConfig
 from engine.system.machine import cores
@@ -34,7 +34,6 @@ SAMPLES = (64, 256)
 DRAWS = 10
 CROSSED = 4  # partitions and training seeds that are crossed
 _SECONDS = 0.015  # of one step of one client of the default model, on one core, tests included
-WORTH = Cell("worth", AT["heterogeneity"]["level"], WORTH_AT)  # as in crossing.py
 Own = dict[str, list[float]]
 
 
@@ -83,8 +82,6 @@ class LongPlan:
             "heterogeneity": {"kind": kind, "level": cell.level},
             "samples_per_client": cell.samples,
         }
-        if cell == WORTH:
-            values |= AT
         what = f"{cell.kind} {cell.level:g}, {cell.samples} samples, seed {seed}"
         values |= {
             "name": f"bench methods --long: {what}",
@@ -103,8 +100,7 @@ class LongPlan:
             for cell in self.cells
             for strategy in self.strategies
         ]
-        worth = [self.config(WORTH, s, seed) for seed in range(self.draws) for s in (*BOTH, OURS)]
-        return [*drawn, *worth, *(c for table in self.crossings().values() for c in table.values())]
+        return [*drawn, *(c for table in self.crossings().values() for c in table.values())]
 
     def crossings(self) -> dict[str, dict[tuple[int, int], ExperimentConfig]]:
         """Return the crossed runs of each strategy, by partition and training seed."""
@@ -154,7 +150,6 @@ class Long:
 
     plan: LongPlan
     own: Mapping[Cell, Own]  # by strategy the own accuracies, by draw
-    worth: Own
     shares: Mapping[str, VarianceShares]
     costs: Mapping[str, Cost]
 
@@ -205,9 +200,6 @@ def measure_long(plan: LongPlan) -> Long:
                for s in plan.strategies}
         for cell in plan.cells
     }  # fmt: skip
-    worth = {
-        s: [_own(runs[plan.config(WORTH, s, d)]) for d in range(plan.draws)] for s in (*BOTH, OURS)
-    }
     shares = {
         s: variance_shares(
             np.array([_own(runs[c]) for c in table.values()]).reshape(plan.crossed, plan.crossed)
@@ -216,7 +208,7 @@ def measure_long(plan: LongPlan) -> Long:
     }
     if OURS in plan.strategies and set(BOTH) <= set(plan.strategies):
         _add_draws(plan, own)
-    return Long(plan, own, worth, shares, _costs(plan))
+    return Long(plan, own, shares, _costs(plan))
 
 
 def _add_draws(plan: LongPlan, own: dict[Cell, Own]) -> None:
@@ -258,8 +250,3 @@ def _costs(plan: LongPlan) -> dict[str, Cost]:
 
 def _own(run: int) -> float:
     return mean(reads.deployed_accuracies(run, "own").values())
-
-
-def best_of_both(own: Mapping[str, Sequence[float]]) -> str:
-    """Return which of both is better, by the mean over draws."""
-    return max(BOTH, key=lambda key: mean(own[key]))

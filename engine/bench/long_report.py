@@ -11,9 +11,9 @@ from typing import Any
 from rich.table import Table
 
 from engine.bench import results_file
-from engine.bench.crossing import difference
-from engine.bench.long import WORTH, Long, best_of_both
-from engine.bench.never_worse import BOTH, OURS, Cell, looks
+from engine.bench.crossing import BOTH, OURS, difference
+from engine.bench.long import Long
+from engine.bench.never_worse import Cell, looks
 from engine.bench.never_worse import as_dict as never_worse
 from engine.metrics.intervals import SHARE, Interval
 
@@ -21,16 +21,11 @@ from engine.metrics.intervals import SHARE, Interval
 def write_long(results: Long, command: str, folder: Path = results_file.OUT) -> None:
     """Write both files."""
     (folder / "NEVER_WORSE.md").write_text("\n".join(_page(results, command)) + "\n", "utf-8")
-    parts = as_dict(results, command)
-    worth = results_file.read(folder).get("worth", {}) | parts.pop("worth")
-    results_file.put(parts | {"worth": worth}, folder)
+    results_file.put(as_dict(results, command), folder)
 
 
 def as_dict(results: Long, command: str = "") -> dict[str, Any]:
     """Return everything as plain values; accuracies and differences are fractions."""
-    better = best_of_both(results.worth)
-    over = difference(results.worth[OURS], results.worth[better])
-    gained = {**asdict(over), "over": better, "draws": len(results.worth[OURS])}
     return {
         "never_worse": {s: never_worse(results.compared(s)) for s in _judged(results)},
         "long": {
@@ -40,7 +35,6 @@ def as_dict(results: Long, command: str = "") -> dict[str, Any]:
                 {**asdict(cell), "own": {s: list(values) for s, values in own.items()}}
                 for cell, own in results.own.items()
             ],
-            "worth": {s: list(values) for s, values in results.worth.items()},
             "costs": {s: asdict(cost) for s, cost in results.costs.items()},
         },
         "variance": {
@@ -49,7 +43,6 @@ def as_dict(results: Long, command: str = "") -> dict[str, Any]:
             "partitions": results.plan.crossed,
             "training_seeds": results.plan.crossed,
         },
-        "worth": {"ours_over_best_of_both": gained},
     }
 
 
@@ -90,7 +83,6 @@ def _page(results: Long, command: str) -> list[str]:
         "",
         *_verdicts(results),
         *_cells(results),
-        *_worth(results),
         *_variance(results),
         *_costs(results),
     ]
@@ -145,20 +137,6 @@ def _cells(results: Long) -> Iterator[str]:
             f"{found.interval.points(sign=True)} | {found.verdict}"
         )
         yield f"| {shown} |"
-    yield ""
-
-
-def _worth(results: Long) -> Iterator[str]:
-    better = best_of_both(results.worth)
-    over = difference(results.worth[OURS], results.worth[better])
-    values = ", ".join(f"`{s}` {Interval.of(v, SHARE).points()}" for s, v in results.worth.items())
-    gained = f"`{OURS}` over `{better}`, the better of both: {over.points(sign=True)} points."
-    yield "## Where data are scarce"
-    yield ""
-    yield (
-        f"At the setting of CROSSING.md ({WORTH.samples} samples, {len(results.worth[OURS])} "
-        f"draws): {values}. {gained}"
-    )
     yield ""
 
 

@@ -12,10 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from engine.bench.crossing import BOTH
 from engine.metrics.intervals import DIFFERENCE, Interval
 
-OURS = "corners"
-BOTH = ("local", "fedit")
 MARGIN = 0.01  # a point of own accuracy
 MOST_DRAWS = 200
 Own = Mapping[str, Sequence[float]]  # by strategy the own accuracies, by draw

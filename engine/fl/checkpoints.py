@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     Factors = Adapter[torch.Tensor]
 
+DECISION = "decision"
 _KEPT = 2  # the last two rounds: a crash between checkpoint and commit goes back by one
 
 
@@ -70,7 +71,7 @@ def personal_path(folder: Path, client: int, round_: int) -> Path:
 
 def decision_path(folder: Path, client: int, round_: int) -> Path:
     """Return the path of what client k chose after a round."""
-    return client_folder(folder, client) / f"decision-{round_:04d}.safetensors"
+    return client_folder(folder, client) / f"{DECISION}-{round_:04d}.safetensors"
 
 
 def read_personal(folder: Path, client: int, round_: int) -> Factors:
@@ -93,7 +94,7 @@ def superseded(folder: Path, last: int) -> list[Path]:
 
     Of the server and of each client the newest stays, which may be older than ``last``.
     """
-    own = [(k, stem) for k in _files(folder / "clients") for stem in ("personal", "decision")]
+    own = [(k, stem) for k in _files(folder / "clients") for stem in ("personal", DECISION)]
     places = [(folder, "server"), *own]
     paths: list[Path] = []
     for place, stem in places:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from engine.adapters.adapter import Adapter
+from engine.adapters.adapter import DELTA_A, DELTA_B, VOTES_NAME, A, Adapter, B
 from engine.fl import checkpoints
 from engine.fl.context import context_of
 from engine.fl.participation import keepers, participants
@@ -30,6 +30,7 @@ class Decision:
 
     corner: str = ""
     own_weight: float = 0.0
+    vote: np.ndarray | None = None  # what the client says of it with its next factors
 
 
 class Client:
@@ -68,24 +69,35 @@ class Client:
     def decision(self, after_round: int) -> Decision:
         """Return what this client chose last, up to a round; before that the first corner."""
         corners = self.run.strategy.corners
-        for round_, path in reversed(checkpoints.numbered(self._folder, "decision")):
+        for round_, path in reversed(checkpoints.numbered(self._folder, checkpoints.DECISION)):
             if round_ <= after_round:
                 stored = checkpoints.read(path)
                 corner = corners[int(stored["corner"])] if corners else ""
-                return Decision(corner, float(stored["own_weight"]))
+                vote = stored["vote"].numpy() if "vote" in stored else None
+                return Decision(corner, float(stored["own_weight"]), vote)
         return Decision(corners[0] if corners else "", 0.5)
 
     def must_decide(self, after_round: int) -> bool:
         """Tell whether this client keeps something and has not decided after this round."""
         return not self._decision_path(after_round).exists() and bool(self._own(after_round))
 
+    def choice(self, losses: np.ndarray, shared: Factors, after_round: int) -> Decision:
+        """Return what this client chooses after a round, by losses (corners, rows)."""
+        rule, votes = self.run.strategy, np.empty(0)
+        if VOTES_NAME in shared:
+            votes = shared[VOTES_NAME].double().numpy()
+        senders = len(participants(self.run.config, after_round))
+        return Decision(rule.choose(losses, votes, senders), vote=rule.vote(losses))
+
     def store(self, decision: Decision, after_round: int) -> None:
         """Store what this client decided after a round."""
         corners = self.run.strategy.corners
         corner = corners.index(decision.corner) if corners else 0
-        values = {"corner": torch.tensor(corner), "own_weight": torch.tensor(decision.own_weight)}
+        vote = torch.zeros(0) if decision.vote is None else torch.from_numpy(decision.vote).float()
+        weight = torch.tensor(decision.own_weight)
+        values = {"corner": torch.tensor(corner), "own_weight": weight, "vote": vote}
         checkpoints.write(self._decision_path(after_round), Adapter(values))
-        checkpoints.prune(self._folder, "decision", newest=after_round)
+        checkpoints.prune(self._folder, checkpoints.DECISION, newest=after_round)
 
     def rows_to_decide_by(self, round_: int) -> EncodedBatch:
         """Return what this client has held out from training so far, else some of its rows."""
@@ -147,7 +159,8 @@ class Client:
 
     def _received(self, shared: Factors) -> Factors:
         """Return what the server shares, as far as this client's rank goes."""
-        return shared.cut(self.rank).padded(self.run.config.lora.rank)
+        factors = shared.only(A, B, DELTA_A, DELTA_B)
+        return factors.cut(self.rank).padded(self.run.config.lora.rank)
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -185,6 +198,10 @@ class Client:
         if config.privacy.clip:
             before = (self.context.initial | self._received(shared)).cut(self.rank)
             sent = protected(sent, before, config.privacy, config.drawn_from, round_, self.number)
+        for name, nobodys in self.run.strategy.extras().items():
+            vote = self.decision(round_ - 1).vote
+            silent = vote is None or bool(config.privacy.clip)
+            sent[name] = torch.from_numpy(nobodys if silent else vote)
         return Adapter({name: value.contiguous() for name, value in sent.items()})
 
     def keep(self, trained: Factors, round_: int) -> None:

@@ -76,7 +76,7 @@ def _choose(vlm: Vlm, asked: Sequence[_Asked]) -> None:
         rule = own.client.run.strategy
         of_corners = [next(scores) for _ in rule.corners]
         losses = [(s.loss / s.tokens).double().cpu().numpy() for s in of_corners]
-        own.store(Decision(corner=rule.choose(np.stack(losses))))
+        own.store(own.client.choice(np.stack(losses), own.shared, own.after_round))
 
 
 def _weigh(vlm: Vlm, asked: Sequence[_Asked]) -> None:

@@ -34,4 +34,6 @@ def traffic_of(strategy: str, config: ExperimentConfig, model: ResolvedModel) ->
     )
     ranks = [lora.rank_of(k) for k in range(config.clients)]
     share = Fraction(sum(ranks), len(ranks) * lora.rank) if rule.mixed_ranks else 1
-    return Traffic((1 + rule.two_adapters) * trained, int(_BYTES * sent * share / 2))
+    beside = sum(values.size for values in rule().extras().values())
+    up = int(_BYTES * (sent * share / 2 + beside))
+    return Traffic((1 + rule.two_adapters) * trained, up)

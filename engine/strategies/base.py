@@ -125,9 +125,20 @@ class Strategy:
         """Tell whether clients choose or weigh anew after a round, or stay with what they did."""
         return bool(self.corners) or self.merges
 
-    def choose(self, losses: np.ndarray) -> str:
-        """Return the corner to deploy and to start from, by losses (corners, rows)."""
+    def choose(self, losses: np.ndarray, votes: np.ndarray, senders: int) -> str:
+        """Return the corner to deploy and to start from, by losses (corners, rows).
+
+        ``votes``: the mean of what that many clients said in the round; empty without ``extras``.
+        """
         raise NotImplementedError
+
+    def extras(self) -> Arrays:
+        """Return what travels beside the factors, as it is before the first round."""
+        return Arrays()
+
+    def vote(self, losses: np.ndarray) -> np.ndarray:
+        """Return what a client says with its next factors, by losses (corners, rows)."""
+        return np.empty(0)
 
     def own_weight(self, shared: np.ndarray, own: np.ndarray, both: np.ndarray) -> float:
         """Return the weight from 0 to 1 of what a client keeps in what it deploys.

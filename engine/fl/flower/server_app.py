@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict
 
+import torch
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, RecordDict
 from flwr.serverapp import Grid, ServerApp
 
@@ -158,4 +159,5 @@ def _arrays_after(run: RunConfig, round_: int) -> ArrayRecord:
         return to_arrays(checkpoints.read(checkpoints.server_path(run.folder, round_)))
     initial = context_of(run.config, run.resolved).initial
     checkpoints.write(checkpoints.initial_path(run.folder), initial)
-    return to_arrays(initial.where(run.strategy.is_shared))
+    extras = {name: torch.from_numpy(v) for name, v in run.strategy.extras().items()}
+    return to_arrays(initial.where(run.strategy.is_shared) | extras)

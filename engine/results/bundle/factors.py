@@ -5,9 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from engine.adapters.adapter import DELTA_A, DELTA_B, DENSE_DELTA, A, B, split_name
+from engine.adapters.adapter import (
+    DELTA_A,
+    DELTA_B,
+    DENSE_DELTA,
+    VOTES,
+    VOTES_NAME,
+    A,
+    B,
+    split_name,
+)
 from engine.config import BUNDLED, ConfigError, ExperimentConfig
 from engine.data.user.rows import shorten
 from engine.results.bundle.rows import BadBundle
@@ -37,6 +47,9 @@ def check_factors(
     Raises BadBundle.
     """
     shapes = _shapes(path, name)
+    if VOTES in allowed and len(shapes.pop(VOTES_NAME, (0,))) != 1:
+        raise BadBundle(f"{name}: the votes are no row of numbers")
+    allowed -= {VOTES}
     factors = {split_name(tensor)[1] for tensor in shapes}
     if strange := factors - allowed - _DELTAS:
         raise BadBundle(f"{name} holds '{shorten(min(strange))}', which does not belong there")
@@ -63,7 +76,14 @@ def check_decision(path: Path, name: str, corners: int) -> None:
         with safe_open(path, framework="numpy") as file:
             values = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         corner, weight = values.pop("corner"), values.pop("own_weight")
-        sound = not values and corner.dtype.kind == "i" and weight.dtype.kind == "f"
+        vote = values.pop("vote", np.zeros(0, np.float32))
+        sound = (
+            not values
+            and vote.ndim == 1
+            and vote.dtype.kind == "f"
+            and corner.dtype.kind == "i"
+            and weight.dtype.kind == "f"
+        )
         sound &= 0 <= corner.item() < corners and 0 <= weight.item() <= 1
     except (SafetensorError, OSError, ValueError, KeyError, TypeError):
         sound = False

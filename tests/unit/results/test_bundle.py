@@ -243,7 +243,7 @@ def choosing(**values: np.ndarray) -> Callable[[dict], bytes]:
     def rename(r: dict) -> None:
         r["experiments"][0]["config"]["strategies"][2] = r["runs"][2]["strategy"] = "corners"
 
-    chosen = {f"runs/3/clients/{k}/decision-0008.safetensors": save(values) for k in range(4)}
+    chosen = {f"runs/3/clients/{k}/decision-0006.safetensors": save(values) for k in range(4)}
     return lambda c: packed({**with_rows(c, rename), **chosen})
 
 

@@ -503,14 +503,15 @@ def test_potara_merges_products_and_trusts_the_surer_adapter(trial):
 
 def test_tap_takes_the_shared_adapter_only_where_it_is_clearly_better():
     rule = STRATEGIES["tap"]()
-    assert rule.choose(np.array([[1.0, 1.0], [0.9, 0.9]])) == "fedit"
-    assert rule.choose(np.array([[1.0, 1.0], [0.995, 0.995]])) == "local"
+    nobody = np.empty(0)
+    assert rule.choose(np.array([[1.0, 1.0], [0.9, 0.9]]), nobody, 3) == "fedit"
+    assert rule.choose(np.array([[1.0, 1.0], [0.995, 0.995]]), nobody, 3) == "local"
 
 
 @pytest.mark.parametrize("key", CORNERS)
 def test_corners_has_four_methods_as_its_constant_cases(key, setting, trial, monkeypatch):
     rule = STRATEGIES["corners"]
-    monkeypatch.setattr(rule, "choose", lambda self, losses: key)
+    monkeypatch.setattr(rule, "choose", lambda *_: key)
     monkeypatch.setattr(rule, "held_out", lambda *_: 0.0)
     monkeypatch.setattr(rule, "decides", lambda *_: True)
     [summary] = run(with_strategy(setting, "corners"))
@@ -528,17 +529,35 @@ def test_corners_has_four_methods_as_its_constant_cases(key, setting, trial, mon
 
 def test_corners_takes_what_shares_most_among_what_is_as_good():
     rule = STRATEGIES["corners"]()
-    rows = np.linspace(0, 1, 11)
+    rows, nobody = np.linspace(0, 1, 11), rule.extras()["corners.votes"]
     noise = np.where(np.arange(11) % 2, 0.3, -0.3)
     clearly_worse = np.stack([rows + 1, rows + 1 + noise, rows + 0.5, rows])
-    assert rule.choose(clearly_worse) == "local"
-    as_good = np.stack([rows + 1, rows + 0.02 + noise, rows + 0.5, rows])
-    assert rule.choose(as_good) == "plora"
-    assert rule.choose(np.stack([rows] * 4)) == "fedit"
+    assert rule.choose(clearly_worse, nobody, 4) == "local"
+    as_good = np.stack([rows, rows + noise, rows + 0.5, rows - 0.02 + noise])
+    assert rule.choose(as_good, nobody, 4) == "fedit"
+    assert rule.choose(np.stack([rows] * 4), nobody, 4) == "fedit"
+
+
+def test_corners_heeds_the_votes_of_clients_that_agree_and_not_of_those_that_differ():
+    rule, generator = STRATEGIES["corners"](), np.random.default_rng(1)
+
+    def losses(*gaps: float, noise: float = 0.3) -> np.ndarray:
+        """Of twelve rows, on which each corner loses so much more than the first."""
+        own = generator.normal(1, 0.2, 12)
+        return np.stack([own, *(own + gap + generator.normal(0, noise, 12) for gap in gaps)])
+
+    def votes(clients: list[np.ndarray]) -> np.ndarray:
+        return np.mean([rule.vote(own) for own in clients], axis=0)
+
+    agreed = votes([losses(0.0, -0.3, 0.2) for _ in range(8)])
+    misled = losses(0.1, 0.1, -0.1)
+    assert rule.choose(misled, np.zeros(13), 8) != "fedsa" == rule.choose(misled, agreed, 8)
+    sides = [losses(*gaps, noise=0.05) for gaps in [(0.5, 0.5, -0.9), (0.5, 0.5, 0.9)] * 4]
+    assert [rule.choose(own, votes(sides), 8) for own in sides[:2]] == ["local", "fedit"]
 
 
 def test_corners_holds_rows_out_only_while_it_chooses(setting):
-    config = with_strategy(setting, "corners", rounds=4)
+    config = with_strategy(setting, "corners", rounds=5)
     client = Client(RunConfig(1, "corners", config, run_folder(1)), 2)
     train = client.context.sets.get(2, "train")
     held, kept = client.rows_to_decide_by(2), client.rows_to_train_on(2)
@@ -549,5 +568,23 @@ def test_corners_holds_rows_out_only_while_it_chooses(setting):
     ), "each row is in one of the two"
     assert len(client.rows_to_train_on(3)) == len(train)
     rule = STRATEGIES["corners"]()
-    assert [rule.decides(r, 4) for r in (1, 2, 3, 4)] == [True, True, False, False]
+    assert [rule.decides(r, 5) for r in (1, 2, 3, 4, 5)] == [True, True, False, False, False]
     assert rule.decides(1, 1)
+
+
+@pytest.mark.parametrize("clip", [0.0, 1.0])
+def test_votes_travel_with_the_factors_unless_what_is_sent_is_clipped(clip, setting, monkeypatch):
+    wire = record_wire(monkeypatch)
+    config = with_strategy(setting, "corners", rounds=4, privacy={"clip": clip})
+    [summary] = run(config)
+    rounds = by_round(wire, config)
+    sent = [[up["corners.votes"] for _, up in ups] for _, ups in rounds]
+    assert not np.any(sent[0]), "nobody has chosen before the first round"
+    later = [vote for votes in sent[1:] for vote in votes]
+    assert all(vote[0] == (not clip) for vote in later)
+    assert np.any(later) == (not clip)
+    down = rounds[2][0]["corners.votes"]
+    total = sum(n for n, _ in rounds[1][1])
+    mean = sum(n / total * up["corners.votes"] for n, up in rounds[1][1])
+    np.testing.assert_allclose(down, mean, rtol=1e-5)
+    assert {row.corner for row in reads.client_corners(summary.run)} <= set(CORNERS)
