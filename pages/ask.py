@@ -100,6 +100,7 @@ def show_variants(
         show_references(references)
     looked = {variant: spotlight(subject.image, grid) for variant, grid in grids.items()}
     show_answers(answers, references, metric_of(config.data.metric), looked)
+    st.caption(f"The question went to client {client}, and only the answers came back.")
     if config.dataset != SITES:
         profile = dataset_of(config.model_dump_json()).profile(client)
         show_words(profile.camera, profile.words)

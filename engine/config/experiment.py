@@ -184,7 +184,8 @@ class _Experiment(Table):
     def for_one(self, strategy: StrategyKey) -> Self:
         """Return what decides the numbers of one strategy's run: with equal ones runs are the same.
 
-        Name and runtime do not count, nor other strategies' options, nor the kind at level 0.
+        Name and runtime do not count, nor other strategies' options, nor the kind at level 0, nor,
+        where nothing is sent, how that is averaged and protected.
         """
         same: dict[str, Any] = {
             "name": "",
@@ -200,6 +201,10 @@ class _Experiment(Table):
             same["data"] = self.data.model_copy(update={"metric": "auto"})
         if self.heterogeneity.level == 0:
             same["heterogeneity"] = Heterogeneity(level=0)
+        if self.robust in ("mean", "median"):
+            same["faulty_clients"] = 1
+        if STRATEGIES[strategy].server_trains or not STRATEGIES[strategy].shared_factors:
+            same |= {"robust": "mean", "faulty_clients": 1, "privacy": Privacy()}
         return self.model_copy(update=same | others)
 
     def rule(self, strategy: StrategyKey) -> Strategy:

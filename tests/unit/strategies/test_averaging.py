@@ -131,6 +131,14 @@ def test_every_other_strategy_has_it():
         assert rule.average == Average("median") and rule.takes_any_average()
 
 
+def test_a_run_that_sends_nothing_is_the_same_however_the_others_are_averaged():
+    plain = ExperimentConfig(strategies=("local", "plora"), clients=5)
+    robust = changed(plain, robust="trimmed-mean", privacy={"clip": 1, "noise": 1})
+    assert robust.for_one("local") == plain.for_one("local")
+    assert robust.for_one("plora") != plain.for_one("plora")
+    assert changed(plain, faulty_clients=2).for_one("plora") == plain.for_one("plora")
+
+
 @pytest.mark.parametrize(
     ("values", "needed"),
     [
