@@ -21,6 +21,7 @@ _PARTS = {
     "A": "factor A",
     "B": "factor B",
     "delta": "what is added to the frozen weights",
+    "votes": "how much is lost at each corner",
     "config": "settings (the round)",
     "problems": "what is wrong with its data, and how often",
     "scores": "scores of its tests",

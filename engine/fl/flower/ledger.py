@@ -15,10 +15,10 @@ from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 
 from db.tables import Crossing
-from engine.adapters.adapter import DELTA_A, DELTA_B, A, B, factor_of
+from engine.adapters.adapter import DELTA_A, DELTA_B, VOTES, A, B, factor_of
 from engine.fl.flower.messages import client_of, payload_bytes
 
-_FACTORS = {A: "A", B: "B", DELTA_A: "delta", DELTA_B: "delta"}
+_FACTORS = {A: "A", B: "B", DELTA_A: "delta", DELTA_B: "delta", VOTES: VOTES}
 
 
 @dataclass
