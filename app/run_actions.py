@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Literal
 
 import streamlit as st
 
 from app.opening import link_to
 from app.runs_table import UNMARKED
 from app.take_along import offer_tables
-from app.widgets import LIVE, RUNS, SETUP
+from app.widgets import LIVE, RUNS, SETUP, act_or_tell
 from db.tables import ALIVE, RESUMABLE, Run
 from engine.config import ConfigError, ExperimentConfig
 from engine.jobs import queue
-from engine.jobs.queue import NotPossible
 from engine.results import housekeeping, labels
 from engine.results.compare import FEWEST, MOST
 from engine.results.look import size
 
 UNDO = "deleted_runs"  # of the session: those that were deleted last
-TROUBLE = "runs_trouble"
 
 
 def show_actions(chosen: Sequence[Run]) -> None:
@@ -49,7 +48,7 @@ def show_actions(chosen: Sequence[Run]) -> None:
 
 def show_trouble_and_undo() -> None:
     """Say what did not work, and offer to bring back what was deleted last."""
-    if trouble := st.session_state.pop(TROUBLE, ""):
+    if trouble := st.session_state.pop("trouble", ""):
         st.warning(trouble)
     if deleted := st.session_state.get(UNDO):
         what = f"Run {deleted[0]} is" if len(deleted) == 1 else f"{len(deleted)} runs are"
@@ -107,16 +106,8 @@ def _offer_deletion(runs: Sequence[Run]) -> None:
 
 
 def _button(label: str, key: str, act: Callable[[], None], *, primary: bool = False) -> None:
-    kind = "primary" if primary else "secondary"
-    st.button(label, key=key, on_click=_attempt, args=(act,), type=kind)
-
-
-def _attempt(act: Callable[[], None]) -> None:
-    """Do what a button is for; what is not possible is told on the page."""
-    try:
-        act()
-    except (NotPossible, ConfigError, LookupError) as mistake:
-        st.session_state[TROUBLE] = str(mistake)
+    kind: Literal["primary", "secondary"] = "primary" if primary else "secondary"
+    st.button(label, key=key, on_click=act_or_tell, args=(act,), type=kind)
 
 
 def _resume(runs: Sequence[Run]) -> None:

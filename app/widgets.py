@@ -169,7 +169,7 @@ def act_or_tell(act: Callable[[], object]) -> None:
     """
     try:
         act()
-    except (queue.NotPossible, ConfigError) as mistake:
+    except (queue.NotPossible, reads.NoSuchRun, ConfigError) as mistake:
         st.session_state["trouble"] = str(mistake)
 
 

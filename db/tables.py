@@ -24,8 +24,12 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {dict[str, Any]: JSON, dict[str, str]: JSON, dict[str, int]: JSON}
-    type_annotation_map |= {list[str]: JSON}
+    type_annotation_map = {
+        dict[str, Any]: JSON,
+        dict[str, str]: JSON,
+        dict[str, int]: JSON,
+        list[str]: JSON,
+    }
 
 
 class RunRow(Base):
