@@ -54,10 +54,10 @@ def check_feasible(config: ExperimentConfig) -> None:
         _check_sites(config)
     needed, fewest = config.average.fewest, participation.fewest(config)
     if fewest < needed:
+        bears = "" if config.robust == "median" else f" with faulty_clients={config.faulty_clients}"
         raise ConfigError(
-            f"robust: {config.robust} with faulty_clients={config.faulty_clients} needs {needed} "
-            f"clients in every round, and here one has {fewest} (by clients, participation, "
-            "dropout)"
+            f"robust: {config.robust}{bears} needs {needed} clients in every round, and here one "
+            f"has {fewest} (by clients, participation, dropout)"
         )
     if not rounds_allowed(config):
         raise ConfigError(
