@@ -45,5 +45,6 @@ def variance_shares(results: np.ndarray) -> VarianceShares:
     total = partition + training + interaction
     if total < 1e-18:
         return VarianceShares(0.0, 0.0, 0.0, 0.0)
-    shares = (part / total for part in (partition, training, interaction))
-    return VarianceShares(*shares, total**0.5)
+    return VarianceShares(
+        partition / total, training / total, interaction / total, deviation=total**0.5
+    )

@@ -172,7 +172,8 @@ class Client:
         config, base = self.run.config, self.context.initial
         own = self._chosen(self._own(round_ - 1), round_ - 1)
         shared = self._received(shared)
-        start, beside = base | shared, Adapter()
+        start: Factors = base | shared
+        beside: Factors = Adapter()
         if phase.mix_weight:
             frozen = self._beside(shared, own, round_ - 1)
             start, beside = base, as_deltas(frozen, (1 - phase.mix_weight) * config.lora.scale)

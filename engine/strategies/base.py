@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from engine.adapters.adapter import A, B, factor_of
+from engine.adapters.adapter import A, Adapter, B, factor_of
 from engine.plugins import Registry
 from engine.strategies.averaging import MEAN, Arrays, Average
 
@@ -109,7 +109,7 @@ class Strategy:
         """Tell whether a robust average may stand in for the mean: not in a merge of one's own."""
         return cls.merge is Strategy.merge
 
-    def beside(self, received: Arrays, own: Arrays, share: float) -> Arrays:
+    def beside(self, received: Adapter[Any], own: Adapter[Any], share: float) -> Adapter[Any]:
         """Return the frozen adapter of a phase with ``mix_weight``: here what was received.
 
         ``own``: what the client keeps, ``share``: how much of it is in what was received, up to 1.

@@ -1,9 +1,11 @@
 """FedALT: an adapter of one's own that is never reset, beside the mean of the others'."""
 
+from typing import Any
+
 import numpy as np
 from pydantic import Field
 
-from engine.adapters.adapter import B
+from engine.adapters.adapter import Adapter, B
 from engine.strategies.base import BOTH, STRATEGIES, Arrays, Options, Phase, Strategy
 
 
@@ -37,7 +39,7 @@ class FedAlt(Strategy):
         """Train the client's own adapter beside that of the others."""
         return (Phase(mix_weight=self.options.weight),)
 
-    def beside(self, received: Arrays, own: Arrays, share: float) -> Arrays:
+    def beside(self, received: Adapter[Any], own: Adapter[Any], share: float) -> Adapter[Any]:
         """Return the mean of the others, (θ̄ - p·θ_k) / (1 - p); B = 0 where there is nobody."""
         if not share:
             return received
