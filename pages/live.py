@@ -249,6 +249,7 @@ follow()
 judged = None if refresh else verdict_on(experiment)
 if judged:
     st.markdown(sentence(judged))
-if not refresh and any(run.rounds_done for run in runs):
-    show_downloads(experiment)
 show_charts(histories, config, judged)
+if not refresh and any(run.rounds_done for run in runs):
+    st.markdown("**To take along**")
+    show_downloads(experiment)
