@@ -127,7 +127,7 @@ def chart(crossing: Crossing) -> str:
             _LEFT,
             44,
             f"{AT['clients']} sites, {KIND} {LEVEL}, mean and 95 % interval over "
-            f"{_draws(crossing)} draws. Look where the green line meets the red ones.",
+            f"{_draws(crossing)} draws. Alone pays where green meets red.",
         ),
     ]
     for tick in range(0, 101, 20):
