@@ -22,7 +22,7 @@ def test_dittos_personal_adapter_starts_where_it_was_and_is_pulled_to_the_shared
     own = Adapter({name: value + 0.5 for name, value in initial.items()})
     shared = Adapter({name: value - 0.25 for name, value in initial.items()})
     client.keep(own, 1)
-    globally, personally = (client.job(phase, shared, Adapter(), 2, 0) for phase in client.phases)
+    globally, personally = (client.job(phase, shared, 2, 0) for phase in client.phases)
     assert globally.prox_mu == 0 and personally.prox_mu == 0.3
     for name in initial:
         torch.testing.assert_close(globally.factors[name], shared[name])

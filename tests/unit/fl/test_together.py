@@ -174,7 +174,7 @@ def fedit_of(cohort) -> int:
 
 
 def test_a_stop_within_a_step_lets_the_round_go(tiny, heard_at_once, monkeypatch):
-    step, steps = training._losses, []
+    step, steps = training.losses_of, []
 
     def stop_in_a_step(*args):
         steps.append(1)
@@ -183,7 +183,7 @@ def test_a_stop_within_a_step_lets_the_round_go(tiny, heard_at_once, monkeypatch
             writes.request_stop(run_id)
         return step(*args)
 
-    monkeypatch.setattr(training, "_losses", stop_in_a_step)
+    monkeypatch.setattr(training, "losses_of", stop_in_a_step)
     [summary] = run(changed(tiny, rounds=3, strategies=["plora"]))
     assert (summary.status, summary.rounds) == ("stopped", 1)
     assert len(steps) == 3, "the second step of round 2 is not taken"
