@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from engine.adapters.adapter import Adapter, factor_of
+from engine.adapters.adapter import A, factor_of
 from engine.config import WORLD
 from engine.fl.client import Client
 from engine.fl.context import context_of
@@ -174,10 +174,13 @@ def likeness(run_id: int) -> Generator[float, None, Likeness]:
 
 
 def _change(end: Factors, start: Factors, factor: str) -> np.ndarray:
-    """Return all that a client has changed of one kind of factors as one vector."""
+    """Return all that a client has changed of one kind of factors as one vector.
+
+    Of two adapters side by side (``side_by_side``) the client's own is the second.
+    """
     names = sorted(name for name in start if factor_of(name) == factor)
-    rank = Adapter(start).rank
-    own = Adapter(end).cut(rank) if Adapter(end).rank > rank else end
+    rank, of_rank = start.rank, 0 if factor == A else 1
+    own = {name: end[name].narrow(of_rank, end.rank - rank, rank) for name in names}
     return np.concatenate([(own[name] - start[name]).numpy().ravel() for name in names])
 
 

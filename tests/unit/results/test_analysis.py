@@ -4,17 +4,22 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from db import reads
+from engine.adapters.adapter import A, Adapter, B
 from engine.cli.main import app
+from engine.fl.context import context_of
 from engine.jobs.queue import NotPossible
 from engine.results.analyze import (
     NEWCOMER_SAMPLES,
+    _change,
     complete,
     cross_matrix,
     likeness,
     newcomer,
 )
+from engine.vlm.lora import side_by_side
 from tests.helpers.runs import changed, run
 
 
@@ -83,6 +88,18 @@ def test_likeness_is_of_what_clients_keep(finished, tiny):
     assert abs(values[0, 1]) < 0.99, "clients that differ have learnt different things"
     with pytest.raises(NotPossible, match="keeps nothing"):
         complete(likeness(finished[0].run))
+
+
+@pytest.mark.parametrize("factor", [A, B])
+def test_of_two_adapters_the_clients_own_is_compared(tiny, factor):
+    start = context_of(tiny).initial
+    noise = torch.Generator().manual_seed(0)
+    shared, own = (
+        Adapter({name: v + torch.randn(v.shape, generator=noise) for name, v in start.items()})
+        for _ in range(2)
+    )
+    change = _change(side_by_side(shared, own, 0.5), start, factor)  # 2 · 0.5 · B
+    assert np.allclose(change, _change(own, start, factor), atol=1e-6)
 
 
 def test_an_analysis_says_how_far_it_is(finished):
