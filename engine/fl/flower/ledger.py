@@ -1,6 +1,6 @@
 """The ledger: every message that crosses between server and clients is counted, by what it holds.
 
-The grid is where to count: whatever a ServerApp sends goes through it, on every runtime.
+Whoever sends counts: a ServerApp where it exchanges messages, and whoever asks a client questions.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
-from flwr.serverapp import Grid
-from flwr.supercore.run import Run
 
 from db.tables import Crossing
 from engine.adapters.adapter import DELTA_A, DELTA_B, VOTES, A, B, factor_of
@@ -72,60 +70,6 @@ class Ledger:
         count.messages += 1
         if not message.has_error():
             count.parts.update(parts_of(message.content))
-
-
-class CountedGrid(Grid):
-    """A grid that counts what crosses another one in a ledger."""
-
-    def __init__(self, grid: Grid) -> None:
-        self._grid = grid
-        self.ledger = Ledger()
-
-    @property
-    def run(self) -> Run:
-        """The run of the grid."""
-        return self._grid.run
-
-    def set_run(self, run: Run) -> None:
-        """Set the run of the grid."""
-        self._grid.set_run(run)
-
-    def create_message(
-        self,
-        content: RecordDict,
-        message_type: str,
-        dst_node_id: int,
-        group_id: str,
-        ttl: float | None = None,
-    ) -> Message:
-        """Make a message as the grid does."""
-        return self._grid.create_message(content, message_type, dst_node_id, group_id, ttl)
-
-    def get_node_ids(self) -> Iterable[int]:
-        """Return all nodes."""
-        return self._grid.get_node_ids()
-
-    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        """Send messages, counted."""
-        messages = list(messages)
-        self.ledger.sent(messages)
-        return self._grid.push_messages(messages)
-
-    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        """Return the replies that have come, counted."""
-        replies = list(self._grid.pull_messages(message_ids))
-        self.ledger.received(replies)
-        return replies
-
-    def send_and_receive(
-        self, messages: Iterable[Message], *, timeout: float | None = None
-    ) -> Iterable[Message]:
-        """Send messages and return their replies, both counted."""
-        messages = list(messages)
-        self.ledger.sent(messages)
-        replies = list(self._grid.send_and_receive(messages, timeout=timeout))
-        self.ledger.received(replies)
-        return replies
 
 
 def parts_of(content: RecordDict) -> dict[str, int]:

@@ -25,7 +25,7 @@ class Recorder:
 
     def __init__(self, run: RunConfig, ledger: Ledger) -> None:
         self.run = run
-        self._ledger = ledger
+        self.ledger = ledger
         self.experiment = reads.run(run.run).experiment_id
         self._profiled = {client.client for client in reads.clients(self.experiment)}
 
@@ -59,7 +59,7 @@ class Recorder:
         ]
         self._save_profiles(replies)
         scores = [score for r in tested for score in self._evaluations(r, row.round)]
-        crossed = self._ledger.take(self.run.run)
+        crossed = self.ledger.take(self.run.run)
         writes.save_round(writes.RoundRecord(row, clients, scores, crossed))
 
     def save_scores(self, round_: int, replies: list[Message]) -> None:

@@ -22,7 +22,7 @@ from engine.fl import checkpoints
 from engine.fl.agreement import Agreement, agreement
 from engine.fl.context import context_of
 from engine.fl.flower.client_app import to_arrays, to_factors
-from engine.fl.flower.ledger import CountedGrid
+from engine.fl.flower.ledger import Ledger
 from engine.fl.flower.messages import (
     ACCOUNT,
     ClientFailed,
@@ -44,18 +44,18 @@ app = ServerApp()
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Train from the last committed round to the end, or to a request to stop; then get answers."""
-    run, counted = RunConfig.of(context), CountedGrid(grid)
+    run, ledger = RunConfig.of(context), Ledger()
     try:
-        _run_rounds(counted, Recorder(run, counted.ledger), run)
+        _run_rounds(grid, Recorder(run, ledger), run)
     finally:  # what is let go has crossed, too
-        writes.save_crossings(counted.ledger.take(run.run))
+        writes.save_crossings(ledger.take(run.run))
 
 
 def _run_rounds(grid: Grid, recorder: Recorder, run: RunConfig) -> None:
-    nodes = _meet_clients(grid)
+    nodes = _meet_clients(grid, recorder)
     if run.config.dataset == SITES:
         asked = [Message(RecordDict(), message_type=ACCOUNT, dst_node_id=n) for n in nodes.values()]
-        recorder.save_accounts(require_success(_exchange(grid, asked)))
+        recorder.save_accounts(require_success(_exchange(grid, recorder, asked)))
     strategy = LoraStrategy(run.strategy, run.config, nodes, run.resolved)
     row = reads.run(run.run)
     last, arrays = row.rounds_done, _arrays_after(run, row.rounds_done)
@@ -65,14 +65,14 @@ def _run_rounds(grid: Grid, recorder: Recorder, run: RunConfig) -> None:
             if reads.stop_requested(run.run):
                 break
             if round_ == 1:  # by itself, so that the first points need not wait for training
-                recorder.save_scores(0, _tested(grid, strategy, 0, arrays))
+                recorder.save_scores(0, _tested(grid, strategy, recorder, 0, arrays))
             arrays = _one_round(grid, strategy, recorder, round_, arrays, is_last=is_last)
         except StopRequested:  # what is not committed is let go
             break
         last = round_
     if last == row.rounds and (spent := budget_in_words(run.config)) and spends(run.strategy):
         writes.add_event(run.run, f"Ends after round {last}: {spent}.")
-    recorder.save_final(last, _tested(grid, strategy, last, arrays, answers=True))
+    recorder.save_final(last, _tested(grid, strategy, recorder, last, arrays, answers=True))
 
 
 def _one_round(
@@ -86,12 +86,12 @@ def _one_round(
 ) -> ArrayRecord:
     start = time.perf_counter()
     messages = list(strategy.configure_train(round_, arrays, ConfigRecord(), grid))
-    replies = _exchange(grid, messages)
+    replies = _exchange(grid, recorder, messages)
     arrays = strategy.aggregate_train(round_, replies)[0]
     agreed = _agreement(strategy, recorder.run, require_success(replies), arrays)
     checkpoints.write(checkpoints.server_path(recorder.run.folder, round_), to_factors(arrays))
     # After the last round all are tested, with answers; twice would be once too often.
-    tested = [] if is_last else _tested(grid, strategy, round_, arrays)
+    tested = [] if is_last else _tested(grid, strategy, recorder, round_, arrays)
     if missed := strategy.dropped_out(round_):
         writes.add_event(recorder.run.run, f"Round {round_}: {missed} dropped out.")
     row = Round(
@@ -107,11 +107,18 @@ def _one_round(
 
 
 def _tested(
-    grid: Grid, strategy: LoraStrategy, round_: int, arrays: ArrayRecord, *, answers: bool = False
+    grid: Grid,
+    strategy: LoraStrategy,
+    recorder: Recorder,
+    round_: int,
+    arrays: ArrayRecord,
+    *,
+    answers: bool = False,
 ) -> list[Message]:
     """Return what clients make of the model after a round, with their answers if asked for."""
     config = ConfigRecord({"answers": answers})
-    replies = _exchange(grid, list(strategy.configure_evaluate(round_, arrays, config, grid)))
+    messages = list(strategy.configure_evaluate(round_, arrays, config, grid))
+    replies = _exchange(grid, recorder, messages)
     strategy.aggregate_evaluate(round_, replies)
     return replies
 
@@ -131,22 +138,24 @@ def _agreement(
     )
 
 
-def _exchange(grid: Grid, messages: list[Message]) -> list[Message]:
-    """Send and wait; raises ClientFailed when somebody is silent: no partial mean passes."""
+def _exchange(grid: Grid, recorder: Recorder, messages: list[Message]) -> list[Message]:
+    """Send, wait and count; raises ClientFailed when somebody is silent: no partial mean passes."""
+    recorder.ledger.sent(messages)
     replies = list(grid.send_and_receive(messages))
+    recorder.ledger.received(replies)
     if len(replies) < len(messages):
         raise ClientFailed(f"only {len(replies)} of {len(messages)} clients answered")
     return replies
 
 
-def _meet_clients(grid: Grid) -> dict[int, int]:
+def _meet_clients(grid: Grid, recorder: Recorder) -> dict[int, int]:
     """Return the node of each client."""
     questions = [
         Message(RecordDict(), message_type="query", dst_node_id=node)
         for node in grid.get_node_ids()
     ]
     nodes: dict[int, int] = {}
-    for reply in _exchange(grid, questions):
+    for reply in _exchange(grid, recorder, questions):
         if reply.has_error():
             raise ClientFailed(reply.error.reason or "a client could not start")
         nodes[client_of(reply)] = reply.metadata.src_node_id
