@@ -24,11 +24,13 @@ from pathlib import Path
 import psutil
 
 from engine.paths import ROOT
+from engine.system.faults import RunFailed
 
 _PR_SET_CHILD_SUBREAPER = 36  # of Linux's prctl
 _LOOK_SECONDS = 0.5
 _REST_SECONDS = 1.0  # before a program that has ended is started again
 _GRACE_SECONDS = 5.0  # between SIGTERM and SIGKILL
+_LAST_LINES = 5  # of a log, that are told
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Programs:
         environment: Mapping[str, str],
         scratch: Path | None = None,
     ) -> None:
+        self._programs = programs
         self._codes: dict[int, int] = {}
         self._supervisor = subprocess.Popen(
             [sys.executable, "-m", "engine.system.supervisor"],
@@ -75,6 +78,12 @@ class Programs:
     def code(self, number: int) -> int | None:
         """Return the exit status of a program that is not started again; None while it runs."""
         return self._codes.get(number, self._supervisor.poll())
+
+    def check(self) -> None:
+        """Raise RunFailed where a program has ended that is not started again."""
+        for number, program in enumerate(self._programs):
+            if not program.restarts and (code := self.code(number)) is not None:
+                raise RunFailed(_failure_of(program, code))
 
     def close(self) -> None:
         """End all and wait until they are gone."""
@@ -149,6 +158,14 @@ class _Supervisor:
 def _start(program: Program) -> subprocess.Popen[bytes]:
     with Path(program.log).open("ab") as log:
         return subprocess.Popen(program.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+
+def _failure_of(program: Program, code: int) -> str:
+    """Return what to tell of a program that has ended before its time, with its last words."""
+    log = Path(program.log)
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
+    last = " ".join([line for line in lines if line][-_LAST_LINES:])
+    return f"{log.stem} has ended with status {code}; see {log}: {last}"
 
 
 def _is_alive(process: psutil.Process) -> bool:

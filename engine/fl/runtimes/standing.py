@@ -21,7 +21,6 @@ from engine.fl.runtimes.credentials import are_valid, make_certificates, make_ke
 from engine.fl.runtimes.superlink import (
     MODULE,
     Superlink,
-    failure_of,
     free_port,
     fresh_log,
     superexec,
@@ -108,14 +107,8 @@ def stand(host: str, port: int, names: Sequence[str], clients: int) -> Iterator[
     ]
     private = Path(tempfile.mkdtemp(prefix="fedvlm-"))
     running = Programs(programs, surroundings(private), private)
-
-    def check() -> None:
-        for number in (0, 2):
-            if (code := running.code(number)) is not None:
-                raise RunFailed(failure_of(programs[number], code))
-
     try:
-        connection = Superlink(link, private, check, own / "ca.crt")
+        connection = Superlink(link, private, running.check, own / "ca.crt")
         connection.wait_until_healthy()
         for key in sorted((own / "sites").glob("*.pub")):
             connection.register(key)

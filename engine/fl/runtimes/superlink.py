@@ -35,7 +35,6 @@ MODULE = (sys.executable, "-m")
 _APP = Path(__file__).parent.parent / "flower" / "app"
 _NAME = "lab"  # of the SuperLink, to flwr's command line
 _START_SECONDS = 120
-_LAST_LINES = 5  # of a log, that are told
 
 
 class Superlink:
@@ -133,13 +132,8 @@ def own_superlink(
     threads = {"OMP_NUM_THREADS": str(max(1, cores() // at_once))}
     environment = threads | surroundings(folder)
     programs = Programs([*link, *others(address, folder)], environment, folder)
-
-    def check() -> None:
-        if (code := programs.code(0)) is not None:
-            raise RunFailed(failure_of(link[0], code))
-
     try:
-        running = Superlink(address, folder, check)
+        running = Superlink(address, folder, programs.check)
         running.wait_until_healthy()
         yield running
     finally:
@@ -208,11 +202,3 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-def failure_of(program: Program, code: int) -> str:
-    """Return what to tell of a program that has ended before its time, with its last words."""
-    log = Path(program.log)
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
-    last = " ".join([line for line in lines if line][-_LAST_LINES:])
-    return f"{log.stem} has ended with status {code}; see {log}: {last}"
