@@ -68,7 +68,6 @@ def site(
     SuperLink knows the public one of; ``dataset``: ``folder:PATH`` of data that only it has.
     """
     private = Path(tempfile.mkdtemp(prefix="fedvlm-"))
-    make_secret(private)
     values: dict[str, str | int] = {"partition-id": client, "num-partitions": clients}
     values["home"] = str(home.resolve())
     if dataset:
@@ -77,7 +76,7 @@ def site(
         *("--root-certificates", str(authority)),
         *("--auth-supernode-private-key", str(key)),
     )
-    programs = supernode(superlink, values, private / "secret", credentials=credentials)
+    programs = supernode(superlink, values, make_secret(private), credentials=credentials)
     running = Programs(programs, surroundings(private), private)
     try:
         yield
