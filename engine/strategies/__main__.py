@@ -35,14 +35,16 @@ def _sends(rule: type[Strategy]) -> str:
     if rule.server_trains:
         return "its data"
     turns = dict.fromkeys(_named(f for f in (A, B) if rule.sends(f, r)) for r in (1, 2))
-    return ", then ".join(turns) + " at its own rank" * rule.mixed_ranks
+    return ", then ".join(turns) + (" at its own rank" if rule.mixed_ranks else "")
 
 
 def _keeps(rule: type[Strategy]) -> str:
     if rule.two_adapters:
         return "a second adapter"
-    kept = _named(sorted(rule.personal_factors)) + ", as sent" * rule().sends_what_it_keeps
-    return "its rank" if rule.mixed_ranks else kept
+    if rule.mixed_ranks:
+        return "its rank"
+    kept = _named(sorted(rule.personal_factors))
+    return f"{kept}, as sent" if rule().sends_what_it_keeps else kept
 
 
 def _named(factors: Iterable[str]) -> str:

@@ -67,7 +67,7 @@ class Superlink:
     def wait_until_healthy(self) -> None:
         """Wait until it takes requests. Raises RunFailed, StopRequested."""
         trusted = ssl.create_default_context(cafile=self._certificate and str(self._certificate))
-        url = f"http{'s' * bool(self._certificate)}://{self.address}/health"
+        url = f"{'https' if self._certificate else 'http'}://{self.address}/health"
         end = time.monotonic() + _START_SECONDS
         while time.monotonic() < end:
             self.check()

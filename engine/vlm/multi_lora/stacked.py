@@ -49,10 +49,12 @@ class StackedAdapters:
         alpha = next(iter(self.layers.values())).lora_alpha["default"]
         shares = weights or [1.0] * len(adapters)
         scales = [share * alpha / rank for share, rank in zip(shares, self.ranks, strict=True)]
-        if any(besides):
-            parts = zip(adapters, besides, scales, strict=True)
-            adapters = [_with_directions(Adapter(own), *beside) for own, *beside in parts]
         self._has_besides = any(besides)
+        if self._has_besides:
+            adapters = [
+                _with_directions(Adapter(own), beside, scale)
+                for own, beside, scale in zip(adapters, besides, scales, strict=True)
+            ]
         self.factors = stack(adapters, vlm.factors, vlm.device)
         self.width = max(Adapter(adapter).rank for adapter in adapters)
         self.trained = self.factors.where(lambda name: name in trained)
