@@ -140,9 +140,10 @@ def _packed(
     if tested == ("base",):
         model_of = dict.fromkeys(cohort.variants, "base")
     packed = []
+    chooses = cohort.round > 0 and bool(cohort.run.strategy.corners)
     for client in cohort.clients:
         k = client.number
-        corner = client.decision(cohort.round).corner if cohort.round else ""
+        corner = client.decision(cohort.round).corner if chooses else ""
         scores = [
             score
             for variant, model in model_of.items()
