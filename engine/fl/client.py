@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,10 +62,12 @@ class Client:
             return side_by_side(self._beside(shared, own, after_round), base | own, weight)
         return base | shared | self._chosen(own, after_round)
 
-    def at_corner(self, corner: str, shared: Factors, after_round: int) -> Factors:
-        """Return the factors of one of CORNERS, given the server's after a round."""
-        own = self._own(after_round).only(*CORNERS[corner])
-        return self.context.initial | self._received(shared) | own
+    def at_corners(
+        self, corners: Sequence[str], shared: Factors, after_round: int
+    ) -> list[Factors]:
+        """Return the factors of some of CORNERS, given the server's after a round."""
+        own, received = self._own(after_round), self.context.initial | self._received(shared)
+        return [received | own.only(*CORNERS[corner]) for corner in corners]
 
     def decision(self, after_round: int) -> Decision:
         """Return what this client chose last, up to a round; before that the first corner."""
@@ -79,7 +82,7 @@ class Client:
 
     def must_decide(self, after_round: int) -> bool:
         """Tell whether this client keeps something and has not decided after this round."""
-        return not self._decision_path(after_round).exists() and bool(self._own(after_round))
+        return not self._decision_path(after_round).exists() and bool(self._kept_in(after_round))
 
     def choice(self, losses: np.ndarray, shared: Factors, after_round: int) -> Decision:
         """Return what this client chooses after a round, by losses (corners, rows)."""
@@ -146,10 +149,15 @@ class Client:
 
         Raises FileNotFoundError where it has been pruned: the run has gone on since.
         """
-        for round_ in range(after_round, 0, -1):
-            if self.number in keepers(self.run.strategy, self.run.config, round_):
-                return checkpoints.read_personal(self.run.folder, self.number, round_)
+        if kept_in := self._kept_in(after_round):
+            return checkpoints.read_personal(self.run.folder, self.number, kept_in)
         return Adapter()
+
+    def _kept_in(self, after_round: int) -> int:
+        """Return the last round up to this one in which this client kept something; 0 for none."""
+        rule, config = self.run.strategy, self.run.config
+        rounds = range(after_round, 0, -1)
+        return next((r for r in rounds if self.number in keepers(rule, config, r)), 0)
 
     @property
     def rank(self) -> int:

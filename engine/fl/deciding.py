@@ -35,8 +35,8 @@ class _Asked:
     shared: Factors
     after_round: int
 
-    def at_corner(self, corner: str) -> Factors:
-        return self.client.at_corner(corner, self.shared, self.after_round)
+    def at_corners(self, *corners: str) -> list[Factors]:
+        return self.client.at_corners(corners, self.shared, self.after_round)
 
     @property
     def rows(self) -> EncodedBatch:
@@ -66,11 +66,10 @@ def _waiting(cohort: Cohort, after_round: int) -> list[_Asked]:
 
 def _choose(vlm: Vlm, asked: Sequence[_Asked]) -> None:
     """Score every corner on the client's rows, and have the strategy choose."""
-    tasks = [
-        Task(own.at_corner(corner), own.rows)
-        for own in asked
-        for corner in own.client.run.strategy.corners
-    ]
+    tasks: list[Task] = []
+    for own in asked:
+        rows, corners = own.rows, own.client.run.strategy.corners
+        tasks += [Task(factors, rows) for factors in own.at_corners(*corners)]
     scores = iter(score_teacher_forced(vlm, tasks) if tasks else ())
     for own in asked:
         rule = own.client.run.strategy
@@ -81,14 +80,14 @@ def _choose(vlm: Vlm, asked: Sequence[_Asked]) -> None:
 
 def _weigh(vlm: Vlm, asked: Sequence[_Asked]) -> None:
     """Take gradients at both adapters on the client's rows, and have the strategy weigh them."""
-    pairs = [(own.at_corner("fedit"), own.at_corner("local")) for own in asked]
+    pairs = [own.at_corners("fedit", "local") for own in asked]
     moments = _moments(vlm, pairs, [own.rows for own in asked])
     for own, seen in zip(asked, moments, strict=True):
         own.store(Decision(own_weight=own.client.run.strategy.own_weight(*seen)))
 
 
 def _moments(
-    vlm: Vlm, pairs: Sequence[tuple[Factors, Factors]], rows: Sequence[EncodedBatch]
+    vlm: Vlm, pairs: Sequence[Sequence[Factors]], rows: Sequence[EncodedBatch]
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Yield mean squares of the gradients at both adapters of each pair, and of their product."""
     adapters = [adapter for pair in pairs for adapter in pair]
