@@ -14,7 +14,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDic
 
 from db.tables import Crossing
 from engine.adapters.adapter import DELTA_A, DELTA_B, VOTES, A, B, factor_of
-from engine.fl.flower.messages import client_of, payload_bytes
+from engine.fl.flower.messages import bytes_of, client_of
 
 _FACTORS = {A: "A", B: "B", DELTA_A: "delta", DELTA_B: "delta", VOTES: VOTES}
 
@@ -78,7 +78,7 @@ def parts_of(content: RecordDict) -> dict[str, int]:
     for name, record in content.items():
         if isinstance(record, ArrayRecord):
             for key, array in record.items():
-                parts[_FACTORS.get(factor_of(key), key)] += payload_bytes(ArrayRecord({key: array}))
+                parts[_FACTORS.get(factor_of(key), key)] += bytes_of(array)
         else:
             parts[name] += _bytes(record)
     return {name: size for name, size in parts.items() if size}

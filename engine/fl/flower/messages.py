@@ -78,6 +78,9 @@ def to_record(arrays: Mapping[str, np.ndarray]) -> ArrayRecord:
 
 def payload_bytes(record: ArrayRecord) -> int:
     """Return the bytes of the numbers in a record, without headers."""
-    return sum(
-        int(np.prod(array.shape)) * np.dtype(array.dtype).itemsize for array in record.values()
-    )
+    return sum(map(bytes_of, record.values()))
+
+
+def bytes_of(array: Array) -> int:
+    """Return the bytes of the numbers in an array."""
+    return int(np.prod(array.shape)) * np.dtype(array.dtype).itemsize
