@@ -9,28 +9,8 @@ from typing import Any
 from sqlalchemy import DateTime, insert, select
 
 from db.engine import reading, writing
-from db.tables import (
-    Base,
-    Client,
-    ClientRound,
-    Crossing,
-    Evaluation,
-    Event,
-    Experiment,
-    Prediction,
-    Round,
-    Run,
-    RunRow,
-)
+from db.tables import OF_RUN, Base, Client, Experiment, Run
 
-OF_RUN: tuple[type[RunRow], ...] = (
-    Round,
-    ClientRound,
-    Evaluation,
-    Prediction,
-    Crossing,
-    Event,
-)
 TABLES: tuple[type[Base], ...] = (Experiment, Client, Run, *OF_RUN)
 Dump = dict[str, list[dict[str, Any]]]  # rows by the name of their table
 

@@ -9,32 +9,8 @@ from typing import Any
 from sqlalchemy import delete, func, select, update
 
 from db.engine import reading, writing
-from db.tables import (
-    ALIVE,
-    GONE,
-    Client,
-    ClientRound,
-    Crossing,
-    Evaluation,
-    Event,
-    Experiment,
-    Prediction,
-    Preparation,
-    Round,
-    Run,
-    RunRow,
-    Sweep,
-    now,
-)
+from db.tables import ALIVE, GONE, OF_RUN, Client, Experiment, Preparation, Run, Sweep, now
 
-_OF_RUN: tuple[type[RunRow], ...] = (
-    Round,
-    ClientRound,
-    Evaluation,
-    Prediction,
-    Crossing,
-    Event,
-)
 _HIDDEN = (Run.deleted_at.is_not(None), Run.status != GONE)
 
 
@@ -90,7 +66,7 @@ def forget_runs(run_ids: Collection[int]) -> list[int]:
     with writing() as session:
         hidden = update(Run).where(Run.id.in_(run_ids), *_HIDDEN).values(status=GONE, error=None)
         gone = sorted(session.scalars(hidden.returning(Run.id)))
-        for table in _OF_RUN:
+        for table in OF_RUN:
             session.execute(delete(table).where(table.run_id.in_(gone)))
         newest = select(func.max(Run.id)).scalar_subquery()
         session.execute(delete(Run).where(Run.status == GONE, Run.id < newest))

@@ -260,3 +260,6 @@ class Event(RunRow):
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
     at: Mapped[datetime] = mapped_column(default=now)
     text: Mapped[str]
+
+
+OF_RUN: tuple[type[RunRow], ...] = tuple(RunRow.__subclasses__())  # in the order above

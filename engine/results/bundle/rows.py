@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from db.bundles import OF_RUN, Dump
+from db.bundles import Dump
 from db.reads import VARIANTS
-from db.tables import RESUMABLE
+from db.tables import OF_RUN, RESUMABLE
 from engine.config import BUNDLED, ConfigError, ExperimentConfig
 from engine.data.user.rows import shorten
 from engine.fl.privacy import planned_rounds
