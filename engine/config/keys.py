@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo as PydanticField
 from engine.config.errors import ConfigError
 from engine.config.experiment import ExperimentConfig
 from engine.config.sentences import field_at, keys_of, unknown_key
-from engine.config.sweep import sweepable_keys
+from engine.config.sweep import dotted, sweepable_keys
 
 
 def set_value(values: dict[str, Any], assignment: str) -> dict[str, Any]:
@@ -37,13 +37,7 @@ def set_value(values: dict[str, Any], assignment: str) -> dict[str, Any]:
 
 def flat(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return nested values by their dotted keys, such as ``lora.rank``."""
-    by_key: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            by_key |= {f"{key}.{tail}": inner for tail, inner in flat(value).items()}
-        else:
-            by_key[key] = value
-    return by_key
+    return dict(dotted(values))
 
 
 @dataclass(frozen=True)

@@ -44,14 +44,14 @@ def _read(given: Any) -> tuple[Axis, ...]:
             "holds 'key: values' lines, such as lora.rank: [1, 2, 4]; "
             "on the command line sweep.lora.rank=1,2,4"
         )
-    return tuple(Axis(key, _values(values)) for key, values in _flat(given))
+    return tuple(Axis(key, _values(values)) for key, values in dotted(given))
 
 
-def _flat(given: Mapping[Any, Any], head: str = "") -> Iterator[tuple[str, Any]]:
+def dotted(given: Mapping[Any, Any], head: str = "") -> Iterator[tuple[str, Any]]:
     """Yield dotted keys with their values; tables may be written as such."""
     for key, values in given.items():
         if isinstance(values, Mapping):
-            yield from _flat(values, f"{head}{key}.")
+            yield from dotted(values, f"{head}{key}.")
         else:
             yield f"{head}{key}", values
 
