@@ -8,7 +8,7 @@ import streamlit as st
 
 from app.form import Form
 from engine.config import field, swept_keys
-from engine.config.sweep import MOST_KEYS
+from engine.config.sweep import MOST_KEYS, shown
 
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
 _LABELS = ("Sweep over", "and over")
@@ -43,7 +43,7 @@ def ask_sweep(form: Form) -> None:
             values = start.get(key, suggested(key, form[key]))
             form["sweep"][key] = st.text_input(
                 "Its values",
-                ", ".join(map(_shown, values)),
+                ", ".join(map(shown, values)),
                 help="With commas, such as 1, 2, 4.",
                 **form.widget(f"sweep.{key}"),
             )
@@ -62,7 +62,3 @@ def suggested(key: str, value: Any) -> list[Any]:
     halved = value // 2 if known.annotation is int else value / 2
     around = dict.fromkeys((halved, value, 2 * value) if value else (0, 1, 2))
     return [number for number in around if known.allows(number)]
-
-
-def _shown(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -15,12 +15,13 @@ from db import reads, sweeps
 from db.sweeps import PointRun
 from db.tables import ALIVE, RESUMABLE
 from engine.config import ExperimentConfig
+from engine.config.sweep import shown
 from engine.jobs import queue
 from engine.jobs import sweeps as sweeping
 from engine.results import sweep_charts
 from engine.results.look import duration, measured, name_of
 from engine.results.sweep import SweepResult, sweep_result
-from engine.results.sweep_words import label, shown, title_of, who_is_better
+from engine.results.sweep_words import label, title_of, who_is_better
 
 TENDED = 5  # seconds after which it is looked whether a worker is gone
 PANELS = 3  # beside each other

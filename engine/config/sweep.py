@@ -98,8 +98,12 @@ def put(values: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
 
 def told(axes: tuple[Axis, ...], values: tuple[Any, ...]) -> str:
     """Write one value of every axis: ``lora.rank=4, heterogeneity.level=0.5``."""
-    shown = (f"{v:g}" if isinstance(v, float) else str(v) for v in values)
-    return ", ".join(f"{axis.key}={text}" for axis, text in zip(axes, shown, strict=True))
+    return ", ".join(f"{axis.key}={shown(v)}" for axis, v in zip(axes, values, strict=True))
+
+
+def shown(value: Any) -> str:
+    """Write one value of a swept key."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _is_plain(declared: FieldInfo) -> bool:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from engine.config import ConfigError, field
+from engine.config.sweep import shown
 from engine.results.look import name_of
 from engine.results.sweep import Difference, Values
 
@@ -18,11 +18,6 @@ def title_of(key: str) -> str:
         return field(key).title
     except ConfigError:
         return key
-
-
-def shown(value: Any) -> str:
-    """Write one value of a swept key."""
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def label(values: Values) -> str:

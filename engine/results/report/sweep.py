@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from db import sweeps
 from db.tables import now
 from engine.config import ExperimentConfig
+from engine.config.sweep import shown
 from engine.jobs.queue import NotPossible
 from engine.metrics.intervals import Interval
 from engine.results import sweep_charts
@@ -15,7 +16,7 @@ from engine.results.report.command import command_of
 from engine.results.report.contents import Chart, Contents, Section
 from engine.results.report.tables import Table, exact_percent, origin
 from engine.results.sweep import Cell, Difference, SweepResult, sweep_result
-from engine.results.sweep_words import SIGNS, label, shown, title_of, who_is_better
+from engine.results.sweep_words import SIGNS, label, title_of, who_is_better
 from engine.results.verdict_words import Sentence
 
 
