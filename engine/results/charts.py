@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 
 from db.reads import ClientScore, MeanDrift, MeanScore, Tradeoff
 from db.tables import Round, Run
-from engine.results.look import STYLES, client_name, style_of
+from engine.results.look import STYLES, client_name, faint, style_of
 from engine.strategies import STRATEGIES
 
 MOST_LINES = 16
@@ -95,6 +95,28 @@ def draw(
         marker={"size": size, "symbol": SYMBOLS[number % len(SYMBOLS)]},
         hovertemplate=f"{name}<br>after round %{{x}}: %{{y:{_format(accuracy)}}}<extra></extra>",
     )
+
+
+def draw_band(
+    figure: go.Figure,
+    style: str,
+    x: Sequence[object],
+    highest: Sequence[float | None],
+    lowest: Sequence[float | None],
+) -> None:
+    """Fill what lies between two lines in the faint colour of a variant."""
+    colour = STYLES[style].colour
+    for ends, fill in ((highest, None), (lowest, "tonexty")):
+        figure.add_scatter(
+            x=x,
+            y=ends,
+            mode="lines",
+            line={"width": 0, "color": colour},
+            fill=fill,
+            fillcolor=faint(colour),
+            hoverinfo="skip",
+            showlegend=False,
+        )
 
 
 def small_lines(

@@ -12,8 +12,8 @@ import plotly.graph_objects as go
 
 from engine.config import Axis
 from engine.metrics.intervals import Interval
-from engine.results.charts import SYMBOLS
-from engine.results.look import STYLES, faint, name_of, style_of
+from engine.results.charts import SYMBOLS, draw_band
+from engine.results.look import STYLES, name_of, style_of
 from engine.results.sweep import SweepResult, Values
 from engine.results.sweep_words import title_of
 
@@ -119,7 +119,8 @@ def _drawn(curves: Sequence[Curve], axes: Sequence[Axis], form: str, words: str)
         x = [str(value) for value in curve.x] if is_category else curve.x
         has_band = len(x) > 1 and all(i.low is not None for i in curve.intervals)
         if has_band:
-            _draw_band(figure, curve, x)
+            highest = [i.high for i in curve.intervals]
+            draw_band(figure, curve.style, x, highest, [i.low for i in curve.intervals])
         if len(curve.marks) > len(x):  # of several draws
             _draw_marks(figure, curve, form, words, is_category=is_category)
         _draw_line(figure, curve, x, form, words, has_band=has_band)
@@ -131,24 +132,6 @@ def _drawn(curves: Sequence[Curve], axes: Sequence[Axis], form: str, words: str)
         xaxis={"title": title, **_axis(values, is_category)},
         hovermode="closest",
     )
-
-
-def _draw_band(figure: go.Figure, curve: Curve, x: Sequence[Any]) -> None:
-    colour = STYLES[curve.style].colour
-    for ends, fill in (
-        ([i.high for i in curve.intervals], None),
-        ([i.low for i in curve.intervals], "tonexty"),
-    ):
-        figure.add_scatter(
-            x=x,
-            y=ends,
-            mode="lines",
-            line={"width": 0, "color": colour},
-            fill=fill,
-            fillcolor=faint(colour),
-            hoverinfo="skip",
-            showlegend=False,
-        )
 
 
 def _draw_marks(

@@ -12,7 +12,7 @@ from db import reads
 from db.reads import ClientScore, MeanScore
 from db.tables import Run
 from engine.results import charts
-from engine.results.look import ORDER, STYLES, faint, name_of
+from engine.results.look import ORDER, STYLES, name_of
 
 MOST_BANDS = 3  # more of them hide each other
 
@@ -60,15 +60,5 @@ def ways_over_rounds(ways: Sequence[Way]) -> go.Figure:
 
 def _band(figure: go.Figure, line: charts.Line, spread: dict[int, list[float]]) -> None:
     rounds = [n for n in line.rounds if n in spread]
-    colour = STYLES[line.style].colour
-    for ends, fill in ((max, None), (min, "tonexty")):
-        figure.add_scatter(
-            x=rounds,
-            y=[ends(spread[n]) for n in rounds],
-            mode="lines",
-            line={"width": 0, "color": colour},
-            fill=fill,
-            fillcolor=faint(colour),
-            hoverinfo="skip",
-            showlegend=False,
-        )
+    highest = [max(spread[n]) for n in rounds]
+    charts.draw_band(figure, line.style, rounds, highest, [min(spread[n]) for n in rounds])
