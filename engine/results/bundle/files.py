@@ -17,11 +17,10 @@ def models_of(config: ExperimentConfig, strategy: str, rounds_done: int) -> list
     """Return the names, within the run's folder, of the shared and of each client's factors."""
     if not rounds_done:
         return []
-    folder, rule, kept = Path(), config.rule(strategy), dict[int, int]()
-    for round_ in range(rounds_done, 0, -1):
-        kept = dict.fromkeys(keepers(rule, config, round_), round_) | kept
-    chose: dict[int, int] = {}
+    folder, rule = Path(), config.rule(strategy)
+    kept, chose = dict[int, int](), dict[int, int]()  # the newest round by client
     for round_ in range(1, rounds_done + 1):
+        kept |= dict.fromkeys(keepers(rule, config, round_), round_)
         chose |= dict.fromkeys(deciders(rule, config, round_, rounds_done), round_)
     files = [checkpoints.server_path(folder, rounds_done)]
     files += [checkpoints.personal_path(folder, k, round_) for k, round_ in sorted(kept.items())]
