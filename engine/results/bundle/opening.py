@@ -79,8 +79,6 @@ def _opened(source: Path | BinaryIO) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(source) as archive:
             yield archive
-    except BadBundle:
-        raise
     except (BadZip, BadRows) as error:
         raise BadBundle(str(error)) from None
     except zipfile.BadZipFile as error:
