@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -83,13 +83,12 @@ def clean(kinds: Collection[str]) -> int:
 
     Raises NotPossible for a kind that there is not, or that has to stay now.
     """
-    known = {holding.kind: holding for holding in chosen(holdings(), kinds)}
     freed = 0
-    for kind in kinds:
-        if kind == "deleted":
+    for holding in chosen(holdings(), kinds):
+        if holding.kind == "deleted":
             freed += _forget(run.id for run in keeping.deleted_runs())
         else:
-            freed += sum(map(_remove, known[kind].paths))
+            freed += sum(map(_remove, holding.paths))
     return freed
 
 
@@ -185,14 +184,14 @@ def _data() -> list[Path]:
     fetches = any(part.startswith("hub:") for part in used)
     return [
         folder
-        for folder in _inside("datasets", is_old)
+        for folder in _old_in("datasets")
         if folder.name not in used and not (fetches and folder.name.startswith("hub-"))
     ]
 
 
 def _adapters() -> list[Path]:
     used = _named_by("start")
-    return [folder for folder in _inside("adapters", is_old) if folder.name not in used]
+    return [folder for folder in _old_in("adapters") if folder.name not in used]
 
 
 def _named_by(key: str) -> set[str]:
@@ -203,16 +202,16 @@ def _named_by(key: str) -> set[str]:
 
 def _leftovers() -> list[Path]:
     known = {str(number) for number in keeping.known_run_ids()}
-    ownerless = [folder for folder in _inside("runs", is_old) if folder.name not in known]
+    ownerless = [folder for folder in _old_in("runs") if folder.name not in known]
     cut_off = (path for name in ("export-*.zip", ".bundle-*") for path in home().glob(name))
     exports = [path for path in cut_off if is_old(path)]
     halves = [path for path in (home() / "runs").rglob("*.tmp") if is_old(path)]
     return ownerless + exports + [path for path in halves if path.parent not in ownerless]
 
 
-def _inside(name: str, condition: Callable[[Path], bool] = lambda _: True) -> list[Path]:
+def _old_in(name: str) -> list[Path]:
     folder = home() / name
-    return [path for path in folder.iterdir() if condition(path)] if folder.is_dir() else []
+    return [path for path in folder.iterdir() if is_old(path)] if folder.is_dir() else []
 
 
 def is_old(path: Path) -> bool:
