@@ -6,15 +6,15 @@ data stands for its own, and is not trained again.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterator
-from contextlib import suppress
+from collections.abc import Collection, Hashable
 from typing import Any
 
 from db import reads, sweeps, writes
 from db.sweeps import PlannedPoint
-from db.tables import ALIVE, RESUMABLE, Run
+from db.tables import ALIVE, RESUMABLE
 from engine.config import ConfigError, ExperimentConfig
 from engine.fl.privacy import planned_rounds
+from engine.jobs import lookup
 from engine.jobs.queue import NotPossible, ensure_worker, mark_interrupted, tend
 from engine.jobs.validate import check_unchanged, complete, validate
 
@@ -43,7 +43,7 @@ def lacking(config: ExperimentConfig) -> list[ExperimentConfig]:
     By the config alone, which is quick enough for a form; ``create`` looks at the state of model
     and data as well. Raises ConfigError where the data cannot be read.
     """
-    stored = {stored.for_one(run.strategy) for run, stored in _finished()}
+    stored = {stored.for_one(run.strategy) for run, stored in lookup.finished()}
     left = []
     for point in (complete(p.config, p.config.model_fields_set) for p in config.points()):
         keys = tuple(key for key in point.strategies if point.for_one(key) not in stored)
@@ -143,20 +143,10 @@ def _stored() -> dict[Hashable, int]:
     """Return the finished runs by what decides their numbers."""
     return {
         _same_run(config, run.strategy, resolved): run.id
-        for run, config in _finished()
+        for run, config in lookup.finished()
         # That of an older lab is unknown: it noted no state of model and data.
         if (resolved := run.experiment.resolved) is not None
     }
-
-
-def _finished() -> Iterator[tuple[Run, ExperimentConfig]]:
-    """Yield the finished runs with their configs."""
-    configs: dict[int, ExperimentConfig] = {}
-    for run in reads.done_runs():
-        with suppress(ConfigError):  # of another version, or with a plugin that is not named here
-            if run.experiment_id not in configs:
-                configs[run.experiment_id] = ExperimentConfig.parse(run.experiment.config)
-            yield run, configs[run.experiment_id]
 
 
 def _same_run(config: ExperimentConfig, strategy: str, resolved: dict[str, Any]) -> Hashable:

@@ -8,16 +8,14 @@ it is over the draws. Then what it cost in bytes, and what left the site.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from statistics import mean
 from typing import Literal
 
-from pydantic import ValidationError
-
 from db import reads
 from db.tables import Run
-from engine.config import ExperimentConfig
+from engine.config import ConfigError, ExperimentConfig
+from engine.jobs import lookup
 from engine.jobs.queue import NotPossible
 from engine.metrics.intervals import DIFFERENCE, Interval, mean_of, paired_shares
 from engine.strategies import STRATEGIES
@@ -162,19 +160,17 @@ def _federation(
 
 def _draws(stored: dict, strategies: Sequence[str]) -> dict[int, dict[str, float]]:
     """Return own accuracies by seed and strategy, of the seeds for which all runs are stored."""
-    with suppress(ValidationError):  # a config of another version has no draws to compare
-        config = ExperimentConfig.model_validate(stored)
-        wanted = {_but_seed(config, key): key for key in strategies}
-        found: dict[int, dict[str, float]] = {}
-        for run in reads.done_runs():
-            with suppress(ValidationError):
-                other = ExperimentConfig.model_validate(run.experiment.config)
-                key = wanted.get(_but_seed(other, run.strategy))
-                if key:
-                    own = reads.deployed_accuracies(run.id, "own")
-                    found.setdefault(other.seed, {})[key] = mean(own.values())
-        return {seed: own for seed, own in found.items() if len(own) == len(strategies)}
-    return {}
+    try:
+        config = ExperimentConfig.parse(stored)
+    except ConfigError:  # one of another version has no draws to compare
+        return {}
+    wanted = {_but_seed(config, key): key for key in strategies}
+    found: dict[int, dict[str, float]] = {}
+    for run, other in lookup.finished():
+        if key := wanted.get(_but_seed(other, run.strategy)):
+            own = reads.deployed_accuracies(run.id, "own")
+            found.setdefault(other.seed, {})[key] = mean(own.values())
+    return {seed: own for seed, own in found.items() if len(own) == len(strategies)}
 
 
 def _but_seed(config: ExperimentConfig, strategy: str) -> ExperimentConfig:
