@@ -26,7 +26,7 @@ from engine.config import ConfigError, ExperimentConfig, read_config
 from engine.data.dataset import Example
 from engine.data.factory import dataset_of
 from engine.data.pictures import BadPicture, read_picture
-from engine.jobs import foreground, queue
+from engine.jobs import foreground, lookup, queue
 from engine.jobs import sweeps as sweeping
 from engine.jobs.queue import NotPossible
 from engine.jobs.validate import resolved_of
@@ -125,8 +125,7 @@ def open(experiment: int | str | Path) -> Experiment:
     """
     if isinstance(experiment, (str, Path)):
         return Experiment(open_bundle(Path(experiment)))
-    if not reads.runs_of(experiment):
-        raise NotPossible(f"there is no experiment {experiment}")
+    lookup.runs_of(experiment)
     return Experiment(experiment)
 
 
@@ -148,9 +147,7 @@ class Experiment:
     @property
     def runs(self) -> list[Run]:
         """Return its runs as they are stored, one per strategy. Raises NotPossible for none."""
-        if runs := reads.runs_of(self.number):
-            return runs
-        raise NotPossible(f"there is no experiment {self.number}")
+        return lookup.runs_of(self.number)
 
     @property
     def name(self) -> str:

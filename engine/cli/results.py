@@ -11,9 +11,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from db import reads
 from engine.cli.options import Experiment, Json
-from engine.jobs.queue import NotPossible
+from engine.jobs import lookup
 from engine.results import tables as data_out
 from engine.results.compare import Comparison
 from engine.results.compare import compare as put_side_by_side
@@ -69,8 +68,6 @@ def tables(
     kind: Annotated[str, typer.Option("--format", help="csv or parquet.")] = "csv",
 ) -> None:
     """Write everything that is stored of an experiment as tables, for a spreadsheet or pandas."""
-    runs = [run.id for run in reads.runs_of(experiment)]
-    if not runs:
-        raise NotPossible(f"there is no experiment {experiment}")
+    runs = [run.id for run in lookup.runs_of(experiment)]
     for path in data_out.write(runs, folder, kind):
         typer.echo(str(path))

@@ -8,6 +8,14 @@ from contextlib import suppress
 from db import reads
 from db.tables import Run
 from engine.config import ConfigError, ExperimentConfig
+from engine.jobs.queue import NotPossible
+
+
+def runs_of(experiment_id: int) -> list[Run]:
+    """Return the runs of an experiment, as they were queued. Raises NotPossible for none."""
+    if runs := reads.runs_of(experiment_id):
+        return runs
+    raise NotPossible(f"there is no experiment {experiment_id}")
 
 
 def finished() -> Iterator[tuple[Run, ExperimentConfig]]:

@@ -84,9 +84,7 @@ _Hits = dict[int, dict[str, bool]]  # client -> item -> right, of the model that
 
 def verdict(experiment_id: int) -> Verdict:
     """Compare the finished runs of an experiment. Raises NotPossible."""
-    stored = reads.runs_of(experiment_id)
-    if not stored:
-        raise NotPossible(f"there is no experiment {experiment_id}")
+    stored = lookup.runs_of(experiment_id)
     runs = {run.strategy: run for run in stored if run.status == "done"}
     trained = [key for key in runs if STRATEGIES[key].variants]
     if len(trained) < 2:

@@ -8,11 +8,12 @@ from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 
-from db import bundles, reads
+from db import bundles
 from db.dump_check import BadRows, checked
 from db.engine import HEAD
 from db.tables import ALIVE
 from engine.config import ExperimentConfig
+from engine.jobs import lookup
 from engine.jobs.queue import NotPossible
 from engine.paths import run_folder
 from engine.results.bundle.files import ABOUT, FORMAT, ROWS, START, models_of
@@ -28,9 +29,7 @@ def bundle(experiment_id: int) -> bytes:
     Raises NotPossible while it runs, and where its files are not all there; ConfigError where its
     config is of another version.
     """
-    runs = reads.runs_of(experiment_id)
-    if not runs:
-        raise NotPossible(f"there is no experiment {experiment_id}")
+    runs = lookup.runs_of(experiment_id)
     if alive := [run for run in runs if run.status in ALIVE]:
         state = f"run {alive[0].id} is {alive[0].status}"
         raise NotPossible(f"experiment {experiment_id} is not over ({state}); stop it first")

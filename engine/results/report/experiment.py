@@ -8,6 +8,7 @@ from db import reads
 from db.tables import Run, now
 from engine.config import ExperimentConfig
 from engine.fl.resolved import Resolved
+from engine.jobs import lookup
 from engine.jobs.queue import NotPossible
 from engine.results import charts, client_charts
 from engine.results.look import STYLES, measured, name_of, size, style_of
@@ -26,9 +27,7 @@ def experiment_contents(experiment_id: int) -> Contents:
     Raises NotPossible where nothing was trained yet, and ConfigError where its config is of another
     version.
     """
-    runs = reads.runs_of(experiment_id)
-    if not runs:
-        raise NotPossible(f"there is no experiment {experiment_id}")
+    runs = lookup.runs_of(experiment_id)
     tested = [run for run in runs if run.rounds_done]
     if not tested:
         raise NotPossible(f"experiment {experiment_id} has no finished round yet to report on")
