@@ -70,9 +70,9 @@ class Crossing:
         return difference(self.point(ours, samples).own, self.point(theirs, samples).own)
 
 
-def difference(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
+def difference(ours: Sequence[float], theirs: Sequence[float], level: float = 0.95) -> Interval:
     """Return the mean difference of shares, draw by draw, with its interval within [-1, 1]."""
-    return Interval.of([a - b for a, b in zip(ours, theirs, strict=True)], DIFFERENCE)
+    return Interval.of([a - b for a, b in zip(ours, theirs, strict=True)], DIFFERENCE, level)
 
 
 def gains(own: Mapping[str, Sequence[float]]) -> dict[str, dict[str, float | None]]:

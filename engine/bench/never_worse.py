@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from engine.bench.crossing import BOTH
-from engine.metrics.intervals import DIFFERENCE, Interval
+from engine.bench.crossing import BOTH, difference
+from engine.metrics.intervals import Interval
 
 MARGIN = 0.01  # a point of own accuracy
 MOST_DRAWS = 200
@@ -53,15 +53,10 @@ class Comparison:
 def compare(strategy: str, cell: Cell, own: Own, level: float) -> Comparison:
     """Compare a method with both in one cell, on the draws that all three have."""
     draws = min(len(own[key]) for key in (strategy, *BOTH))
-    worst: Comparison | None = None
-    for key in BOTH:
-        pairs = zip(own[strategy][:draws], own[key][:draws], strict=True)
-        interval = Interval.of([a - b for a, b in pairs], DIFFERENCE, level)
-        if worst is None or _low(interval) < _low(worst.interval):
-            worst = Comparison(cell, key, draws, interval)
-    if worst is None:
-        raise ValueError("there is nothing to compare with")
-    return worst
+    ours = own[strategy][:draws]
+    intervals = {key: difference(ours, own[key][:draws], level) for key in BOTH}
+    against = min(BOTH, key=lambda key: _low(intervals[key]))
+    return Comparison(cell, against, draws, intervals[against])
 
 
 def compare_all(strategy: str, cells: Mapping[Cell, Own], looks: int) -> dict[Cell, Comparison]:
