@@ -8,13 +8,12 @@ at one size, which gets all draws; the others get a third of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import mean
 from typing import Any
 
-from db import reads
-from engine.bench.grid import run_grid
+from engine.bench.grid import own_accuracy, run_grid
 from engine.config import ExperimentConfig
 from engine.metrics.intervals import DIFFERENCE, SHARE, Interval
 
@@ -84,6 +83,12 @@ def gains(own: Mapping[str, Sequence[float]]) -> dict[str, dict[str, float | Non
     }
 
 
+def over_best(own: Mapping[str, Sequence[float]], others: Iterable[str]) -> dict[str, Any]:
+    """Compare ours with that of ``others`` that is best in the mean over draws."""
+    best = max(others, key=lambda key: mean(own[key]))
+    return {**asdict(difference(own[OURS], own[best])), "over": best}
+
+
 def measure_crossing(
     base: ExperimentConfig, samples: Sequence[int] = SAMPLES, draws: int = DRAWS
 ) -> Crossing:
@@ -110,5 +115,4 @@ def _config(base: ExperimentConfig, strategy: str, samples: int, seed: int) -> E
 
 
 def _point(strategy: str, samples: int, runs: list[int]) -> Point:
-    own = [mean(reads.deployed_accuracies(run, "own").values()) for run in runs]
-    return Point(strategy, samples, runs, own)
+    return Point(strategy, samples, runs, [own_accuracy(run) for run in runs])

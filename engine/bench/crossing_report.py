@@ -6,7 +6,6 @@ from dataclasses import asdict
 from html import escape
 from math import log2
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
 from rich.table import Table
@@ -21,8 +20,8 @@ from engine.bench.crossing import (
     OURS,
     WORTH_AT,
     Crossing,
-    difference,
     gains,
+    over_best,
 )
 
 # Name, colour, dash and symbol, as on the pages (engine/results/look.py).
@@ -66,13 +65,11 @@ def as_dict(crossing: Crossing) -> dict[str, Any]:
 def worth(crossing: Crossing) -> dict[str, Any]:
     """Return what federating and personalising are worth where data are scarce."""
     own = {strategy: crossing.point(strategy, WORTH_AT).own for strategy in CROSSING}
-    best = max(BOTH, key=lambda key: mean(own[key]))
-    over = {**asdict(difference(own[OURS], own[best])), "over": best}
     return {
         "samples": WORTH_AT,
         "draws": crossing.draws,
         **gains(own),
-        "ours_over_best_of_both": over,
+        "ours_over_best_of_both": over_best(own, BOTH),
     }
 
 

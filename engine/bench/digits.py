@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
 from rich.table import Table
 
-from db import reads
 from engine.bench import results_file
-from engine.bench.crossing import CROSSING, OURS, difference, gains
-from engine.bench.grid import run_grid
+from engine.bench.crossing import CROSSING, OURS, difference, gains, over_best
+from engine.bench.grid import own_accuracy, run_grid
 from engine.config import ExperimentConfig
 from engine.metrics.intervals import SHARE, Interval
 
@@ -28,10 +26,7 @@ def measure_digits(base: ExperimentConfig, draws: int = DRAWS) -> Own:
     """Run what is not stored yet; raises RunsFailed."""
     configs = {s: [_config(base, s, seed) for seed in range(draws)] for s in CROSSING}
     runs = run_grid("digits", [config for of_it in configs.values() for config in of_it])
-    return {
-        s: [mean(reads.deployed_accuracies(runs[c], "own").values()) for c in of_it]
-        for s, of_it in configs.items()
-    }
+    return {s: [own_accuracy(runs[c]) for c in of_it] for s, of_it in configs.items()}
 
 
 def _config(base: ExperimentConfig, strategy: str, seed: int) -> ExperimentConfig:
@@ -47,14 +42,8 @@ def as_dict(base: ExperimentConfig, own: Own) -> dict[str, Any]:
         "own": own,
         "intervals": {s: asdict(Interval.of(values, SHARE)) for s, values in own.items()},
         **gains(own),
-        "ours_over_best_of_four": _ours_over_best(own),
+        "ours_over_best_of_four": over_best(own, (key for key in own if key != OURS)),
     }
-
-
-def _ours_over_best(own: Own) -> dict[str, Any]:
-    """Compare ours with that of the four that is best in the mean over draws."""
-    best = max((key for key in own if key != OURS), key=lambda key: mean(own[key]))
-    return {**asdict(difference(own[OURS], own[best])), "over": best}
 
 
 def table(own: Own) -> Table:

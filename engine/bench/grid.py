@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from contextlib import suppress
 from multiprocessing.queues import SimpleQueue
+from statistics import mean
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -46,6 +47,11 @@ def not_stored(configs: Sequence[ExperimentConfig]) -> list[ExperimentConfig]:
     """Return those of the configs (of one strategy each) that ``run_grid`` would run."""
     stored = _stored()
     return [c for c in {_key(c): c for c in configs}.values() if _key(c) not in stored]
+
+
+def own_accuracy(run: int) -> float:
+    """Return a run's accuracy on the clients' own test sets, mean over clients."""
+    return mean(reads.deployed_accuracies(run, "own").values())
 
 
 def _key(config: ExperimentConfig) -> ExperimentConfig:

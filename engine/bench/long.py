@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import mean, median
+from statistics import median
 from typing import Any
 
 import numpy as np
 
 from db import reads
 from engine.bench.crossing import BOTH, OURS
-from engine.bench.grid import not_stored, run_grid
+from engine.bench.grid import not_stored, own_accuracy, run_grid
 from engine.bench.methods import KINDS
 from engine.bench.never_worse import MOST_DRAWS, Cell, Comparison, compare_all, looks
 from engine.bench.variance import VarianceShares, variance_shares
@@ -196,14 +196,13 @@ def measure_long(plan: LongPlan) -> Long:
     """Run what is missing, and more draws where ours is open; raises RunsFailed."""
     runs = run_grid("draws", plan.configs())
     own = {
-        cell: {s: [_own(runs[plan.config(cell, s, d)]) for d in range(plan.draws)]
+        cell: {s: [own_accuracy(runs[plan.config(cell, s, d)]) for d in range(plan.draws)]
                for s in plan.strategies}
         for cell in plan.cells
     }  # fmt: skip
+    square = (plan.crossed, plan.crossed)
     shares = {
-        s: variance_shares(
-            np.array([_own(runs[c]) for c in table.values()]).reshape(plan.crossed, plan.crossed)
-        )
+        s: variance_shares(np.reshape([own_accuracy(runs[c]) for c in table.values()], square))
         for s, table in plan.crossings().items()
     }
     if OURS in plan.strategies and set(BOTH) <= set(plan.strategies):
@@ -226,7 +225,7 @@ def _add_draws(plan: LongPlan, own: dict[Cell, Own]) -> None:
         }  # fmt: skip
         runs = run_grid(f"{draws} draws of {len(still_open)} cells", list(configs.values()))
         for (cell, strategy, _), config in configs.items():
-            own[cell][strategy].append(_own(runs[config]))
+            own[cell][strategy].append(own_accuracy(runs[config]))
 
 
 def _alone(plan: LongPlan) -> dict[str, ExperimentConfig]:
@@ -246,7 +245,3 @@ def _costs(plan: LongPlan) -> dict[str, Cost]:
         up, down = summary.bytes_up / sent, summary.bytes_down / sent
         costs[strategy] = Cost(up, down, median(later))
     return costs
-
-
-def _own(run: int) -> float:
-    return mean(reads.deployed_accuracies(run, "own").values())

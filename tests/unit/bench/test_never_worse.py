@@ -127,7 +127,7 @@ def test_near_ties_get_more_draws_and_what_is_clear_gets_none(monkeypatch):
         return {config: 1 for config in configs}
 
     monkeypatch.setattr(long, "run_grid", run_grid)
-    monkeypatch.setattr(long, "_own", lambda run: 0.8)
+    monkeypatch.setattr(long, "own_accuracy", lambda run: 0.8)
     long._add_draws(plan, own)
     assert asked[0] == {("mixed", seed) for seed in range(10, 20)}
     assert len(own[clear][OURS]) == 10 and len(own[close][OURS]) > 10
