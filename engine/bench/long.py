@@ -18,7 +18,7 @@ import numpy as np
 from db import reads
 from engine.bench.crossing import BOTH, OURS
 from engine.bench.grid import not_stored, own_accuracy, run_grid
-from engine.bench.methods import KINDS
+from engine.bench.methods import KINDS, steps_of
 from engine.bench.never_worse import MOST_DRAWS, Cell, Comparison, compare_all, looks
 from engine.bench.variance import VarianceShares, variance_shares
 from engine.config import ConfigError, ExperimentConfig
@@ -75,8 +75,7 @@ class LongPlan:
     def config(
         self, cell: Cell, strategy: str, seed: int, training_seed: int = -1
     ) -> ExperimentConfig:
-        """Return one run's config. Who trains two adapters takes half the steps for each."""
-        phases = max(1, len(self.base.rule(strategy).phases()))
+        """Return one run's config."""
         kind = self.base.heterogeneity.kind if cell.level == 0 else cell.kind
         values: dict[str, Any] = {
             "heterogeneity": {"kind": kind, "level": cell.level},
@@ -86,7 +85,7 @@ class LongPlan:
         values |= {
             "name": f"bench methods --long: {what}",
             "strategies": [strategy],
-            "local_steps": max(1, self.base.local_steps // phases),
+            "local_steps": steps_of(self.base, strategy),
             "seed": seed,
             "training_seed": training_seed,
         }

@@ -33,6 +33,11 @@ HEADLINE: dict[str, Any] = {"clients": 8, "heterogeneity": {"kind": "mixed", "le
 PAPER = 0.245  # what the paper claims, on other data (arXiv 2507.17088)
 
 
+def steps_of(base: ExperimentConfig, strategy: str) -> int:
+    """Return a round's steps of each phase: who trains two adapters takes half for each."""
+    return max(1, base.local_steps // max(1, len(base.rule(strategy).phases())))
+
+
 @dataclass(frozen=True)
 class Plan:
     """Strategies × kinds × levels × seeds, on a config that is otherwise ``base``.
@@ -66,11 +71,9 @@ class Plan:
         return cls(base.strategies, kinds, levels, seeds, base, tied)
 
     def config(self, strategy: str, rate: float, seed: int, **values: Any) -> ExperimentConfig:
-        """Make one run's config. Who trains two adapters takes half the steps for each."""
-        phases = self.base.rule(strategy).phases()
-        steps = max(1, self.base.local_steps // max(1, len(phases)))
+        """Make one run's config."""
         given = {"strategies": [strategy], "learning_rate": rate, "seed": seed}
-        given |= {"local_steps": steps, **values}
+        given |= {"local_steps": steps_of(self.base, strategy), **values}
         named = ExperimentConfig.parse(self.base.model_dump() | given)
         what = f"{named.heterogeneity.kind} {named.heterogeneity.level:g}"
         return named.model_copy(update={"name": f"bench methods: {what}, seed {seed}"})
