@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
-from contextlib import suppress
 from multiprocessing.queues import SimpleQueue
 from statistics import mean
 
@@ -13,7 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from db import reads
-from engine.config import ConfigError, ExperimentConfig
+from engine.config import ExperimentConfig
+from engine.jobs import lookup
 from engine.jobs.foreground import run_in_foreground
 from engine.system.machine import cores, pin
 
@@ -59,13 +59,8 @@ def _key(config: ExperimentConfig) -> ExperimentConfig:
 
 
 def _stored() -> dict[ExperimentConfig, int]:
-    """Key finished runs by what decides their numbers, but those of an older version's config."""
-    runs: dict[ExperimentConfig, int] = {}
-    for run in reads.done_runs():
-        with suppress(ConfigError):
-            config = ExperimentConfig.parse(run.experiment.config)
-            runs[config.for_one(run.strategy)] = run.id
-    return runs
+    """Key finished runs by what decides their numbers."""
+    return {config.for_one(run.strategy): run.id for run, config in lookup.finished()}
 
 
 def _execute(title: str, experiments: Sequence[ExperimentConfig]) -> None:
