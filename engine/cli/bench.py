@@ -9,14 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from engine.cli import doors
-from engine.cli.options import Json, Set, config_of
+from engine.cli.options import Json, Set, config_of, print_result
 from engine.config import ConfigError
 from engine.system.machine import cores
 
@@ -121,7 +119,7 @@ def methods(
     if report:
         measurements.methods_report.write_report(results)
     shown = measurements.methods_report
-    _show(shown.as_dict(results), shown.table(results), as_json)
+    print_result(shown.as_dict(results), [shown.table(results)], as_json)
 
 
 @bench.command()
@@ -140,7 +138,8 @@ def digits(
         own = measurements.digits.measure_digits(base, seeds)
     if report:
         measurements.digits.write_digits(base, own)
-    _show(measurements.digits.as_dict(base, own), measurements.digits.table(own), as_json)
+    shown = measurements.digits
+    print_result(shown.as_dict(base, own), [shown.table(own)], as_json)
 
 
 def _long(
@@ -167,7 +166,7 @@ def _long(
     shown = measurements.long_report
     if report:
         shown.write_long(results, shlex.join(["python", "-m", "engine", *sys.argv[1:]]))
-    _show(shown.as_dict(results), shown.table(results), as_json)
+    print_result(shown.as_dict(results), [shown.table(results)], as_json)
 
 
 def _samples(listed: str, draws: int, set_: list[str] | None, as_json: bool, report: bool) -> None:
@@ -189,7 +188,7 @@ def _samples(listed: str, draws: int, set_: list[str] | None, as_json: bool, rep
     if report:
         measurements.crossing_report.write_crossing(crossing)
     shown = measurements.crossing_report
-    _show(shown.as_dict(crossing), shown.table(crossing), as_json)
+    print_result(shown.as_dict(crossing), [shown.table(crossing)], as_json)
 
 
 @contextmanager
@@ -200,10 +199,3 @@ def _failing(runs_failed: type[Exception]) -> Iterator[None]:
     except runs_failed as failed:
         typer.echo(f"error: {failed}", err=True)
         raise typer.Exit(1) from None
-
-
-def _show(values: dict[str, Any], table: Table, as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps(values))
-    else:
-        Console().print(table)

@@ -1,12 +1,15 @@
-"""Options that several commands have, and the config that they make."""
+"""Options that several commands have, the config that they make, and how results are printed."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
 from db import reads, sweeps
 from engine.config import ConfigError, ExperimentConfig, known_keys, read_config, set_value
@@ -75,6 +78,14 @@ def _submit_sweep(config: ExperimentConfig, as_json: bool) -> None:
     else:
         again = f"; {n} are stored already" if (n := len(runs) - len(queued)) else ""
         typer.echo(f"sweep {sweep}: queued {len(queued)} runs{again}")
+
+
+def print_result(values: Mapping[str, Any], tables: Sequence[Table], as_json: bool) -> None:
+    """Print a result as one JSON object, or as tables below each other."""
+    if as_json:
+        typer.echo(json.dumps(values))
+    else:
+        Console().print(*tables, sep="\n")
 
 
 def changed(values: dict[str, Any], changes: list[str] | None) -> ExperimentConfig:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from engine.cli.options import Experiment, Json
+from engine.cli.options import Experiment, Json, print_result
 from engine.jobs import lookup
 from engine.results import tables as data_out
 from engine.results.compare import Comparison
@@ -27,10 +25,7 @@ def compare(
 ) -> None:
     """Put runs of any experiments side by side: what differs, and what they reached."""
     compared = put_side_by_side(runs)
-    if as_json:
-        typer.echo(json.dumps(asdict(compared)))
-    else:
-        Console().print(*_side_by_side(compared), sep="\n")
+    print_result(asdict(compared), _side_by_side(compared), as_json)
 
 
 def _side_by_side(compared: Comparison) -> list[Table]:

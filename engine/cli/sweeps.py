@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from engine.cli.options import Json
+from engine.cli.options import Json, print_result
 from engine.jobs import queue
 from engine.jobs import sweeps as sweeping
 from engine.metrics.intervals import Interval
@@ -53,10 +51,7 @@ def sweep(
 
 def say_result(result: SweepResult, as_json: bool) -> None:
     """Print what a sweep has measured, as tables or as one JSON object."""
-    if as_json:
-        typer.echo(json.dumps(result.to_dict()))
-    else:
-        Console().print(*tables(result), sep="\n")
+    print_result(result.to_dict(), tables(result), as_json)
 
 
 def tables(result: SweepResult) -> list[Table]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from engine.cli.options import Experiment, Json
+from engine.cli.options import Experiment, Json, print_result
 from engine.results.verdict import Comparison, Verdict
 from engine.results.verdict import verdict as judge
 
@@ -23,10 +21,7 @@ def verdict(
 ) -> None:
     """Say who gains from federating: alone against shared against personalised."""
     judged = judge(experiment)
-    if as_json:
-        typer.echo(json.dumps(asdict(judged)))
-    else:
-        Console().print(*tables(judged), sep="\n")
+    print_result(asdict(judged), tables(judged), as_json)
 
 
 def tables(judged: Verdict) -> list[Table]:
