@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Literal
 
 import streamlit as st
 
 from app.opening import link_to
 from app.runs_table import UNMARKED
 from app.take_along import offer_tables
-from app.widgets import LIVE, RUNS, SETUP, act_or_tell
+from app.widgets import LIVE, RUNS, SETUP, button, tell_trouble
 from db.tables import ALIVE, RESUMABLE, Run
 from engine.config import ConfigError, ExperimentConfig
 from engine.jobs import queue
@@ -37,19 +36,18 @@ def show_actions(chosen: Sequence[Run]) -> None:
             link = {"compare": ",".join(str(run.id) for run in chosen)}
             st.page_link(RUNS, label="Compare", query_params=link)
         if any(run.status in RESUMABLE or run.status == "paused" for run in chosen):
-            _button("Resume", "resume_runs", partial(_resume, chosen))
+            button("Resume", "resume_runs", partial(_resume, chosen))
         if len({run.experiment_id for run in chosen}) == 1:
             _offer_labels(chosen[0])
         with st.popover("Data", key="data_out"):
             offer_tables([run.id for run in chosen], "runs")
         _offer_deletion(chosen)
-        _button("Unmark", "unmark", _unmark)
+        button("Unmark", "unmark", _unmark)
 
 
 def show_trouble_and_undo() -> None:
     """Say what did not work, and offer to bring back what was deleted last."""
-    if trouble := st.session_state.pop("trouble", ""):
-        st.warning(trouble)
+    tell_trouble()
     if deleted := st.session_state.get(UNDO):
         what = f"Run {deleted[0]} is" if len(deleted) == 1 else f"{len(deleted)} runs are"
         with st.container(horizontal=True, vertical_alignment="center", key="undone"):
@@ -57,7 +55,7 @@ def show_trouble_and_undo() -> None:
                 f"{what} deleted. {size(housekeeping.bytes_of(deleted))} are freed in a week, or "
                 "when you clean up."
             )
-            _button("Undo", "undo", partial(_undo, deleted))
+            button("Undo", "undo", partial(_undo, deleted))
 
 
 def _offer_clone(run: Run) -> None:
@@ -102,12 +100,7 @@ def _offer_deletion(runs: Sequence[Run]) -> None:
                 f"Deleting {what} frees {size(housekeeping.bytes_of(gone))}: models, scores and "
                 "answers. Data and exports stay. You can undo it for a week."
             )
-            _button(f"Delete {what}", "delete_now", partial(_delete, gone), primary=True)
-
-
-def _button(label: str, key: str, act: Callable[[], None], *, primary: bool = False) -> None:
-    kind: Literal["primary", "secondary"] = "primary" if primary else "secondary"
-    st.button(label, key=key, on_click=act_or_tell, args=(act,), type=kind)
+            button(f"Delete {what}", "delete_now", partial(_delete, gone), primary=True)
 
 
 def _resume(runs: Sequence[Run]) -> None:

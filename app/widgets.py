@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import chart_files, stage
+from app.look import KEYS
 from db import reads
 from db.tables import Run
 from engine.config import ConfigError, ExperimentConfig
@@ -165,12 +166,30 @@ def show_chart(figure: go.Figure, *, key: str, alt: str | None = None, **how: An
 def act_or_tell(act: Callable[[], object]) -> None:
     """Do what a button is for, in its callback: a press counts even while the page is drawn anew.
 
-    What is not possible any more is left in ``st.session_state["trouble"]`` for the page to tell.
+    What is not possible any more is left for ``tell_trouble``.
     """
     try:
         act()
     except (queue.NotPossible, reads.NoSuchRun, ConfigError) as mistake:
         st.session_state["trouble"] = str(mistake)
+
+
+def tell_trouble() -> None:
+    """Say once what was not possible when a button was pressed."""
+    if trouble := st.session_state.pop("trouble", ""):
+        st.warning(trouble)
+
+
+def button(label: str, key: str, act: Callable[[], object], *, primary: bool = False) -> None:
+    """Show a button that does something, see ``act_or_tell``, with its key on the keyboard."""
+    st.button(
+        label,
+        type="primary" if primary else "secondary",
+        key=key.replace(" ", "_"),
+        shortcut=KEYS.get(key),
+        on_click=act_or_tell,
+        args=(act,),
+    )
 
 
 def figure(label: str, value: str, explanation: str | None = None) -> None:

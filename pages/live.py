@@ -1,6 +1,6 @@
 """Live: the rounds of an experiment as they happen, all its ways in one picture."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from html import escape
 from itertools import count
 from statistics import mean
@@ -11,10 +11,10 @@ from app import stage, story
 from app.experiments import state_of, title_with_experiment
 from app.history import History, histories_of
 from app.live_details import show_details
-from app.look import KEYS, STATUS_WORDS, ink, plain
+from app.look import STATUS_WORDS, ink, plain
 from app.take_along import show_downloads
 from app.verdict import Verdict, sentence, show_verdict, verdict_on
-from app.widgets import ASK, SWEEP, act_or_tell, client_names, show_chart
+from app.widgets import ASK, SWEEP, button, client_names, show_chart, tell_trouble
 from db import reads, sweeps
 from db.progress import Progress, progress
 from db.tables import ALIVE, RESUMABLE, Run
@@ -112,18 +112,6 @@ def show_buttons(runs: Sequence[Run], experiment: int) -> None:
 def is_held(runs: Sequence[Run]) -> bool:
     """Tell whether somebody has asked the experiment to pause, or it is paused."""
     return runs[0].experiment.round_limit is not None
-
-
-def button(label: str, key: str, act: Callable[[], object], *, primary: bool = False) -> None:
-    """Show a button with its key on the keyboard; see ``widgets.act_or_tell``."""
-    st.button(
-        label,
-        type="primary" if primary else "secondary",
-        key=key.replace(" ", "_"),
-        shortcut=KEYS.get(key),
-        on_click=act_or_tell,
-        args=(act,),
-    )
 
 
 def choose_way(histories: Sequence[History]) -> History:
@@ -239,8 +227,7 @@ def follow() -> None:
     if reads.stamp(experiment) != seen:
         st.rerun()
     show_state(runs, progress(experiment))
-    if trouble := st.session_state.pop("trouble", ""):
-        st.warning(trouble)
+    tell_trouble()
     show_figures(runs, summaries)
     show_buttons(runs, experiment)
 

@@ -6,11 +6,11 @@ from itertools import count
 import plotly.graph_objects as go
 import streamlit as st
 
-from app.look import KEYS, STATUS_WORDS, plain
+from app.look import STATUS_WORDS, plain
 from app.opening import link_to
 from app.sweeps import PAUSED, choose_sweep, experiments_done, state_of_sweep
 from app.take_along import show_sweep_report
-from app.widgets import LIVE, SETUP, act_or_tell, linked, show_chart
+from app.widgets import LIVE, SETUP, button, linked, show_chart, tell_trouble
 from db import reads, sweeps
 from db.sweeps import PointRun
 from db.tables import ALIVE, RESUMABLE
@@ -68,17 +68,6 @@ def show_buttons(sweep: int, runs: Sequence[PointRun], is_paused: bool) -> None:
         if any(run.status == "done" for run in runs):
             show_sweep_report(sweep)
         st.page_link(SETUP, label="Set it up again →", query_params=link_to(config))
-
-
-def button(label: str, key: str, act: Callable[[], object]) -> None:
-    """Show a button with its key on the keyboard; see ``widgets.act_or_tell``."""
-    st.button(
-        label,
-        key=key.replace(" ", "_"),
-        shortcut=KEYS.get(key),
-        on_click=act_or_tell,
-        args=(act,),
-    )
 
 
 def show_panels(
@@ -195,8 +184,7 @@ def follow() -> None:
         st.rerun()
     now, is_paused = sweeps.runs(sweep), sweeps.is_paused(sweep)
     show_state(sweep, now, is_paused)
-    if trouble := st.session_state.pop("trouble", ""):
-        st.warning(trouble)
+    tell_trouble()
     show_buttons(sweep, now, is_paused)
 
 
