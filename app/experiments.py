@@ -36,17 +36,6 @@ def ways(runs: Sequence[Run]) -> str:
     return ", ".join(name_of(run.strategy) for run in runs)
 
 
-def title_with_experiment(title: str, width: int) -> int:
-    """Write a page's title, ``width`` times as wide beside it the choice; end where none is."""
-    left, right = st.columns([1, width], vertical_alignment="bottom")
-    left.title(title)
-    with right:
-        experiment = choose_experiment()
-    if experiment is None:
-        st.stop()
-    return experiment
-
-
 def choose_experiment() -> int | None:
     """Ask for an experiment, kept in the URL as ``?experiment=``; None, with a hint, for none.
 

@@ -59,6 +59,17 @@ def choose_run(label: str = "Run", *, trained_only: bool = False) -> Run | None:
     return by_id[choose("run", label, list(by_id), usual, lambda key: run_name(by_id[key]))]
 
 
+def title_with(title: str, width: int, choose_what: Callable[[], int | None]) -> int:
+    """Write a page's title, ``width`` times as wide beside it the choice; end where none is."""
+    left, right = st.columns([1, width], vertical_alignment="bottom")
+    left.title(title)
+    with right:
+        chosen = choose_what()
+    if chosen is None:
+        st.stop()
+    return chosen
+
+
 def client_names(run: Run) -> dict[int, str]:
     """Return the names that the data give to clients, by number; none before a run has started."""
     return {client.client: client.name for client in reads.clients(run.experiment_id)}

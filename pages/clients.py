@@ -9,9 +9,9 @@ import streamlit as st
 from app import analysis_charts
 from app.client_preview import show_clients
 from app.computed import computed
-from app.experiments import title_with_experiment
+from app.experiments import choose_experiment
 from app.look import plain
-from app.widgets import ASK, client_names, linked, show_chart
+from app.widgets import ASK, client_names, linked, show_chart, title_with
 from db import reads
 from db.tables import Run
 from engine.config import WORLD, ConfigError, ExperimentConfig
@@ -177,7 +177,7 @@ def show_relations(runs: Sequence[Run], names: Names, config: ExperimentConfig) 
             st.page_link(ASK, label=label, query_params={"run": str(run.id), "client": str(k)})
 
 
-experiment = title_with_experiment("Clients", 5)
+experiment = title_with("Clients", 5, choose_experiment)
 runs = reads.runs_of(experiment)
 config = ExperimentConfig.parse(runs[0].experiment.config)
 names = client_names(runs[0])

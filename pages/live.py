@@ -8,13 +8,13 @@ from statistics import mean
 import streamlit as st
 
 from app import stage, story
-from app.experiments import state_of, title_with_experiment
+from app.experiments import choose_experiment, state_of
 from app.history import History, histories_of
 from app.live_details import show_details
 from app.look import STATUS_WORDS, ink, plain
 from app.take_along import show_downloads
 from app.verdict import Verdict, sentence, show_verdict, verdict_on
-from app.widgets import ASK, SWEEP, button, client_names, show_chart, tell_trouble
+from app.widgets import ASK, SWEEP, button, client_names, show_chart, tell_trouble, title_with
 from db import reads, sweeps
 from db.progress import Progress, progress
 from db.tables import ALIVE, RESUMABLE, Run
@@ -206,7 +206,7 @@ def show_events(histories: Sequence[History]) -> None:
 
 
 queue.tend()
-experiment = title_with_experiment("Live", 6)
+experiment = title_with("Live", 6, choose_experiment)
 seen = reads.stamp(experiment)
 histories = histories_of(reads.runs_of(experiment))
 runs = [history.run for history in histories]

@@ -10,7 +10,7 @@ from app.look import STATUS_WORDS, plain
 from app.opening import link_to
 from app.sweeps import PAUSED, choose_sweep, experiments_done, state_of_sweep
 from app.take_along import show_sweep_report
-from app.widgets import LIVE, SETUP, button, linked, show_chart, tell_trouble
+from app.widgets import LIVE, SETUP, button, linked, show_chart, tell_trouble, title_with
 from db import reads, sweeps
 from db.sweeps import PointRun
 from db.tables import ALIVE, RESUMABLE
@@ -162,12 +162,7 @@ def show_experiments(result: SweepResult, runs: Sequence[PointRun]) -> None:
 
 
 queue.tend()
-left, right = st.columns([1, 6], vertical_alignment="bottom")
-left.title("Sweep")
-with right:
-    sweep = choose_sweep()
-if sweep is None:
-    st.stop()
+sweep = title_with("Sweep", 6, choose_sweep)
 config = ExperimentConfig.parse(sweeps.sweep(sweep).config)
 result = sweep_result(sweep)
 runs = sweeps.runs(sweep)
