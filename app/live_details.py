@@ -15,11 +15,12 @@ import streamlit as st
 from app.history import History
 from app.widgets import show_chart
 from db import reads
+from db.tables import Run
 from engine.answering import client as answering
 from engine.config import ConfigError, ExperimentConfig
 from engine.paths import home
 from engine.results import charts, client_charts
-from engine.results.crossed import Crossed, beside, crossed
+from engine.results.crossed import beside, crossed
 from engine.results.look import duration, name_of, size
 from engine.vlm.resolved import resolve_model
 
@@ -36,9 +37,9 @@ def show_details(histories: Sequence[History], shown: History, config: Experimen
         _fold(f"What averaging does to the factors: {name}", lambda: _averaging(shown), "averaging")
     if rounds and rounds[-1].epsilon is not None:
         _fold("What is spent of the clients' privacy", lambda: _privacy(shown, config), "privacy")
-    if lines := crossed(shown.run.id):
+    if reads.has_crossings(shown.run.id):
         title = f"What crossed between the server and the clients: {name}"
-        _fold(title, lambda: _crossed(lines, shown.run.strategy), "crossed")
+        _fold(title, lambda: _crossed(shown.run), "crossed")
     try:
         resolve_model(config)
     except ConfigError as error:
@@ -120,7 +121,7 @@ def _privacy(shown: History, config: ExperimentConfig) -> None:
     st.caption("Small is private: near 1 is a strong promise, above 10 a weak one.")
 
 
-def _crossed(lines: Sequence[Crossed], strategy: str) -> None:
+def _crossed(run: Run) -> None:
     st.table(
         [
             {
@@ -131,12 +132,12 @@ def _crossed(lines: Sequence[Crossed], strategy: str) -> None:
                 "clients": f"{line.clients:,}",
                 "in all": size(line.bytes),
             }
-            for line in lines
+            for line in crossed(run.id)
         ],
         hide_index=True,
     )
     st.caption("Every message so far, counted where it leaves and where it comes in.")
-    if more := beside(strategy):
+    if more := beside(run.strategy):
         st.caption(more)
 
 

@@ -397,6 +397,13 @@ def crossings(run_id: int) -> list[Crossing]:
         )
 
 
+def has_crossings(run_id: int) -> bool:
+    """Tell whether anything is stored that has crossed in a run; quick, however many clients."""
+    with reading() as session:
+        first = select(Crossing.client).where(Crossing.run_id == run_id).limit(1)
+        return session.scalar(first) is not None
+
+
 def events(run_id: int, limit: int = 50) -> list[Event]:
     """Return the latest events of a run, newest first."""
     with reading() as session:
