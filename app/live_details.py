@@ -13,7 +13,7 @@ import psutil
 import streamlit as st
 
 from app.history import History
-from app.widgets import show_chart
+from app.widgets import client_names, show_chart
 from db import reads
 from db.tables import Run
 from engine.answering import client as answering
@@ -74,7 +74,7 @@ def _curves(histories: Sequence[History]) -> None:
 
 def _fairness(shown: History) -> None:
     run = shown.run
-    names = {row.client: row.name for row in reads.clients(run.experiment_id)}
+    names = client_names(run)
     left, right = st.columns(2, gap="large")
     with left:
         st.markdown("**One line per client, own test set**")

@@ -31,7 +31,7 @@ TENDED = 5  # seconds after which it is looked whether a worker is gone
 DIAGRAM = 460  # pixels
 
 
-def show_state(runs: Sequence[Run], now: Progress) -> None:
+def show_state(runs: Sequence[Run], now: Progress, config: ExperimentConfig) -> None:
     """Say in a line what the experiment does, and how long it will take, above its progress."""
     state = state_of(runs)
     rounds = max(run.rounds for run in runs)
@@ -57,7 +57,7 @@ def show_state(runs: Sequence[Run], now: Progress) -> None:
         elif run.status == "running" and not run.rounds_done:  # it may be fetching its model
             st.caption(plain(reads.events(run.id, limit=1)[0].text, 200))
             break
-    if limited := budget_in_words(ExperimentConfig.parse(runs[0].experiment.config)):
+    if limited := budget_in_words(config):
         st.caption(f"{limited[0].upper()}{limited[1:]}.")
 
 
@@ -226,7 +226,7 @@ def follow() -> None:
         queue.tend()
     if reads.stamp(experiment) != seen:
         st.rerun()
-    show_state(runs, progress(experiment))
+    show_state(runs, progress(experiment), config)
     tell_trouble()
     show_figures(runs, summaries)
     show_buttons(runs, experiment)
