@@ -8,6 +8,7 @@ from math import log
 import streamlit as st
 from pydantic import ValidationError
 
+from app.look import capital
 from db import reads
 from engine.config import ExperimentConfig
 from engine.fl.privacy import budget_in_words, rounds_allowed
@@ -31,11 +32,10 @@ def show_summary(config: ExperimentConfig) -> None:
         stored = runs - sum(len(run.strategies) for run in trained)
         again = f", {stored} of them stored already" if trained and stored else ""
         takes = f"{points} experiments, {runs} runs{again}: {takes}"
-    told = f"{takes[0].upper()}{takes[1:]}"
-    st.markdown(f"**{told}** · {size(sent)} sent · {_memory(config, model)}")
+    st.markdown(f"**{capital(takes)}** · {size(sent)} sent · {_memory(config, model)}")
     limited = "" if config.is_swept else budget_in_words(config)
     if limited:
-        st.warning(f"{limited[0].upper()}{limited[1:]}.")
+        st.warning(f"{capital(limited)}.")
 
 
 def show_costs(config: ExperimentConfig) -> None:

@@ -35,6 +35,11 @@ def paper() -> str:
     return "#161513" if st.context.theme.type == "dark" else "#FDFCFA"
 
 
+def capital(words: str) -> str:
+    """Return words as they begin a sentence; names in them stay as they are."""
+    return words[:1].upper() + words[1:]
+
+
 def plain(text: str, longest: int = 120) -> str:
     """Escape text from people's data, on one line, so that Markdown shows it as it is."""
     return _MARKS.sub(r"\\\1", shorten(text, longest))

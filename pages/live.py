@@ -11,7 +11,7 @@ from app import stage, story
 from app.experiments import choose_experiment, state_of
 from app.history import History, histories_of
 from app.live_details import show_details
-from app.look import STATUS_WORDS, ink, plain
+from app.look import STATUS_WORDS, capital, ink, plain
 from app.take_along import show_downloads
 from app.verdict import Verdict, sentence, show_verdict, verdict_on
 from app.widgets import ASK, SWEEP, button, client_names, show_chart, tell_trouble, title_with
@@ -44,7 +44,7 @@ def show_state(runs: Sequence[Run], now: Progress, config: ExperimentConfig) -> 
         words = f"paused after round {done} of {rounds}"
     if state in ALIVE and now.seconds_left is not None:
         words += f", about {duration(now.seconds_left)} to go"
-    st.progress(min(now.share, 1.0), text=f"**{words[0].upper()}{words[1:]}**")
+    st.progress(min(now.share, 1.0), text=f"**{capital(words)}**")
     for run in runs:
         if run.status == "failed":
             reason = plain(run.error or "", 500)
@@ -58,7 +58,7 @@ def show_state(runs: Sequence[Run], now: Progress, config: ExperimentConfig) -> 
             st.caption(plain(reads.events(run.id, limit=1)[0].text, 200))
             break
     if limited := budget_in_words(config):
-        st.caption(f"{limited[0].upper()}{limited[1:]}.")
+        st.caption(f"{capital(limited)}.")
 
 
 def show_figures(runs: Sequence[Run], summaries: Sequence[reads.Summary]) -> None:

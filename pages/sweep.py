@@ -6,7 +6,7 @@ from itertools import count
 import plotly.graph_objects as go
 import streamlit as st
 
-from app.look import STATUS_WORDS, plain
+from app.look import STATUS_WORDS, capital, plain
 from app.opening import link_to
 from app.sweeps import PAUSED, choose_sweep, experiments_done, state_of_sweep
 from app.take_along import show_sweep_report
@@ -42,7 +42,7 @@ def show_state(sweep: int, runs: Sequence[PointRun], is_paused: bool) -> None:
     if state in ALIVE and now.seconds_left is not None:
         words += f"; about {duration(now.seconds_left)} to go"
     share = now.share if state in ALIVE else done / max(points, 1)
-    st.progress(min(share, 1.0), text=f"**{words[0].upper()}{words[1:]}**")
+    st.progress(min(share, 1.0), text=f"**{capital(words)}**")
     failed = [run for run in runs if run.status == "failed"]
     if failed:
         reason = plain(str(reads.run(failed[0].run).error), 300)
