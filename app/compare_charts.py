@@ -8,9 +8,9 @@ import plotly.graph_objects as go
 
 from app.look import ink
 from engine.results import charts
-from engine.results.look import STYLES, style_of
+from engine.results.client_charts import MOST_ROWS, Points, add_points
+from engine.results.look import STYLES, client_name, style_of
 
-MOST_ROWS = 40  # clients that a figure names one by one
 # Where two runs are of one variant its colour cannot tell them apart: Okabe and Ito's others.
 _COLOURS = ("#CC79A7", "#56B4E9", "#E69F00", "", "#8A6BBE", "#7A8B00")
 
@@ -49,26 +49,9 @@ def by_client(
     clients: Mapping[int, Sequence[float | None]],
 ) -> go.Figure:
     """Draw a row per client with a point per run. Of more than MOST_ROWS clients the first."""
-    shown = list(clients)[:MOST_ROWS]
-    figure = go.Figure()
-    for number, (name, colour) in enumerate(zip(names, colours(strategies), strict=True)):
-        known = [k for k in shown if clients[k][number] is not None]
-        figure.add_scatter(
-            x=[clients[k][number] for k in known],
-            y=[f"Client {k}" for k in known],
-            name=name,
-            mode="markers",
-            marker={"size": 12, "color": colour, "symbol": charts.SYMBOLS[number]},
-            hovertemplate=f"%{{y}}<br>{name}: %{{x:.0%}}<extra></extra>",
-        )
-    figure.update_layout(
-        height=110 + 34 * len(shown),
-        margin={"l": 0, "r": 0, "t": 8, "b": 0},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-        xaxis={"range": [-0.02, 1.05], "tickformat": ".0%", "title": "right on its own test set"},
-        yaxis={
-            "autorange": "reversed", "type": "category",
-            "categoryorder": "array", "categoryarray": [f"Client {k}" for k in shown],
-        },
-    )  # fmt: skip
-    return figure
+    labels = {client: client_name(client) for client in list(clients)[:MOST_ROWS]}
+    reached = [
+        Points(name, colour, {k: own for k in labels if (own := clients[k][number]) is not None})
+        for number, (name, colour) in enumerate(zip(names, colours(strategies), strict=True))
+    ]
+    return add_points(go.Figure(), reached, labels).update_layout(height=110 + 34 * len(labels))

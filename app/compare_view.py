@@ -18,6 +18,7 @@ from engine.answering import client as answering
 from engine.answering.client import NoAnswer, Picture
 from engine.config import ConfigError, ExperimentConfig, field, known_keys
 from engine.data.user.rows import shorten
+from engine.results.client_charts import MOST_ROWS
 from engine.results.compare import Comparison, compare
 from engine.results.look import duration, name_of, percent
 from engine.results.variants import ClientAnswer
@@ -97,7 +98,7 @@ def _about_clients(comparison: Comparison) -> str:
     data = ("dataset", "data.", "clients", "seed", "samples_per_client", "heterogeneity.",
             "fault_share", "content of the data")  # fmt: skip
     same = not any(key.startswith(data) for key in comparison.differences)
-    more = len(comparison.clients) - compare_charts.MOST_ROWS
+    more = len(comparison.clients) - MOST_ROWS
     told = "The same sites with the same data in all of these runs." if same else (
         "Their data differ: a client of one run is not the same site in another."
     )  # fmt: skip

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from statistics import median
+from typing import NamedTuple
 
 import plotly.graph_objects as go
 
@@ -52,25 +53,43 @@ def gains(accuracies: Mapping[str, Mapping[int, float]], names: Mapping[int, str
             hoverinfo="skip",
             showlegend=False,
         )
-    for number, style in enumerate(style for style in ORDER if style in accuracies):
-        own = accuracies[style]
-        label = STYLES[style].label
+    ways = [
+        Points(STYLES[style].label, STYLES[style].colour, accuracies[style])
+        for style in ORDER
+        if style in accuracies
+    ]
+    return add_points(figure, ways, labels).update_layout(height=90 + 34 * len(clients))
+
+
+class Points(NamedTuple):
+    """Accuracies on own test sets by client, drawn as points of a colour."""
+
+    name: str
+    colour: str
+    accuracies: Mapping[int, float]
+
+
+def add_points(figure: go.Figure, series: Sequence[Points], labels: Mapping[int, str]) -> go.Figure:
+    """Draw a row per client of ``labels``, with a point of each series that has the client."""
+    for number, points in enumerate(series):
+        known = [k for k in labels if k in points.accuracies]
         figure.add_scatter(
-            x=[own[k] for k in clients if k in own],
-            y=[labels[k] for k in clients if k in own],
-            name=label,
+            x=[points.accuracies[k] for k in known],
+            y=[labels[k] for k in known],
+            name=points.name,
             mode="markers",
-            marker={"size": 12, "color": STYLES[style].colour, "symbol": charts.SYMBOLS[number]},
-            hovertemplate=f"%{{y}}<br>{label}: %{{x:.0%}}<extra></extra>",
+            marker={"size": 12, "color": points.colour, "symbol": charts.SYMBOLS[number]},
+            hovertemplate=f"%{{y}}<br>{points.name}: %{{x:.0%}}<extra></extra>",
         )
-    figure.update_layout(
-        height=90 + 34 * len(clients),
+    return figure.update_layout(
         margin={"l": 0, "r": 0, "t": 8, "b": 0},
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         xaxis={"range": [-0.02, 1.05], "tickformat": ".0%", "title": "right on its own test set"},
-        yaxis={"autorange": "reversed", "type": "category"},
-    )
-    return figure
+        yaxis={
+            "autorange": "reversed", "type": "category",
+            "categoryorder": "array", "categoryarray": list(labels.values()),
+        },
+    )  # fmt: skip
 
 
 def per_client(
