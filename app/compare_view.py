@@ -30,7 +30,7 @@ def show_comparison(numbers: Sequence[int]) -> None:
     """Show runs side by side. Raises NoSuchRun, NotPossible, ConfigError."""
     comparison = compare(numbers)
     runs = reads.chosen_runs([summary.run for summary in comparison.runs])
-    names = [f"Run {run.id} · {name_of(run.strategy)}" for run in runs]
+    names = list(map(_title, runs))
     _show_runs(runs, comparison)
     st.subheader("What differs in their configs")
     if comparison.differences:
@@ -50,6 +50,10 @@ def show_comparison(numbers: Sequence[int]) -> None:
         show_chart(figure, key="compared_clients", alt="Right answers by client, a point per run.")
         st.caption(_about_clients(comparison))
     _show_one_picture(runs)
+
+
+def _title(run: Run) -> str:
+    return f"Run {run.id} · {name_of(run.strategy)}"
 
 
 def _show_runs(runs: Sequence[Run], comparison: Comparison) -> None:
@@ -95,11 +99,8 @@ def _written(key: str, value: Any) -> str:
 
 def _about_clients(comparison: Comparison) -> str:
     """Say whether client k is the same site in all of the runs."""
-    data = ("dataset", "data.", "clients", "seed", "samples_per_client", "heterogeneity.",
-            "fault_share", "content of the data")  # fmt: skip
-    same = not any(key.startswith(data) for key in comparison.differences)
     more = len(comparison.clients) - MOST_ROWS
-    told = "The same sites with the same data in all of these runs." if same else (
+    told = "The same sites with the same data in all of these runs." if comparison.same_sites else (
         "Their data differ: a client of one run is not the same site in another."
     )  # fmt: skip
     return told + (f" … and {more:,} more clients." if more > 0 else "")
@@ -155,7 +156,7 @@ def _choose(run: Run) -> tuple[Subject, int]:
 def _show_answers(runs: Sequence[Run], subject: Subject, client: int) -> None:
     cards = []
     for run in runs:
-        title = f"Run {run.id} · {name_of(run.strategy)}"
+        title = _title(run)
         try:
             [answer] = _answer_of(run.id, run.rounds_done, client, subject.file, subject.question)
         except (NoAnswer, ConfigError, reads.NoSuchRun) as mistake:

@@ -13,9 +13,12 @@ from engine.jobs.queue import NotPossible
 from engine.strategies import STRATEGIES
 
 FEWEST, MOST = 2, 6
+# Keys that say which sites there are and what they hold.
+_ABOUT_SITES = ("dataset", "data.", "clients", "fault_share", "samples_per_client",
+                "heterogeneity.", "seed")  # fmt: skip
 # With all of these the same, data that are not the same have changed under their name.
-_ABOUT_DATA = ("dataset", "data.", "clients", "fault_share", "samples_per_client", "heterogeneity.",
-               "tested_on", "seed")  # fmt: skip
+_ABOUT_DATA = (*_ABOUT_SITES, "tested_on")
+_CONTENT = "content of the data"
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,11 @@ class Comparison:
     differences: dict[str, list[Any]]
     curves: list[dict[int, float]]
     clients: dict[int, list[float | None]]
+
+    @property
+    def same_sites(self) -> bool:
+        """Tell whether client k is the same site with the same data in all of the runs."""
+        return not any(key.startswith((*_ABOUT_SITES, _CONTENT)) for key in self.differences)
 
 
 def compare(run_ids: Sequence[int]) -> Comparison:
@@ -65,7 +73,7 @@ def differences(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
 def run_differences(runs: Sequence[Run]) -> dict[str, list[Any]]:
     """Return what differs in what decides the numbers of these runs. Raises ConfigError."""
     differing = differences([deciding(run) for run in runs])
-    for part, what in (("data", "content of the data"), ("model", "files of the model")):
+    for part, what in (("data", _CONTENT), ("model", "files of the model")):
         about = _ABOUT_DATA if part == "data" else ("model",)
         digests = [_digest(run, part) for run in runs]
         known = all(digests) and len(set(digests)) > 1
