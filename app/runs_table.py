@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -26,15 +27,10 @@ STATES = {"interrupted": "worker gone", "queued": "waiting"}  # where the status
 
 @dataclass(frozen=True)
 class Line:
-    """A run with what it has reached.
-
-    ``text`` and ``settings`` (``key=value``) are what a search looks at, in small letters.
-    """
+    """A run with what it has reached."""
 
     run: Run
     reached: Reached | None
-    text: str
-    settings: frozenset[str]
 
     def has(self, word: str) -> bool:
         """Tell if a word of a search fits: a setting whole, or half as it is being typed."""
@@ -42,6 +38,21 @@ class Line:
             return word in self.settings
         begun = "." in word and any(setting.startswith(word) for setting in self.settings)
         return begun or word in self.text
+
+    @cached_property
+    def text(self) -> str:
+        """The words that a search looks at, in small letters."""
+        run, experiment = self.run, self.run.experiment
+        words = (f"run {run.id}", experiment.name, run.strategy, name_of(run.strategy), state(run))
+        return " ".join((*words, self.data, *experiment.tags, experiment.notes)).lower()
+
+    @cached_property
+    def settings(self) -> frozenset[str]:
+        """Its settings, ``key=value`` in small letters, but those about its siblings."""
+        strategy, config = self.run.strategy, flat(self.run.experiment.config).items()
+        siblings = {"strategies", *STRATEGIES} - {strategy}
+        own = (f"{k}={v}".lower() for k, v in config if k.partition(".")[0] not in siblings)
+        return frozenset((*own, f"strategy={strategy}"))
 
     @property
     def data(self) -> str:
@@ -58,28 +69,13 @@ def lines_of(runs: Sequence[Run]) -> list[Line]:
     """Return a line for each run."""
     state = tuple((run.id, run.rounds_done, run.status) for run in runs)
     scores = _reached(str(database_url()), state)
-    return [Line(run, scores.get(run.id), _text(run), _settings(run)) for run in runs]
+    return [Line(run, scores.get(run.id)) for run in runs]
 
 
 @st.cache_data(max_entries=4, show_spinner=False)
 def _reached(database: str, state: tuple[tuple[int, int, str], ...]) -> dict[int, Reached]:
     """Return what runs have reached, kept until one of them goes on."""
     return overview.reached([run_id for run_id, _, _ in state])
-
-
-def _text(run: Run) -> str:
-    experiment = run.experiment
-    words = (f"run {run.id}", experiment.name, run.strategy, name_of(run.strategy), state(run))
-    data = str(experiment.config.get("dataset", ""))
-    return " ".join((*words, data, *experiment.tags, experiment.notes)).lower()
-
-
-def _settings(run: Run) -> frozenset[str]:
-    """Return the settings of a run, not those that are about its siblings."""
-    siblings = {"strategies", *STRATEGIES} - {run.strategy}
-    config = flat(run.experiment.config).items()
-    own = (f"{k}={v}".lower() for k, v in config if k.partition(".")[0] not in siblings)
-    return frozenset((*own, f"strategy={run.strategy}"))
 
 
 def state(run: Run) -> str:
