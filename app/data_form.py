@@ -13,7 +13,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app.form import Form
 from app.uploads import put_in_place
-from engine.config import DIGITS, SITES, WORLD, ConfigError, Data, ExperimentConfig
+from engine.config import DIGITS, EASY_VQA, SITES, WORLD, ConfigError, Data, ExperimentConfig
 from engine.data.user import hub, known
 from engine.data.user.collection import Collection, collect
 from engine.data.user.columns import guess
@@ -25,11 +25,13 @@ from engine.system.files import file_state
 SOURCES = {
     WORLD: "The parts bins (embedded)",
     DIGITS: "Handwritten digits (they come along)",
+    EASY_VQA: "Shapes and colours: easy-VQA (comes along)",
     "folder": "A folder on this machine",
     "upload": "Upload",
     "hub": "From the hub",
     SITES: "Each site's own, which stays there",
 }
+COME_ALONG = {DIGITS: "Handwritten digits", EASY_VQA: "Shapes and colours"}
 ROLES = {"image": "Picture", "question": "Question", "answer": "Answer", "client": "Client"}
 LAYOUT = (
     "Pictures and a table in one folder: metadata.csv or metadata.jsonl, with the columns "
@@ -80,10 +82,10 @@ def choose_data(form: Form, more: DeltaGenerator) -> Chosen:
     if source == SITES:
         with more:
             return Chosen(SITES, "The sites' own data", _settings(form.at(form.mark + ":data")))
-    if source == DIGITS:
+    if source in COME_ALONG:
         with more:
             settings = _settings(form.at(form.mark + ":data"))
-        return _collected(DIGITS, "Handwritten digits", settings)
+        return _collected(source, COME_ALONG[source], settings)
     try:
         dataset, title = {"folder": _folder, "upload": _upload, "hub": _hub}[source]()
     except ConfigError as mistake:

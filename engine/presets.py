@@ -30,6 +30,16 @@ PRESETS: dict[str, dict[str, Any]] = {
         "rounds": 24,
         "local_steps": 20,
     },
+    "easy-vqa": {
+        "name": "easy-VQA: eight sites, half of the words passed round",
+        "dataset": "easy-vqa",
+        "data": {"rows": 4000},
+        "clients": 8,
+        "samples_per_client": 160,
+        "heterogeneity": {"kind": "concept", "level": 0.5},
+        "strategies": ["local", "fedit", "plora", "fedsa"],
+        "rounds": 16,
+    },
 }
 
 

@@ -19,6 +19,7 @@ from engine.config import ConfigError
 from engine.system.machine import cores
 
 SPEED_PARTS = ("quickstart", "floor", "fused", "together", "start", "many", "profile", "full-size")
+Seeds = Annotated[int, typer.Option(min=1, help="Draws: who holds which, words, A₀.")]
 bench = typer.Typer(help="Repeat a measurement.", no_args_is_help=True)
 
 
@@ -124,21 +125,37 @@ def methods(
 
 @bench.command()
 def digits(
-    seeds: Annotated[int, typer.Option(min=1, help="Draws: who holds which, words, A₀.")] = 10,
+    seeds: Seeds = 10,
     set_: Set = None,
     as_json: Json = False,
     report: Annotated[bool, typer.Option("--report", help="Write benchmarks/DIGITS.md.")] = False,
 ) -> None:
     """Compare alone, shared and personalised on handwritten digits; goes on where it ended."""
+    _pictures("digits", seeds, set_, as_json, report)
+
+
+@bench.command(name="easy-vqa")
+def easy_vqa(
+    seeds: Seeds = 10,
+    set_: Set = None,
+    as_json: Json = False,
+    report: Annotated[bool, typer.Option("--report", help="Write benchmarks/EASY_VQA.md.")] = False,
+) -> None:
+    """Compare alone, shared and personalised on easy-VQA; goes on where it ended."""
+    _pictures("easy-vqa", seeds, set_, as_json, report)
+
+
+def _pictures(preset: str, seeds: int, set_: list[str] | None, as_json: bool, report: bool) -> None:
+    """Compare on data that come along (engine/bench/pictures.py)."""
     if report and (set_ or seeds < 2):
         raise ConfigError("--report is of the preset as it is, with --seeds 2 or more")
     measurements = doors.bench()
-    base = config_of("digits", changes=set_)
+    base = config_of(preset, changes=set_)
     with _failing(measurements.grid.RunsFailed):
-        own = measurements.digits.measure_digits(base, seeds)
+        own = measurements.pictures.measure_pictures(base, seeds)
     if report:
-        measurements.digits.write_digits(base, own)
-    shown = measurements.digits
+        measurements.pictures.write_pictures(base, own)
+    shown = measurements.pictures
     print_result(shown.as_dict(base, own), [shown.table(own)], as_json)
 
 

@@ -19,12 +19,12 @@ def bench() -> ModuleType:
     import engine.bench.cards
     import engine.bench.crossing
     import engine.bench.crossing_report
-    import engine.bench.digits
     import engine.bench.grid
     import engine.bench.long
     import engine.bench.long_report
     import engine.bench.methods
     import engine.bench.methods_report
+    import engine.bench.pictures
     import engine.bench.speed
     import engine.bench.speed_report
     import engine.bench.world

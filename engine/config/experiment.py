@@ -22,6 +22,7 @@ from engine.config.sweep import MOST_REPEATS, Axis, Sweep
 from engine.config.tables import (
     BUNDLED,
     DIGITS,
+    EASY_VQA,
     SITE,
     SITES,
     WORLD,
@@ -110,9 +111,11 @@ class _Experiment(Table):
     @classmethod
     def _says_where(cls, value: str) -> str:
         kind, _, place = value.partition(":")
-        known = value in (WORLD, DIGITS, SITES)
+        known = value in (WORLD, DIGITS, EASY_VQA, SITES)
         if not known and not (kind in ("folder", "hub", SITE) and place.strip()):
-            raise ValueError(f"allowed: {WORLD}, {DIGITS}, folder:PATH, hub:OWNER/NAME or {SITES}")
+            raise ValueError(
+                f"allowed: {WORLD}, {DIGITS}, {EASY_VQA}, folder:PATH, hub:OWNER/NAME or {SITES}"
+            )
         return value
 
     @field_validator("strategies", "lora", mode="after")

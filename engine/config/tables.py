@@ -20,6 +20,7 @@ HeterogeneityKind = Literal["mixed", "concept", "domain", "label", "task", "quan
 BUNDLED = "bundled"  # of model: the one that comes with the lab
 WORLD = "world"  # of dataset: the embedded one
 DIGITS = "digits"  # of dataset: scikit-learn's handwritten digits
+EASY_VQA = "easy-vqa"  # of dataset: the public set of that name
 SITES = "sites"  # of dataset: what each client has at its own place
 SITE = "site"  # of dataset, at such a place: site:PATH, all rows of that folder
 

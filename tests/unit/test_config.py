@@ -29,7 +29,7 @@ def test_quickstart_is_what_it_promises():
         (
             "dataset=zip:/x",
             "dataset",
-            "allowed: world, digits, folder:PATH, hub:OWNER/NAME or sites",
+            "allowed: world, digits, easy-vqa, folder:PATH, hub:OWNER/NAME or sites",
         ),
         ("dataset=folder:", "dataset", "folder:PATH"),
         ("strategies=fedit,foo", "strategies", "'plora'"),

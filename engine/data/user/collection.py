@@ -14,10 +14,11 @@ from statistics import median
 
 from cachetools import LRUCache
 
-from engine.config import DIGITS, SITE, ConfigError, Data
+from engine.config import DIGITS, EASY_VQA, SITE, ConfigError, Data
 from engine.data.account import Account, Problem, Problems
 from engine.data.user import hub, known
 from engine.data.user.digits import digits_folder
+from engine.data.user.easy_vqa import easy_vqa_folder
 from engine.data.user.folder import PLACES
 from engine.data.user.reading import read_folder
 from engine.data.user.rows import Row, shorten
@@ -25,6 +26,7 @@ from engine.data.user.tables import TABLES
 from engine.data.user.upload import left_out
 from engine.system.files import file_state
 
+_COME_ALONG = {DIGITS: digits_folder, EASY_VQA: easy_vqa_folder}  # with a package
 _SHORT = ((3, "exact"), (10, "token_f1"))  # words in the median answer, at most -> metric
 
 
@@ -62,7 +64,7 @@ def collect(dataset: str, data: Data) -> Collection:
     Raises ConfigError: one sentence that names the key and says what there is.
     """
     kind, _, name = dataset.partition(":")
-    if dataset != DIGITS and (kind not in ("folder", SITE, "hub") or not name):
+    if dataset not in _COME_ALONG and (kind not in ("folder", SITE, "hub") or not name):
         raise ConfigError(f"dataset: folder:PATH or hub:NAME is read here (got '{dataset}')")
     origin = None
     if kind == "hub" and not hub.is_folder_with_table(name):
@@ -71,7 +73,7 @@ def collect(dataset: str, data: Data) -> Collection:
         origin = hub.origin(folder)
         data = Data(rows=data.rows, metric=data.metric)  # its columns have our names by now
     else:
-        folder = digits_folder() if dataset == DIGITS else _local(name)
+        folder = _COME_ALONG[dataset]() if dataset in _COME_ALONG else _local(name)
     key = (folder, data.image, data.question, data.answer, data.client, data.rows, data.metric)
     with _lock:
         recent = _recent.get(key)

@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from db import reads
-from engine.bench import crossing, digits, grid
+from engine.bench import crossing, grid, pictures
 from engine.bench.crossing import CROSSING, Crossing, Point, measure_crossing
 from engine.bench.crossing_report import as_dict, chart, table, worth, write_crossing
 from engine.config import ExperimentConfig
@@ -80,16 +80,17 @@ def test_it_runs_once_and_is_measured_from_what_is_stored(tiny, monkeypatch):
     assert measure_crossing(base, (8, 16), 2) == measured, "nothing is run twice"
 
 
-def test_digits_are_told_with_their_draws(tmp_path):
-    base = ExperimentConfig.parse(preset("digits"))
+@pytest.mark.parametrize("name, file", [("digits", "DIGITS.md"), ("easy-vqa", "EASY_VQA.md")])
+def test_real_pictures_are_told_with_their_draws(tmp_path, name, file):
+    base = ExperimentConfig.parse(preset(name))
     own = {strategy: rows[0] for strategy, rows in OWN.items()}
-    digits.write_digits(base, own, tmp_path)
-    page = (tmp_path / "DIGITS.md").read_text()
-    assert "3 draws of the preset `digits`" in page and "| `plora` | 71.0 [" in page
-    stored = json.loads((tmp_path / "results.json").read_text())["digits"]
+    pictures.write_pictures(base, own, tmp_path)
+    page = (tmp_path / file).read_text()
+    assert f"3 draws of the preset `{name}`" in page and "| `plora` | 71.0 [" in page
+    stored = json.loads((tmp_path / "results.json").read_text())[name]
     assert stored["draws"] == 3 and stored["plora_over_local"]["mean"] == pytest.approx(0.39)
     best = max((s for s in own if s != "corners"), key=lambda s: sum(own[s]))
     over = stored["ours_over_best_of_four"]
     assert over["over"] == best
     assert over["mean"] == pytest.approx((sum(own["corners"]) - sum(own[best])) / 3)
-    assert digits.table(own).row_count == 5
+    assert pictures.table(own).row_count == 5

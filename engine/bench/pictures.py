@@ -1,7 +1,7 @@
-"""``bench digits``: the preset on handwritten digits over draws, the same four ways and ours.
+"""``bench digits`` and ``bench easy-vqa``: presets on real data over draws, four ways and ours.
 
-What is left of the 1,797 pictures is little, so draws share pictures; they differ in who holds
-which, in words and in A₀.
+Draws share pictures, for there are so many and no more; they differ in who holds which, in words
+and in A₀.
 """
 
 from __future__ import annotations
@@ -19,18 +19,22 @@ from engine.config import ExperimentConfig
 from engine.metrics.intervals import SHARE, Interval
 
 DRAWS = 10
+TITLES = {
+    "digits": "Handwritten digits: real pictures, the same four ways and ours",
+    "easy-vqa": "easy-VQA: a public set of questions, the same four ways and ours",
+}
 Own = dict[str, list[float]]  # strategy -> own accuracy by draw
 
 
-def measure_digits(base: ExperimentConfig, draws: int = DRAWS) -> Own:
-    """Run what is not stored yet; raises RunsFailed."""
+def measure_pictures(base: ExperimentConfig, draws: int = DRAWS) -> Own:
+    """Run what is not stored yet of a preset in TITLES; raises RunsFailed."""
     configs = {s: [_config(base, s, seed) for seed in range(draws)] for s in CROSSING}
-    runs = run_grid("digits", [config for of_it in configs.values() for config in of_it])
+    runs = run_grid(base.dataset, [config for of_it in configs.values() for config in of_it])
     return {s: [own_accuracy(runs[c]) for c in of_it] for s, of_it in configs.items()}
 
 
 def _config(base: ExperimentConfig, strategy: str, seed: int) -> ExperimentConfig:
-    values = {"strategies": [strategy], "seed": seed, "name": f"bench digits: seed {seed}"}
+    values = {"strategies": [strategy], "seed": seed, "name": f"bench {base.dataset}: seed {seed}"}
     return ExperimentConfig.parse(base.model_dump() | values)
 
 
@@ -46,6 +50,11 @@ def as_dict(base: ExperimentConfig, own: Own) -> dict[str, Any]:
     }
 
 
+def page_of(name: str) -> str:
+    """Return the name of the page about a preset."""
+    return f"{name.upper().replace('-', '_')}.md"
+
+
 def table(own: Own) -> Table:
     """Draw the figures for a terminal."""
     shown = Table("strategy", "own", "over local", "over fedit", title=f"{len(own['local'])} draws")
@@ -54,25 +63,26 @@ def table(own: Own) -> Table:
     return shown
 
 
-def write_digits(base: ExperimentConfig, own: Own, folder: Path = results_file.OUT) -> None:
-    """Write DIGITS.md, and put ``digits`` into results.json."""
+def write_pictures(base: ExperimentConfig, own: Own, folder: Path = results_file.OUT) -> None:
+    """Write DIGITS.md or EASY_VQA.md, and put the same into results.json."""
+    name = base.dataset
     kind, level = base.heterogeneity.kind, base.heterogeneity.level
     lines = [
-        "# Handwritten digits: real pictures, the same four ways and ours",
+        f"# {TITLES[name]}",
         "",
-        f"Written by `python -m engine bench digits --report`: {len(own['local'])} draws of the "
-        f"preset `digits`, {base.clients} clients with {base.samples_per_client} training samples "
+        f"Written by `python -m engine bench {name} --report`: {len(own['local'])} draws of the "
+        f"preset `{name}`, {base.clients} clients with {base.samples_per_client} training samples "
         f"each, `{kind}` {level:g}, {base.rounds} rounds of {base.local_steps} steps of "
         f"{base.batch_size}. Percent of right answers on the clients' own test sets, in brackets "
         "the 95 % interval over draws (Student's t on the logit); differences in points, paired by "
-        "draw. Draws share pictures, for there are 1,797 in all.",
+        "draw. Draws share pictures.",
         "",
         "| | own | over `local` | over `fedit` |",
         "|---|---|---|---|",
         *(f"| `{key}` | {own_} | {alone} | {shared} |" for key, own_, alone, shared in _rows(own)),
     ]
-    (folder / "DIGITS.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    results_file.put({"digits": as_dict(base, own)}, folder)
+    (folder / page_of(name)).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    results_file.put({name: as_dict(base, own)}, folder)
 
 
 def _rows(own: Own) -> list[tuple[str, str, str, str]]:
