@@ -15,6 +15,7 @@ from db import reads
 from engine.config import ExperimentConfig
 from engine.jobs import lookup
 from engine.jobs.foreground import run_in_foreground
+from engine.jobs.validate import complete
 from engine.system.machine import cores, pin
 
 
@@ -55,7 +56,8 @@ def own_accuracy(run: int) -> float:
 
 
 def _key(config: ExperimentConfig) -> ExperimentConfig:
-    return config.for_one(config.strategies[0])
+    whole = complete(config, config.model_fields_set)  # as it is stored
+    return whole.for_one(config.strategies[0])
 
 
 def _stored() -> dict[ExperimentConfig, int]:

@@ -80,6 +80,16 @@ def test_it_runs_once_and_is_measured_from_what_is_stored(tiny, monkeypatch):
     assert measure_crossing(base, (8, 16), 2) == measured, "nothing is run twice"
 
 
+def test_what_comes_along_runs_once_too(home, monkeypatch):
+    small = {"clients": 2, "samples_per_client": 16, "rounds": 1, "local_steps": 1}
+    base = ExperimentConfig.parse({**preset("digits"), **small, "data": {"test_samples": 2}})
+    monkeypatch.setattr(pictures, "CROSSING", ("local", "fedit"))
+    own = pictures.measure_pictures(base, 1)
+    assert set(own) == {"local", "fedit"}
+    monkeypatch.setattr(grid, "run_in_foreground", None)
+    assert pictures.measure_pictures(base, 1) == own, "nothing is run twice"
+
+
 @pytest.mark.parametrize("name, file", [("digits", "DIGITS.md"), ("easy-vqa", "EASY_VQA.md")])
 def test_real_pictures_are_told_with_their_draws(tmp_path, name, file):
     base = ExperimentConfig.parse(preset(name))
