@@ -54,4 +54,4 @@ def by_client(
         Points(name, colour, {k: own for k in labels if (own := clients[k][number]) is not None})
         for number, (name, colour) in enumerate(zip(names, colours(strategies), strict=True))
     ]
-    return add_points(go.Figure(), reached, labels).update_layout(height=110 + 34 * len(labels))
+    return add_points(go.Figure(), reached, labels)

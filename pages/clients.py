@@ -50,6 +50,11 @@ def winner(accuracies: Mapping[str, Mapping[int, float]], names: Names) -> str:
     gains = {k: own[k] - shared[k] for k in own.keys() & shared.keys()}
     if len(gains) < 2:
         return ""
+    if len({round(100 * gain) for gain in gains.values()}) == 1:
+        told = f"{100 * next(iter(gains.values())):+.0f} points"
+        return (
+            f"Over one model for all, every client gains as much from a model of its own: {told}."
+        )
     most, least = max(gains, key=gains.__getitem__), min(gains, key=gains.__getitem__)
     told = [
         f"**{plain(client_name(k, names.get(k, '')))}** ({100 * gains[k]:+.0f} points)"

@@ -33,7 +33,7 @@ LEVELS = (0.5, 1.0)
 SAMPLES = (64, 256)
 DRAWS = 10
 CROSSED = 4  # partitions and training seeds that are crossed
-_SECONDS = 0.015  # of one step of one client of the default model, on one core, tests included
+_SECONDS = 0.04  # of one step of one client of the default model, on one core, tests included
 Own = dict[str, list[float]]
 
 

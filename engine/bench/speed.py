@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from statistics import median
@@ -19,9 +18,8 @@ from typing import Any
 import torch
 
 from db import reads
-from engine.bench import floor, full_size
+from engine.bench import floor, full_size, runtimes
 from engine.bench.agreement import close, losses_of
-from engine.bench.full_size import FullSize
 from engine.bench.harness import (
     all_sets,
     output,
@@ -33,6 +31,7 @@ from engine.bench.harness import (
 )
 from engine.bench.setting import write_setting
 from engine.bench.shares import shares
+from engine.bench.speed_figures import Measured, this_machine
 from engine.config import ExperimentConfig
 from engine.fl.context import ExperimentContext, context_of, forget
 from engine.fl.training import Job, train, train_together
@@ -58,62 +57,13 @@ SIDE_BY_SIDE: dict[str, dict[str, Any]] = {  # what is changed of the quickstart
 }
 
 
-@dataclass
-class SpeedReport:
-    """The last line of ``bench speed --json``; what was not measured is None. Times in seconds."""
-
-    reference_over_ours: float | None = None
-    ours_over_floor: float | None = None
-    fused_over_sequential: dict[str, float] | None = None
-    first_round_warm_s: float | None = None
-    first_round_cold_s: float | None = None
-    quickstart_s: float | None = None
-    losses_agree: bool | None = None
-    side_by_side: dict[str, float] | None = None
-
-
-@dataclass
-class Measured:
-    """Everything behind the report, for benchmarks/SPEED.md."""
-
-    report: SpeedReport = field(default_factory=SpeedReport)
-    seconds: dict[str, list[float]] = field(default_factory=dict)
-    many: dict[int, dict[str, float]] = field(default_factory=dict)
-    before: dict[str, float] = field(default_factory=dict)
-    after: dict[str, float] = field(default_factory=dict)
-    full_size: FullSize | None = None
-
-    def time(self, name: str) -> float:
-        """Return the median of what was noted under a name."""
-        return median(self.seconds[name])
-
-    def lines(self) -> list[str]:
-        """List all figures, for people."""
-        lines = [f"{name}: {self.time(name):.2f} s" for name in self.seconds]
-        for clients, row in self.many.items():
-            figures = ", ".join(f"{name} {value:.1f}" for name, value in row.items())
-            lines.append(f"{clients} clients: {figures}")
-        for name, parts in (("before", self.before), ("after", self.after)):
-            lines += [f"{name}: {part} {value:.3g}" for part, value in parts.items()]
-        if self.full_size:
-            lines += [f"full size: {name} {value}" for name, value in vars(self.full_size).items()]
-        return lines
-
-    def note(self, name: str, seconds: float) -> None:
-        """Add one measurement."""
-        self.seconds.setdefault(name, []).append(seconds)
-
-    def compare(self, agree: bool) -> None:
-        """Say whether the losses of one part agree; those of all parts must."""
-        self.report.losses_agree = agree and self.report.losses_agree is not False
-
-
 def measure(parts: Sequence[str] = (), repeats: int = REPEATS) -> Measured:
     """Run these of PARTS, or all of them, the model of full size only where there is a GPU."""
     measured = Measured()
     has_gpu = torch.cuda.is_available()
     for part in parts or [part for part in PARTS if has_gpu or part != "full-size"]:
         PARTS[part](measured, repeats)
+        measured.where[part] = this_machine()
     return measured
 
 
@@ -142,7 +92,7 @@ def quickstart(measured: Measured, repeats: int) -> None:
     report = measured.report
     report.quickstart_s = measured.time("quickstart")
     agree = all(close(theirs[key], ours[key]) for theirs, ours in pairs for key in ours)
-    measured.compare(agree)
+    measured.compare("quickstart", agree)
     if agree:
         report.reference_over_ours = measured.time("reference") / report.quickstart_s
 
@@ -166,7 +116,7 @@ def bare(measured: Measured, repeats: int) -> None:
             measured.note("sequential", time.perf_counter() - start)
             agree &= all(close(lowest[key], losses_of(run)) for key, run in runs.items())
     report = measured.report
-    measured.compare(agree)
+    measured.compare("floor", agree)
     if agree:
         report.ours_over_floor = measured.time("sequential") / measured.time("floor")
 
@@ -193,14 +143,14 @@ def fused(measured: Measured, repeats: int) -> None:
                 if not close(
                     [dict(enumerate(apart))], [dict(enumerate(loss for _, loss in together))]
                 ):
-                    measured.compare(False)
+                    measured.compare("fused", False)
                     return
                 if repeat:
                     measured.note(f"apart {clients}", between - start)
                     measured.note(f"fused {clients}", end - between)
         ratios[str(clients)] = measured.time(f"apart {clients}") / measured.time(f"fused {clients}")
     measured.report.fused_over_sequential = ratios
-    measured.compare(True)
+    measured.compare("fused", True)
 
 
 def together(measured: Measured, repeats: int) -> None:
@@ -231,7 +181,7 @@ def together(measured: Measured, repeats: int) -> None:
             for pair in pairs
             for key, own in pair["in turn"].items()
         )
-        measured.compare(agree)
+        measured.compare("together", agree)
         if agree:
             ratios[name] = median(
                 before / after
@@ -291,7 +241,12 @@ def profile(measured: Measured, _: int) -> None:
 def large(measured: Measured, repeats: int) -> None:
     """Compare the lab with the bare loop on a model of Florence-2-base's real size."""
     measured.full_size = full_size.measure(repeats)
-    measured.compare(measured.full_size.ours_over_floor is not None)
+    measured.compare("full-size", measured.full_size.ours_over_floor is not None)
+
+
+def on_runtimes(measured: Measured, _: int) -> None:
+    """Say what each of Flower's engines adds to a start, a round and memory."""
+    measured.runtimes = runtimes.measure()
 
 
 PARTS: dict[str, Callable[[Measured, int], None]] = {
@@ -301,6 +256,7 @@ PARTS: dict[str, Callable[[Measured, int], None]] = {
     "together": together,
     "start": start,
     "many": many,
+    "runtimes": on_runtimes,
     "profile": profile,
     "full-size": large,
 }

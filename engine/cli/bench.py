@@ -18,7 +18,10 @@ from engine.cli.options import Json, Set, config_of, print_result
 from engine.config import ConfigError
 from engine.system.machine import cores
 
-SPEED_PARTS = ("quickstart", "floor", "fused", "together", "start", "many", "profile", "full-size")
+SPEED_PARTS = (
+    *("quickstart", "floor", "fused", "together", "start", "many", "runtimes", "profile"),
+    "full-size",
+)
 Seeds = Annotated[int, typer.Option(min=1, help="Draws: who holds which, words, A₀.")]
 bench = typer.Typer(help="Repeat a measurement.", no_args_is_help=True)
 
@@ -51,17 +54,15 @@ def speed(
     ] = None,
     as_json: Json = False,
     report: Annotated[
-        bool, typer.Option("--report", help="Write benchmarks/SPEED.md from all parts.")
+        bool, typer.Option("--report", help="Write benchmarks/SPEED.md; of --only, that part anew.")
     ] = False,
 ) -> None:
-    """Measure how fast the lab is, beside Flower's own way and a bare loop; some 20 minutes.
+    """Measure how fast the lab is, beside Flower's own way and a bare loop; some 40 minutes.
 
     Of all parts, full-size (a model as large as Florence-2-base) runs only where there is a GPU.
     """
     if only is not None and only not in SPEED_PARTS:
         raise ConfigError(f"--only: there is no '{only}'; allowed: {', '.join(SPEED_PARTS)}")
-    if only and report:
-        raise ConfigError("--only and --report exclude each other")
     measurements = doors.bench()
     measured = measurements.speed.measure([only] if only else ())
     if report:

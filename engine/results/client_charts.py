@@ -18,6 +18,7 @@ from engine.results import charts
 from engine.results.look import ORDER, STYLES, client_name, style_of
 
 MOST_ROWS = 40  # clients that a figure names one by one
+_AXIS, _LEGEND, _ROW = 60, 22, 34  # pixels; on a phone each name of the legend has its own row
 
 
 def own_accuracies(runs: Sequence[Run]) -> dict[str, dict[int, float]]:
@@ -58,7 +59,7 @@ def gains(accuracies: Mapping[str, Mapping[int, float]], names: Mapping[int, str
         for style in ORDER
         if style in accuracies
     ]
-    return add_points(figure, ways, labels).update_layout(height=90 + 34 * len(clients))
+    return add_points(figure, ways, labels)
 
 
 class Points(NamedTuple):
@@ -82,6 +83,7 @@ def add_points(figure: go.Figure, series: Sequence[Points], labels: Mapping[int,
             hovertemplate=f"%{{y}}<br>{points.name}: %{{x:.0%}}<extra></extra>",
         )
     return figure.update_layout(
+        height=_AXIS + _LEGEND * len(series) + _ROW * len(labels),
         margin={"l": 0, "r": 0, "t": 8, "b": 0},
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         xaxis={"range": [-0.02, 1.05], "tickformat": ".0%", "title": "right on its own test set"},

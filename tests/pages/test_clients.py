@@ -42,6 +42,14 @@ def test_it_shows_who_holds_what_and_what_each_gains(plora):
     assert f"**Client {most}** ({gain:+.0f} points) gains most" in text
 
 
+def test_nobody_gains_most_where_all_gain_alike(plora, monkeypatch):
+    alike = {"personal": dict.fromkeys(range(4), 0.75), "global": dict.fromkeys(range(4), 0.5)}
+    monkeypatch.setattr(client_charts, "own_accuracies", lambda _: alike)
+    text = text_of(open_page("clients"))
+    assert "every client gains as much from a model of its own: +25 points" in text
+    assert "gains most" not in text
+
+
 def test_the_gains_have_a_point_per_way_in_its_colour(plora):
     ways = {
         "personal": reads.deployed_accuracies(plora, "own"),
@@ -52,6 +60,12 @@ def test_the_gains_have_a_point_per_way_in_its_colour(plora):
     assert list(points[1].y) == ["Client 0", "Client 1 · north", "Client 2", "Client 3"]
     assert list(points[1].x) == [ways["personal"][k] for k in range(4)]
     assert points[1].marker.color == "#D55E00"
+
+
+def test_two_rows_leave_room_for_a_legend_of_four_lines_on_a_phone():
+    ways = {way: {0: 0.5, 1: 0.6} for way in ("base", "local", "global", "personal")}
+    height = client_charts.gains(ways, {}).layout.height
+    assert height >= 2 * 34 + 4 * 20 + 60, "rows, legend, axis"
 
 
 def test_an_analysis_starts_from_a_button_shows_its_progress_and_is_kept(plora):

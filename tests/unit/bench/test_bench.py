@@ -7,9 +7,11 @@ from typing import get_args
 import pytest
 from PIL import Image
 
-from engine.bench import cards, full_size, harness, speed, speed_report, world
+from engine.bench import cards, full_size, harness, runtimes, speed, speed_report, world
 from engine.bench.agreement import close, losses_of
+from engine.bench.runtimes import Overhead
 from engine.bench.setting import write_setting
+from engine.bench.speed_figures import Measured, SpeedReport
 from engine.bench.world import WorldReport
 from engine.cli.bench import SPEED_PARTS
 from engine.config import ExperimentConfig, HeterogeneityKind
@@ -148,9 +150,20 @@ def test_a_model_of_full_size_is_measured_as_the_miniature_is(home, monkeypatch)
     assert found.samples_per_s > 0 and found.with_tower_samples_per_s > 0
     assert 50_000 < found.parameters < 2_000_000 and found.memory_bytes > 50e6
     assert sum(found.shares.values()) == pytest.approx(1)
-    page = "\n".join(speed_report._full_size(found))
+    page = "\n".join(speed_report._full_size(measured))
     assert f"{found.samples_per_s:.1f}" in page and found.dtype in page
-    assert "no GPU" in speed_report._full_size(None)[0]
+
+
+@pytest.mark.slow
+def test_the_runtimes_overhead_is_read_from_runs(home, monkeypatch):
+    monkeypatch.setattr(runtimes, "CROWDS", {"crowd": ("clients=3", "participation=0.4")})
+    monkeypatch.setattr(runtimes, "_CROWD", (*runtimes._CROWD[:-2], "rounds=2", "strategies=fedit"))
+    monkeypatch.setattr(runtimes, "RUNTIMES", ("local",))
+    found = speed.measure(["runtimes"]).runtimes
+    assert set(found) == {"local", "crowd"}
+    for overhead in found.values():
+        assert overhead.start_seconds > 0 and overhead.round_seconds > 0
+    assert found["crowd"].memory_bytes > found["local"].memory_bytes > 200e6, "actors beside"
 
 
 def test_all_parts_without_a_gpu_are_all_but_the_large_model(monkeypatch):
@@ -163,20 +176,24 @@ def test_all_parts_without_a_gpu_are_all_but_the_large_model(monkeypatch):
 
 
 def test_the_speed_page_holds_what_was_measured(monkeypatch, tmp_path):
-    monkeypatch.setattr(speed_report, "OUT", tmp_path / "SPEED.md")
-    report = speed.SpeedReport(7.25, 1.04, {"8": 3.45}, 2.125, 10.75, 28.5, True)
+    report = SpeedReport(7.25, 1.04, {"8": 3.45}, 2.125, 10.75, 28.5, True)
     seconds = {"reference": 206.6, "quickstart": 28.5, "sequential": 41.3, "floor": 39.7}
     seconds |= {"apart 8": 2.51, "fused 8": 0.73}
     seconds |= {"3 runs, in turn": 33.9, "3 runs, side by side": 25.7}
     report.side_by_side = {"3 runs": 1.32}
-    measured = speed.Measured(report, {name: [value] for name, value in seconds.items()})
+    measured = Measured(report, {name: [value] for name, value in seconds.items()})
     measured.many = {1000: {"first": 13.3, "again": 5.2, "peak_rss_mb": 1009}}
     measured.before = {"data": 0.31, "database": 0.02, "seconds": 44.4}
     measured.after = {"data": 0.61, "seconds": 22.2}
     assert "reference: 206.60 s" in measured.lines()
     assert any(line.startswith("1000 clients: first 13.3") for line in measured.lines())
-    speed_report.write_report(measured)
+    measured.runtimes = {"ray": Overhead(12.25, 0.31, 2_300_000_000)}
+    measured.agree = {"floor": True, "fused": True}
+    measured.where = dict.fromkeys([part for part in speed.PARTS if part != "full-size"], "4 cores")
+    speed_report.write_report(measured, tmp_path)
     page = (tmp_path / "SPEED.md").read_text()
+    assert "losses: yes" in page and page.count("On 4 cores.") == len(speed.PARTS) - 1
+    assert "Not measured. `python -m engine bench speed --only full-size`" in page
     for figure in (
         "206.6",
         "7.25×",
@@ -189,6 +206,13 @@ def test_the_speed_page_holds_what_was_measured(monkeypatch, tmp_path):
         "44.4",
         "33.9",
         "1.32×",
+        "| ray | 12.2 | 0.31 | 2.3 GB |",
     ):
         assert figure in page
+    anew = Measured(SpeedReport(ours_over_floor=1.5), {"sequential": [60.0], "floor": [40.0]})
+    anew.agree, anew.where = {"floor": False}, {"floor": "a slow core"}
+    speed_report.write_report(anew, tmp_path)
+    page = (tmp_path / "SPEED.md").read_text()
+    assert "losses: NO" in page and "On a slow core." in page and "1.50×" in page
+    assert "206.6" in page and "39.7" not in page, "other parts stay"
     assert (ROOT / "benchmarks" / "SPEED.md").exists()
