@@ -21,7 +21,7 @@ except (BadEnvironment, DatabaseTooNew) as mistake:
     st.error(str(mistake))
     st.stop()
 
-from app import chart_files, heap, stage
+from app import chart_files, heap, stage, zoom
 
 stage.apply()
 chart_files.add_buttons()
@@ -35,6 +35,7 @@ PAGES = [
     st.Page("../pages/sweep.py", title="Sweep", url_path="sweep"),
 ]
 page = st.navigation(PAGES, position="top")
+zoom.keep(f"{page.title} {st.query_params.to_dict()}")
 try:
     page.run()
 except (BadEnvironment, ConfigError) as mistake:  # of a run whose plugin is not named any more

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import plotly.graph_objects as go
 import streamlit as st
 
-from app import chart_files, stage
+from app import chart_files, stage, zoom
 from app.look import KEYS
 from db import reads
 from db.tables import Run
@@ -169,8 +169,11 @@ def start_experiment(config: ExperimentConfig) -> None:
 
 
 def show_chart(figure: go.Figure, *, key: str, alt: str | None = None, **how: Any) -> None:
-    """Show a figure, with the letters of the stage where that is on; it can be saved as a file."""
-    shown = chart_files.on_paper(stage.enlarge(figure))
+    """Show a figure, with the letters of the stage where that is on; it can be saved as a file.
+
+    Where there was one with this key it is shown as that was looked at (app/zoom.py).
+    """
+    shown = zoom.apply(chart_files.on_paper(stage.enlarge(figure)), key)
     st.plotly_chart(shown, key=key, alt=alt, config=chart_files.options(key), **how)
 
 
