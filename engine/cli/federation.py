@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-import threading
+import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +14,7 @@ import typer
 from engine.cli import doors
 from engine.config import ConfigError
 from engine.system.machine import cores
+from engine.system.supervisor import Programs
 
 federations = typer.Typer()
 
@@ -35,15 +37,16 @@ def federation(
     folder = runtimes.standing.folder()
     if here:  # they share this machine's cores
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // sites)))
+    running: list[Programs] = []
     with ExitStack() as stack:
         stack.enter_context(runtimes.standing.stand(host, port, name or (), sites))
         for client in range(sites) if here else ():
             key, home = runtimes.standing.key_of(client), folder / "homes" / f"site-{client}"
             own = _place(dataset and f"{dataset}/site-{client}")
             of_site = (f"{host}:{port}", client, sites, home, folder / "ca.crt", key, own)
-            stack.enter_context(runtimes.supernode.site(*of_site))
+            running.append(stack.enter_context(runtimes.supernode.site(*of_site)))
         typer.echo(f"SuperNodes reach the federation at {host}:{port}; its files: {folder}")
-        _wait()
+        _watch(running)
 
 
 @federations.command()
@@ -61,9 +64,9 @@ def supernode(
         if not file.is_file():
             raise ConfigError(f"{option}: {file} is no file")
     of_site = (superlink, client, sites, home, authority, key, _place(dataset))
-    with doors.runtimes().supernode.site(*of_site):
+    with doors.runtimes().supernode.site(*of_site) as running:
         typer.echo(f"client {client} of {sites} is at the service of {superlink}")
-        _wait()
+        _watch([running])
 
 
 def _place(dataset: str) -> str:
@@ -75,5 +78,12 @@ def _place(dataset: str) -> str:
     return f"folder:{folder}" if dataset else ""
 
 
-def _wait() -> None:
-    threading.Event().wait()
+def _watch(running: Sequence[Programs]) -> None:
+    """Wait for Ctrl-C; tell, once for each reason, what had to be started again."""
+    told: set[str] = set()
+    while True:
+        for sentence in (fallen for programs in running for fallen in programs.fallen()):
+            if sentence not in told:
+                typer.echo(f"{sentence} It is started again.", err=True)
+                told.add(sentence)
+        time.sleep(1)

@@ -28,6 +28,7 @@ from engine.data.pictures import BadPicture
 from engine.jobs import queue
 from engine.paths import BadEnvironment
 from engine.results.bundle.rows import BadBundle
+from engine.system.faults import RunFailed
 
 app = typer.Typer(
     help="FedVLM Lab: federated fine-tuning of vision-language models with personalised LoRA.",
@@ -40,7 +41,7 @@ for group in (runs, models, verdicts, results, share, sweeps, keeping, pretraini
 app.add_typer(bench, name="bench")
 UserMistake = (
     *(ConfigError, BadEnvironment, DatabaseTooNew),
-    *(reads.NoSuchRun, NoSuchSweep, queue.NotPossible, BadPicture, BadBundle),
+    *(reads.NoSuchRun, NoSuchSweep, queue.NotPossible, BadPicture, BadBundle, RunFailed),
 )
 
 

@@ -56,6 +56,7 @@ class Programs:
     ) -> None:
         self._programs = programs
         self._codes: dict[int, int] = {}
+        self._fallen: dict[int, int] = {}
         self._supervisor = subprocess.Popen(
             [sys.executable, "-m", "engine.system.supervisor"],
             cwd=ROOT,
@@ -85,6 +86,11 @@ class Programs:
             if not program.restarts and (code := self.code(number)) is not None:
                 raise RunFailed(_failure_of(program, code))
 
+    def fallen(self) -> list[str]:
+        """Say which programs have had to be started again since this was asked, and their words."""
+        fallen, self._fallen = self._fallen, {}
+        return [_failure_of(self._programs[number], code) for number, code in fallen.items()]
+
     def close(self) -> None:
         """End all and wait until they are gone."""
         assert self._supervisor.stdin is not None
@@ -96,7 +102,8 @@ class Programs:
         assert self._supervisor.stdout is not None
         for line in self._supervisor.stdout:
             number, code = json.loads(line)
-            self._codes[number] = code
+            ended = self._fallen if self._programs[number].restarts else self._codes
+            ended[number] = code
 
 
 class _Supervisor:
@@ -114,11 +121,10 @@ class _Supervisor:
             if process.poll() is None:
                 continue
             del self._running[number]
+            sys.stdout.write(json.dumps([number, process.returncode]) + "\n")
+            sys.stdout.flush()
             if self._programs[number].restarts:
                 self._due[number] = now + _REST_SECONDS
-            else:
-                sys.stdout.write(json.dumps([number, process.returncode]) + "\n")
-                sys.stdout.flush()
         for number in [number for number, due in self._due.items() if now >= due]:
             del self._due[number]
             self._running[number] = _start(self._programs[number])

@@ -60,7 +60,7 @@ def site(
     authority: Path,
     key: Path,
     dataset: str = "",
-) -> Iterator[None]:
+) -> Iterator[Programs]:
     """Run a site's SuperNode for as long as the block lasts: client number ``client``.
 
     ``superlink``: HOST:PORT; ``home``: the folder that keeps what is this client's own;
@@ -73,13 +73,13 @@ def site(
     if dataset:
         values["dataset"] = dataset
     credentials = (
-        *("--root-certificates", str(authority)),
-        *("--auth-supernode-private-key", str(key)),
+        *("--root-certificates", str(authority.resolve())),
+        *("--auth-supernode-private-key", str(key.resolve())),
     )
     programs = supernode(superlink, values, make_secret(private), credentials=credentials)
     running = Programs(programs, surroundings(private), private)
     try:
-        yield
+        yield running
     finally:
         running.close()
 

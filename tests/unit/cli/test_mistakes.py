@@ -8,6 +8,7 @@ import pytest
 
 from db.engine import database_url
 from engine.config import ConfigError, ExperimentConfig, read_config, set_value
+from engine.fl.runtimes import standing
 from engine.paths import ROOT
 from engine.results import example
 from tests.unit.cli.test_cli import call
@@ -132,3 +133,10 @@ def test_a_relative_address_is_the_same_file_for_a_worker_elsewhere(tmp_path, mo
     assert database_url().database == str(tmp_path / "mine.db")
     monkeypatch.chdir("/")
     assert database_url().database == str(tmp_path / "mine.db")
+
+
+def test_a_second_federation_is_one_sentence(capsys, home, monkeypatch):
+    monkeypatch.setattr(standing, "standing", object)
+    status, out, err = call(capsys, "federation", "--sites", "1")
+    assert (status, out, err.count("\n")) == (2, "", 1), err
+    assert "a federation stands already" in err and "Traceback" not in err

@@ -2,15 +2,18 @@
 
 import ssl
 import subprocess
-from collections.abc import Sequence
+import sys
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 import torch
 
 from db import reads, writes
+from db.tables import Run
 from engine.adapters.adapter import Adapter
 from engine.fl import checkpoints
 from engine.fl.context import context_of
@@ -21,9 +24,10 @@ from engine.fl.runtimes.superlink import Superlink, free_port, make_secret, surr
 from engine.fl.runtimes.supernode import site, supernode
 from engine.jobs import queue
 from engine.jobs.worker import execute, registered
-from engine.paths import run_folder
+from engine.paths import ROOT, run_folder
 from engine.results.ask import ask
 from engine.system.faults import RunFailed
+from tests.conftest import wait_for
 from tests.helpers.runs import changed, run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -105,6 +109,34 @@ def test_a_run_that_is_begun_here_ends_on_ray_with_the_same_numbers(config, here
         execute(runs, worker)
     for run_id in runs:
         assert_same(here[reads.run(run_id).strategy], run_id)
+
+
+def test_a_worker_killed_on_ray_leaves_nothing_and_its_runs_go_on(config, here, tmp_path):
+    file = tmp_path / "experiment.yaml"
+    file.write_text(changed(config, runtime="ray").to_yaml(), encoding="utf-8")
+    before = {run.id for run in reads.runs()}
+    with subprocess.Popen(
+        [sys.executable, "-m", "engine", "run", "--config", str(file)], cwd=ROOT
+    ) as worker:
+        wait_for(lambda: any(run.rounds_done == 1 for run in new_runs(before)), seconds=240)
+        started = psutil.Process(worker.pid).children(recursive=True)
+        worker.kill()
+    assert len(started) > 3, "SuperLink, Ray and its actors"
+    wait_for(lambda: not any(process.is_running() for process in started), seconds=60)
+    queue.mark_interrupted()
+    runs = new_runs(before)
+    assert "interrupted" in {run.status for run in runs}
+    with registered(takes_queue=False) as worker:
+        for left in [run for run in runs if run.status == "interrupted"]:
+            queue.resume(left.id)
+            writes.claim_more(worker.id, left.experiment_id)
+        execute([run.id for run in runs if run.status == "interrupted"], worker)
+    for own in runs:
+        assert_same(here[own.strategy], own.id)
+
+
+def new_runs(before: Collection[int]) -> list[Run]:
+    return [run for run in reads.runs() if run.id not in before]
 
 
 def test_sites_with_keys_give_the_numbers_and_strangers_get_nothing(config, here, tmp_path):

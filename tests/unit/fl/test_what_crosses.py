@@ -35,7 +35,11 @@ class Watched:
     messages: list[Message]
 
 
-@pytest.fixture(scope="module", params=["local"])
+ON_FLOWER = [pytest.mark.slow, pytest.mark.timeout(600)]
+RUNTIMES = ("local", *(pytest.param(name, marks=ON_FLOWER) for name in ("ray", "superlink")))
+
+
+@pytest.fixture(scope="module", params=RUNTIMES)
 def watched(request, tiny, module_home) -> Callable[[str], Watched]:
     """The runs of all strategies on a runtime, by key."""
     config = changed(tiny, strategies=list(STRATEGIES), runtime=request.param)

@@ -84,5 +84,7 @@ def test_a_program_that_is_to_stay_is_started_again(tmp_path):
     try:
         wait_for(lambda: read(tmp_path / "log").count("up") >= 2)
         assert programs.code(0) is None
+        [told] = wait_for(programs.fallen)
+        assert told.startswith("log has ended with status 0") and told.endswith("up")
     finally:
         programs.close()
