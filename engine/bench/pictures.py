@@ -65,13 +65,13 @@ def table(own: Own) -> Table:
 
 def write_pictures(base: ExperimentConfig, own: Own, folder: Path = results_file.OUT) -> None:
     """Write DIGITS.md or EASY_VQA.md, and put the same into results.json."""
-    name = base.dataset
+    name, draws = base.dataset, len(own["local"])
     kind, level = base.heterogeneity.kind, base.heterogeneity.level
     lines = [
         f"# {TITLES[name]}",
         "",
-        f"Written by `python -m engine bench {name} --report`: {len(own['local'])} draws of the "
-        f"preset `{name}`, {base.clients} clients with {base.samples_per_client} training samples "
+        f"Written by `python -m engine bench {name} --seeds {draws} --report`: {draws} draws of "
+        f"the preset `{name}`, {base.clients} clients with {base.samples_per_client} training samples "
         f"each, `{kind}` {level:g}, {base.rounds} rounds of {base.local_steps} steps of "
         f"{base.batch_size}. Percent of right answers on the clients' own test sets, in brackets "
         "the 95 % interval over draws (Student's t on the logit); differences in points, paired by "

@@ -11,7 +11,7 @@ from db import reads
 from engine.bench import crossing, grid, pictures
 from engine.bench.crossing import CROSSING, Crossing, Point, measure_crossing
 from engine.bench.crossing_report import as_dict, chart, table, worth, write_crossing
-from engine.config import ExperimentConfig
+from engine.config import Data, ExperimentConfig
 from engine.presets import preset
 
 OWN = {
@@ -68,7 +68,7 @@ def test_the_chart_is_a_picture_with_a_line_of_its_own_colour_for_each(found):
 
 def test_it_runs_once_and_is_measured_from_what_is_stored(tiny, monkeypatch):
     monkeypatch.setitem(crossing.AT, "clients", 2)
-    base = tiny.model_copy(update={"rounds": 1, "local_steps": 1})
+    base = tiny.model_copy(update={"rounds": 1, "local_steps": 1, "data": Data(test_samples=4)})
     measured = measure_crossing(base, (8, 16), 2)
     assert len(reads.done_runs()) == len(CROSSING) * 2 * 2
     for point in measured.points:
