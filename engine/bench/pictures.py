@@ -71,7 +71,7 @@ def write_pictures(base: ExperimentConfig, own: Own, folder: Path = results_file
         f"# {TITLES[name]}",
         "",
         f"Written by `python -m engine bench {name} --seeds {draws} --report`: {draws} draws of "
-        f"the preset `{name}`, {base.clients} clients with {base.samples_per_client} training samples "
+        f"the preset `{name}`, {base.clients} clients, {base.samples_per_client} training samples "
         f"each, `{kind}` {level:g}, {base.rounds} rounds of {base.local_steps} steps of "
         f"{base.batch_size}. Percent of right answers on the clients' own test sets, in brackets "
         "the 95 % interval over draws (Student's t on the logit); differences in points, paired by "
