@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from html import escape
-from math import log2
+from math import ceil, floor, log2
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,9 @@ _LOOK = {
     "fedsa": ("Personalised (FedSA-LoRA)", "#D55E00", "", "diamond"),
     OURS: ("Personalised (corners)", "#CC79A7", "", "square"),
 }
-_WIDTH, _HEIGHT = 680, 400
-_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 660, 78, 340
+_WIDTH, _HEIGHT = 680, 440
+_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 660, 124, 380
+_APART = 7  # pixels between the marks of two strategies, so that bars do not cover each other
 
 
 def write_crossing(crossing: Crossing, folder: Path = results_file.OUT) -> None:
@@ -127,8 +128,9 @@ def chart(crossing: Crossing) -> str:
             f"{_draws(crossing)} draws. Alone pays where green meets red.",
         ),
     ]
-    for tick in range(0, 101, 20):
-        y = _y(tick / 100)
+    low, high = _ends(crossing)
+    for tick in range(low, high + 1, 20):
+        y = _y(crossing, tick / 100)
         lines.append(f'<path d="M{_LEFT} {y:.1f}H{_RIGHT}" stroke="#E3E1DC"/>')
         lines.append(_text(_LEFT - 8, y + 4, f"{tick} %", anchor="end"))
     for n in crossing.samples:
@@ -149,13 +151,14 @@ def _draws(crossing: Crossing) -> str:
 
 def _series(crossing: Crossing, strategy: str) -> list[str]:
     _, colour, dash, symbol = _LOOK[strategy]
+    aside = _APART * (list(_LOOK).index(strategy) - (len(_LOOK) - 1) / 2)
     places, marks = [], []
     for n in crossing.samples:
         interval = crossing.point(strategy, n).interval
-        x, y = _x(crossing, n), _y(interval.mean)
+        x, y = _x(crossing, n) + aside, _y(crossing, interval.mean)
         places.append(f"{x:.1f},{y:.1f}")
         if interval.low is not None and interval.high is not None:
-            ends = f"M{x:.1f} {_y(interval.low):.1f}V{_y(interval.high):.1f}"
+            ends = f"M{x:.1f} {_y(crossing, interval.low):.1f}V{_y(crossing, interval.high):.1f}"
             marks.append(f'<path d="{ends}" stroke="{colour}" stroke-width="1.5"/>')
         marks.append(_mark(symbol, x, y, colour))
     line = f'<polyline points="{" ".join(places)}" fill="none" stroke="{colour}"'
@@ -174,7 +177,7 @@ def _mark(symbol: str, x: float, y: float, colour: str) -> str:
 def _legend() -> list[str]:
     lines = []
     for place, (name, colour, dash, symbol) in enumerate(_LOOK.values()):
-        x, y = _RIGHT - 210, _BOTTOM - 102 + 20 * place
+        x, y = _LEFT + 215 * (place % 3), 70 + 22 * (place // 3)
         lines.append(
             f'<path d="M{x} {y}H{x + 34}" stroke="{colour}" stroke-width="2.5" '
             f'stroke-dasharray="{dash or "none"}"/>'
@@ -189,8 +192,17 @@ def _x(crossing: Crossing, samples: int) -> float:
     return _LEFT + 30 + share * (_RIGHT - _LEFT - 60)
 
 
-def _y(share: float) -> float:
-    return _BOTTOM - share * (_BOTTOM - _TOP)
+def _ends(crossing: Crossing) -> tuple[int, int]:
+    """Return the axis' ends in percent, multiples of 20 around all bars."""
+    intervals = [point.interval for point in crossing.points]
+    lowest = min(i.mean if i.low is None else i.low for i in intervals)
+    highest = max(i.mean if i.high is None else i.high for i in intervals)
+    return 20 * floor(5 * lowest), max(20 * ceil(5 * highest), 20 * floor(5 * lowest) + 20)
+
+
+def _y(crossing: Crossing, share: float) -> float:
+    low, high = (end / 100 for end in _ends(crossing))
+    return _BOTTOM - (share - low) / (high - low) * (_BOTTOM - _TOP)
 
 
 def _text(
