@@ -90,8 +90,11 @@ def _page(results: Long, command: str) -> list[str]:
 
 def _verdicts(results: Long) -> Iterator[str]:
     yield from (
-        "| method | holds | open | worse | least mean over the better of both |",
-        "|---" * 5 + "|",
+        "The last two columns: mean difference to the better of both, over all cells, and in the "
+        "cell where it is least.",
+        "",
+        "| method | holds | open | worse | over all cells | least |",
+        "|---" * 6 + "|",
     )
     for strategy in _judged(results):
         compared = results.compared(strategy)
@@ -99,7 +102,9 @@ def _verdicts(results: Long) -> Iterator[str]:
         counts = " | ".join(str(verdicts.count(word)) for word in ("holds", "open", "worse"))
         means = {c: _over_best(results, strategy, c) for c in compared}
         least = min(means, key=means.__getitem__)
-        yield f"| `{strategy}` | {counts} | {100 * means[least]:+.1f} ({_named(least)}) |"
+        of_all = f"{100 * mean(means.values()):+.1f}"
+        least_of = f"{100 * means[least]:+.1f} ({_named(least)})"
+        yield f"| `{strategy}` | {counts} | {of_all} | {least_of} |"
     yield ""
 
 

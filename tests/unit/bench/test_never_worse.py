@@ -157,5 +157,5 @@ def test_the_page_and_the_results_say_where_ours_fails(tmp_path):
     assert stored["variance"]["fedit"]["partition"] > 0.8
     assert as_dict(results)["long"]["cells"][0]["own"][OURS][0] == pytest.approx(0.814)
     page = (tmp_path / "NEVER_WORSE.md").read_text()
-    assert "| `corners` | 1 | 0 | 1 | -5.0 (mixed 1, 64) |" in page
+    assert "| `corners` | 1 | 0 | 1 | -2.0 | -5.0 (mixed 1, 64) |" in page
     assert "| mixed 1, 64 | 20 | `local` | -5.0 [-5.0, -5.0] | -5.0" in page and "| worse |" in page
