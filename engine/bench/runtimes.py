@@ -24,7 +24,7 @@ CROWDS = {  # a round has 20 clients, of so many
     "200 clients on ray": ("clients=200", "participation=0.1"),
 }
 _CROWD = ("samples_per_client=16", "batch_size=8", "local_steps=1", "rounds=4", "strategies=fedit")
-_LOOK_SECONDS = 0.25
+_LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
