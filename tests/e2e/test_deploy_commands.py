@@ -82,7 +82,13 @@ def test_a_server_and_two_sites_as_the_guide_says(home, tmp_path, monkeypatch):
 def running(words: list[str], folder: Path) -> Iterator[None]:
     """Have a command at work, until Ctrl-C, as the guide says."""
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    process = subprocess.Popen(words, cwd=folder, env={**os.environ, "PYTHONPATH": path})
+    process = subprocess.Popen(
+        words,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": path},
+        # A shell that has the tests in the background has them ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     try:
         yield
     finally:
