@@ -41,18 +41,22 @@ class Overhead:
 
 def measure() -> dict[str, Overhead]:
     """Run the same small experiment on each runtime, then 20 of 20 and of 200 clients on Ray."""
-    found = {name: _run(name, SMALL) for name in RUNTIMES}
-    return found | {name: _run("ray", (*_CROWD, *who)) for name, who in CROWDS.items()}
+    found = {}
+    for name in RUNTIMES:
+        with temporary_home():
+            found[name] = _run(name, SMALL)
+    for name, who in CROWDS.items():
+        with temporary_home():
+            _run("local", (*_CROWD, *who))  # draws and encodes whom the next one meets
+            found[name] = _run("ray", (*_CROWD, *who))
+    return found
 
 
 def _run(runtime: str, settings: Sequence[str]) -> Overhead:
     command = [sys.executable, "-m", "engine", "run", "--json", "--runtime", runtime]
     for setting in settings:
         command += ["--set", setting]
-    with (
-        temporary_home(),
-        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process,
-    ):
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         peak = 0
         while process.poll() is None:
             peak = max(peak, _unshared(process.pid))

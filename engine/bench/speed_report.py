@@ -115,7 +115,7 @@ def _runtimes(measured: Measured) -> list[str]:
         "",
         "The first three: four clients with next to nothing to train, one run of each, what was "
         "drawn and encoded included; memory of the worker and of all that it started, at its peak. "
-        "Then one step of 20 clients a round, who are all or a tenth: cost follows the 20.",
+        "Then one step of 20 clients a round, who are all or a tenth, their pictures drawn before.",
     ]
 
 
