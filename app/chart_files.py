@@ -15,10 +15,25 @@ from app.look import paper
 
 _LETTERS = "Arial, Helvetica, sans-serif"
 _SCALE = 2  # of the screen's pixels: sharp in print
+# In JavaScript: look now, and whenever the page has changed, once a frame; returns the observer.
+WATCH = """
+const watch = (look) => {
+  let waits = false;
+  const observer = new MutationObserver(() => {
+    if (waits) return;
+    waits = true;
+    requestAnimationFrame(() => { waits = false; look(); });
+  });
+  observer.observe(document.body, { childList: true, subtree: true });
+  look();
+  return observer;
+};
+"""
 # Plotly's context of a figure is its own affair; tests/e2e/test_runs.py sees if it changes.
-_BUTTONS = """<script>
-(() => {
-  if (window.chartFiles) return;
+_BUTTONS = (
+    "<script>\n(() => {\nif (window.chartFiles) return;"
+    + WATCH
+    + """
   const title = "Download plot as an SVG";
   const add = () => document.querySelectorAll(".js-plotly-plot").forEach((plot) => {
     const png = plot.querySelector('.modebar-btn[data-title="Download plot as a PNG"]');
@@ -36,16 +51,10 @@ _BUTTONS = """<script>
     });
     png.after(svg);
   });
-  let waits = false;
-  window.chartFiles = new MutationObserver(() => {
-    if (waits) return;
-    waits = true;
-    requestAnimationFrame(() => { waits = false; add(); });
-  });
-  window.chartFiles.observe(document.body, { childList: true, subtree: true });
-  add();
+  window.chartFiles = watch(add);
 })();
 </script>"""
+)
 
 
 def on_paper(figure: go.Figure) -> go.Figure:

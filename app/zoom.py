@@ -13,6 +13,8 @@ import plotly.graph_objects as go
 import streamlit as st
 from streamlit.components.v2 import component
 
+from app.chart_files import WATCH
+
 _VIEW, _LOOKS = "looked_at", "looks"  # in the session
 # ``looks``: by the chart's key the ranges of axes and the names of lines that were put out.
 _JS = """
@@ -39,18 +41,11 @@ export default function({ data, setStateValue }) {
     plot.on("plotly_relayout", change => tell(plot, change));
     plot.on("plotly_restyle", () => tell(plot, {}));
   });
-  let waits = false;
-  const observer = new MutationObserver(() => {
-    if (waits) return;
-    waits = true;
-    requestAnimationFrame(() => { waits = false; listen(); });
-  });
-  observer.observe(document.body, { childList: true, subtree: true });
-  listen();
+  const observer = watch(listen);
   return () => observer.disconnect();
 }
 """
-_listener = component("looks", js=_JS)
+_listener = component("looks", js=WATCH + _JS)
 
 
 @st.fragment

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from multiprocessing.queues import SimpleQueue
 from statistics import mean
@@ -28,26 +28,31 @@ def run_grid(title: str, configs: Sequence[ExperimentConfig]) -> dict[Experiment
 
     Raises RunsFailed. After an interruption the next call goes on where this one ended.
     """
-    missing = not_stored(configs)
+    keys = {config: _key(config) for config in configs}
+    missing = _not_stored(keys)
     experiments: dict[ExperimentConfig, list[str]] = {}
     for config in missing:
         alike = config.model_copy(update={"strategies": ()})
         experiments.setdefault(alike, []).append(config.strategies[0])
     _execute(title, [e.model_copy(update={"strategies": tuple(s)}) for e, s in experiments.items()])
     stored = _stored()
-    absent = [config for config in missing if _key(config) not in stored]
+    absent = [config for config in missing if keys[config] not in stored]
     if absent:
         raise RunsFailed(
             f"{len(absent)} of {len(configs)} runs have not ended well, the first: "
             f"{absent[0].strategies[0]} on '{absent[0].name}'; `python -m engine runs` lists them"
         )
-    return {config: stored[_key(config)] for config in configs}
+    return {config: stored[key] for config, key in keys.items()}
 
 
 def not_stored(configs: Sequence[ExperimentConfig]) -> list[ExperimentConfig]:
     """Return those of the configs (of one strategy each) that ``run_grid`` would run."""
+    return _not_stored({config: _key(config) for config in configs})
+
+
+def _not_stored(keys: Mapping[ExperimentConfig, ExperimentConfig]) -> list[ExperimentConfig]:
     stored = _stored()
-    return [c for c in {_key(c): c for c in configs}.values() if _key(c) not in stored]
+    return [config for key, config in {k: c for c, k in keys.items()}.items() if key not in stored]
 
 
 def own_accuracy(run: int) -> float:

@@ -57,11 +57,12 @@ def _run(runtime: str, settings: Sequence[str]) -> Overhead:
     for setting in settings:
         command += ["--set", setting]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
         peak = 0
         while process.poll() is None:
             peak = max(peak, _unshared(process.pid))
             time.sleep(_LOOK_SECONDS)
-        [summary] = json.loads((process.stdout or sys.stdin).read().splitlines()[-1])["runs"]
+        [summary] = json.loads(process.stdout.read().splitlines()[-1])["runs"]
         run, rounds = reads.run(summary["run"]), reads.rounds(summary["run"])
         if run.status != "done" or run.started_at is None:
             raise RuntimeError(f"the run on {runtime} has not ended well: {run.error}")

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from engine.bench import results_file
 from engine.bench.agreement import FIRST_ROUNDS, FIRST_TOLERANCE, LATER_TOLERANCE
 from engine.bench.speed import REPEATS
 from engine.bench.speed_figures import Measured, load, store
-from engine.paths import ROOT
-
-OUT = ROOT / "benchmarks"
 
 
-def write_report(measured: Measured, folder: Path = OUT) -> None:
+def write_report(measured: Measured, folder: Path = results_file.OUT) -> None:
     """Write SPEED.md of these figures, and of stored ones where there are none among them."""
     whole = measured.over(load(folder))
     store(whole, folder)

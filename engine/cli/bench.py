@@ -22,7 +22,6 @@ SPEED_PARTS = (
     *("quickstart", "floor", "fused", "together", "start", "many", "runtimes", "profile"),
     "full-size",
 )
-Seeds = Annotated[int, typer.Option(min=1, help="Draws: who holds which, words, A₀.")]
 bench = typer.Typer(help="Repeat a measurement.", no_args_is_help=True)
 
 
@@ -124,40 +123,33 @@ def methods(
     print_result(shown.as_dict(results), [shown.table(results)], as_json)
 
 
-@bench.command()
-def digits(
-    seeds: Seeds = 10,
-    set_: Set = None,
-    as_json: Json = False,
-    report: Annotated[bool, typer.Option("--report", help="Write benchmarks/DIGITS.md.")] = False,
-) -> None:
-    """Compare alone, shared and personalised on handwritten digits; goes on where it ended."""
-    _pictures("digits", seeds, set_, as_json, report)
+def _add_pictures(preset: str, what: str) -> None:
+    """Add the command of a preset on data that come along (engine/bench/pictures.py)."""
+    told = f"Compare alone, shared and personalised on {what}; goes on where it ended."
+
+    @bench.command(preset, help=told)
+    def pictures(
+        seeds: Annotated[int, typer.Option(min=1, help="Draws: who holds which, words, A₀.")] = 10,
+        set_: Set = None,
+        as_json: Json = False,
+        report: Annotated[
+            bool, typer.Option("--report", help="Write its page in benchmarks/.")
+        ] = False,
+    ) -> None:
+        if report and (set_ or seeds < 2):
+            raise ConfigError("--report is of the preset as it is, with --seeds 2 or more")
+        measurements = doors.bench()
+        base = config_of(preset, changes=set_)
+        with _failing(measurements.grid.RunsFailed):
+            own = measurements.pictures.measure_pictures(base, seeds)
+        if report:
+            measurements.pictures.write_pictures(base, own)
+        shown = measurements.pictures
+        print_result(shown.as_dict(base, own), [shown.table(own)], as_json)
 
 
-@bench.command(name="easy-vqa")
-def easy_vqa(
-    seeds: Seeds = 10,
-    set_: Set = None,
-    as_json: Json = False,
-    report: Annotated[bool, typer.Option("--report", help="Write benchmarks/EASY_VQA.md.")] = False,
-) -> None:
-    """Compare alone, shared and personalised on easy-VQA; goes on where it ended."""
-    _pictures("easy-vqa", seeds, set_, as_json, report)
-
-
-def _pictures(preset: str, seeds: int, set_: list[str] | None, as_json: bool, report: bool) -> None:
-    """Compare on data that come along (engine/bench/pictures.py)."""
-    if report and (set_ or seeds < 2):
-        raise ConfigError("--report is of the preset as it is, with --seeds 2 or more")
-    measurements = doors.bench()
-    base = config_of(preset, changes=set_)
-    with _failing(measurements.grid.RunsFailed):
-        own = measurements.pictures.measure_pictures(base, seeds)
-    if report:
-        measurements.pictures.write_pictures(base, own)
-    shown = measurements.pictures
-    print_result(shown.as_dict(base, own), [shown.table(own)], as_json)
+_add_pictures("digits", "handwritten digits")
+_add_pictures("easy-vqa", "the public set easy-VQA")
 
 
 def _long(

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import update
 
-from db import reads, writes
+from db import reads
 from db.engine import writing
-from db.tables import ClientRound, Evaluation, Round, Run
+from db.tables import Run
 from engine.jobs.worker import registered
 from tests.conftest import wait_for
 from tests.e2e.conftest import CHROMIUM, READY, Lab
-from tests.helpers.stored import store
+from tests.helpers.stored import add_round, store
 
 pytestmark = [
     pytest.mark.real_worker,
@@ -25,22 +25,6 @@ LOOK = """plot => ({
 })"""
 
 LOOKS = f"plots => plots.map({LOOK})"
-
-
-def add_round(run: int) -> None:
-    number = reads.run(run).rounds_done + 1
-    scores = [
-        Evaluation(
-            run_id=run, round=number, client=k, variant="personal", scope="own",
-            loss=1.0, accuracy=0.7, samples=10,
-        )
-        for k in range(2)
-    ]  # fmt: skip
-    trained = [ClientRound(run_id=run, round=number, client=k, samples=8, loss=0.5, seconds=1.0,
-                           bytes_up=10, bytes_down=20) for k in range(2)]  # fmt: skip
-    writes.save_round(
-        writes.RoundRecord(Round(run_id=run, round=number, seconds=2.0), trained, scores)
-    )
 
 
 def test_zoom_and_lines_put_out_stay_when_a_round_comes(lab: Lab, page):
@@ -68,7 +52,7 @@ def test_zoom_and_lines_put_out_stay_when_a_round_comes(lab: Lab, page):
         wait_for(lambda: chart.evaluate(LOOK)["out"] != before["out"])
         looked = chart.evaluate(LOOK)
         for run in runs:
-            add_round(run)
+            add_round(run, reads.run(run).rounds_done + 1, 0.7)
         shown = page.locator(".st-key-ways .js-plotly-plot").evaluate_all
         wait_for(lambda: [p["points"] for p in shown(LOOKS)] == [before["points"] + 1])
         assert chart.evaluate(LOOK) == {**looked, "points": before["points"] + 1}

@@ -29,28 +29,35 @@ def store(
         writes.start_run(run)
         variant = "global" if strategy == "fedit" else "personal"
         for number, accuracy in enumerate(accuracies):
-            scores = [
-                Evaluation(
-                    run_id=run, round=number, client=k, variant=variant, scope="own",
-                    loss=1.0, accuracy=accuracy, samples=10,
-                )
-                for k in range(clients)
-            ]  # fmt: skip
-            if not number:
-                writes.save_evaluations(scores)
-                continue
-            trained = [
-                ClientRound(
-                    run_id=run, round=number, client=k, samples=8, loss=0.5, seconds=1.0,
-                    bytes_up=10, bytes_down=20,
-                )
-                for k in range(clients)
-            ]  # fmt: skip
-            done = Round(run_id=run, round=number, seconds=2.0)
-            writes.save_round(writes.RoundRecord(done, trained, scores))
+            add_round(run, number, accuracy, clients, variant)
         if status != "running":
             writes.end_run(run, status, wall_seconds=60)
     return runs
+
+
+def add_round(
+    run: int, number: int, accuracy: float, clients: int = 2, variant: str = "personal"
+) -> None:
+    """What a run stores after a round; of round 0 the scores alone."""
+    scores = [
+        Evaluation(
+            run_id=run, round=number, client=k, variant=variant, scope="own",
+            loss=1.0, accuracy=accuracy, samples=10,
+        )
+        for k in range(clients)
+    ]  # fmt: skip
+    if not number:
+        writes.save_evaluations(scores)
+        return
+    trained = [
+        ClientRound(
+            run_id=run, round=number, client=k, samples=8, loss=0.5, seconds=1.0,
+            bytes_up=10, bytes_down=20,
+        )
+        for k in range(clients)
+    ]  # fmt: skip
+    done = Round(run_id=run, round=number, seconds=2.0)
+    writes.save_round(writes.RoundRecord(done, trained, scores))
 
 
 def give_files(run: int, clients: int = 2) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from engine.data.user.upload import in_place
+from engine.data.user.upload import written_once
 
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 QUESTION = "Which digit is this?"
@@ -22,10 +22,7 @@ _FOLDER = "digits-1"  # another number when what is written changes
 
 def digits_folder() -> Path:
     """Return the folder in the lab's home, written when it is not there yet."""
-    with in_place(_FOLDER) as (new, folder):
-        if new is not None:
-            _write(new)
-    return folder
+    return written_once(_FOLDER, _write)
 
 
 def _write(folder: Path) -> None:

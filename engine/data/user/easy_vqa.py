@@ -10,17 +10,14 @@ import csv
 import shutil
 from pathlib import Path
 
-from engine.data.user.upload import in_place
+from engine.data.user.upload import written_once
 
 _FOLDER = "easy-vqa-1"  # another number when what is written changes
 
 
 def easy_vqa_folder() -> Path:
     """Return the folder in the lab's home, written when it is not there yet."""
-    with in_place(_FOLDER) as (new, folder):
-        if new is not None:
-            _write(new)
-    return folder
+    return written_once(_FOLDER, _write)
 
 
 def _write(folder: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from hashlib import blake2b
@@ -133,6 +133,14 @@ def in_place(digest: str) -> Iterator[tuple[Path | None, Path]]:
         except OSError:  # the same upload was quicker in another thread
             if not folder.is_dir():
                 raise
+
+
+def written_once(name: str, write: Callable[[Path], None]) -> Path:
+    """Return the folder of this name, which ``write`` fills when it is not there yet."""
+    with in_place(name) as (new, folder):
+        if new is not None:
+            write(new)
+    return folder
 
 
 def _write(path: Path, content: bytes) -> None:
