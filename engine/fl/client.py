@@ -70,7 +70,7 @@ class Client:
         return [received | own.only(*CORNERS[corner]) for corner in corners]
 
     def decision(self, after_round: int) -> Decision:
-        """Return what this client chose last, up to a round; before that the first corner."""
+        """Return what this client chose last, up to a round; before that it is undecided."""
         corners = self.run.strategy.corners
         for round_, path in reversed(checkpoints.numbered(self._folder, checkpoints.DECISION)):
             if round_ <= after_round:
@@ -78,7 +78,7 @@ class Client:
                 corner = corners[int(stored["corner"])] if corners else ""
                 vote = stored["vote"].numpy() if "vote" in stored else None
                 return Decision(corner, float(stored["own_weight"]), vote)
-        return Decision(corners[0] if corners else "", 0.5)
+        return Decision(self.run.strategy.undecided, 0.5)
 
     def must_decide(self, after_round: int) -> bool:
         """Tell whether this client keeps something and has not decided after this round."""
@@ -89,8 +89,8 @@ class Client:
         rule, votes = self.run.strategy, np.empty(0)
         if VOTES_NAME in shared:
             votes = shared[VOTES_NAME].double().numpy()
-        senders = len(participants(self.run.config, after_round))
-        return Decision(rule.choose(losses, votes, senders), vote=rule.vote(losses))
+        last = not rule.decides(after_round + 1, self.run.config.rounds)
+        return Decision(rule.choose(losses, votes, last), vote=rule.vote(losses))
 
     def store(self, decision: Decision, after_round: int) -> None:
         """Store what this client decided after a round."""

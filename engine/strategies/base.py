@@ -65,7 +65,8 @@ class Strategy:
     which models there are to evaluate beside the base; ``trained`` is false where there are no
     rounds at all; ``server_trains`` is true where the server trains, on everybody's data;
     ``two_adapters`` is true where a client trains a whole second adapter; ``corners`` are those of
-    CORNERS that a client chooses from after a round, and ``merges`` is true where it weighs what it
+    CORNERS that a client chooses from after a round, ``undecided`` is the one at which it begins,
+    and ``merges`` is true where it weighs what it
     was sent against what it keeps: in both cases A and B of both; ``mixed_ranks`` is true where
     ``lora.client_ranks`` says each client's rank, while α / rank of the server's adapter scales
     them all. ``options_model``: its own options, if it has some.
@@ -81,6 +82,7 @@ class Strategy:
     server_trains: ClassVar[bool] = False
     two_adapters: ClassVar[bool] = False
     corners: ClassVar[tuple[str, ...]] = ()
+    undecided: ClassVar[str] = ""
     merges: ClassVar[bool] = False
     mixed_ranks: ClassVar[bool] = False
     options_model: ClassVar[type[Options] | None] = None
@@ -125,10 +127,11 @@ class Strategy:
         """Tell whether clients choose or weigh anew after a round, or stay with what they did."""
         return bool(self.corners) or self.merges
 
-    def choose(self, losses: np.ndarray, votes: np.ndarray, senders: int) -> str:
+    def choose(self, losses: np.ndarray, votes: np.ndarray, last: bool) -> str:
         """Return the corner to deploy and to start from, by losses (corners, rows).
 
-        ``votes``: the mean of what that many clients said in the round; empty without ``extras``.
+        ``votes``: the mean of what clients said in the round; empty without ``extras``. ``last``:
+        the client will not be asked again.
         """
         raise NotImplementedError
 

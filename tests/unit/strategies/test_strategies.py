@@ -504,8 +504,8 @@ def test_potara_merges_products_and_trusts_the_surer_adapter(trial):
 def test_tap_takes_the_shared_adapter_only_where_it_is_clearly_better():
     rule = STRATEGIES["tap"]()
     nobody = np.empty(0)
-    assert rule.choose(np.array([[1.0, 1.0], [0.9, 0.9]]), nobody, 3) == "fedit"
-    assert rule.choose(np.array([[1.0, 1.0], [0.995, 0.995]]), nobody, 3) == "local"
+    assert rule.choose(np.array([[1.0, 1.0], [0.9, 0.9]]), nobody, False) == "fedit"
+    assert rule.choose(np.array([[1.0, 1.0], [0.995, 0.995]]), nobody, False) == "local"
 
 
 @pytest.mark.parametrize("key", CORNERS)
@@ -527,15 +527,23 @@ def test_corners_has_four_methods_as_its_constant_cases(key, setting, trial, mon
     assert {row.corner for row in chosen} == {key}
 
 
-def test_corners_takes_what_shares_most_among_what_is_as_good():
+def test_corners_keeps_b_until_the_last_choice_and_then_takes_the_best():
     rule = STRATEGIES["corners"]()
     rows, nobody = np.linspace(0, 1, 11), rule.extras()["corners.votes"]
-    noise = np.where(np.arange(11) % 2, 0.3, -0.3)
-    clearly_worse = np.stack([rows + 1, rows + 1 + noise, rows + 0.5, rows])
-    assert rule.choose(clearly_worse, nobody, 4) == "local"
-    as_good = np.stack([rows, rows + noise, rows + 0.5, rows - 0.02 + noise])
-    assert rule.choose(as_good, nobody, 4) == "fedit"
-    assert rule.choose(np.stack([rows] * 4), nobody, 4) == "fedit"
+    losses = np.stack([rows + 1, rows + 0.9, rows + 0.5, rows])
+    assert rule.choose(losses, nobody, last=False) == "fedsa"
+    assert rule.choose(losses, nobody, last=True) == "local"
+    assert rule.choose(losses[::-1], nobody, last=True) == "fedit"
+    assert rule.choose(np.stack([rows] * 4), nobody, last=True) == "fedit", "what shares most"
+
+
+def test_corners_would_rather_be_right_often_than_never_sure():
+    rule = STRATEGIES["corners"]()
+    sure = np.array([0.01] * 6 + [9.0] * 4)  # right in six of ten, and sure of all ten
+    unsure = np.full(10, 0.8)  # which loses less in the mean, but hardly answers right
+    losses = np.stack([unsure, unsure, unsure, sure])
+    assert losses.mean(axis=1).argmin() == 0
+    assert rule.choose(losses, np.empty(0), last=True) == "local"
 
 
 def test_corners_heeds_the_votes_of_clients_that_agree_and_not_of_those_that_differ():
@@ -551,9 +559,11 @@ def test_corners_heeds_the_votes_of_clients_that_agree_and_not_of_those_that_dif
 
     agreed = votes([losses(0.0, -0.3, 0.2) for _ in range(8)])
     misled = losses(0.1, 0.1, -0.1)
-    assert rule.choose(misled, np.zeros(13), 8) != "fedsa" == rule.choose(misled, agreed, 8)
+    alone = rule.choose(misled, np.zeros(13), last=True)
+    assert alone != "fedsa" == rule.choose(misled, agreed, last=True)
     sides = [losses(*gaps, noise=0.05) for gaps in [(0.5, 0.5, -0.9), (0.5, 0.5, 0.9)] * 4]
-    assert [rule.choose(own, votes(sides), 8) for own in sides[:2]] == ["local", "fedit"]
+    chosen = [rule.choose(own, votes(sides), last=True) for own in sides[:2]]
+    assert chosen == ["local", "fedit"]
 
 
 def test_corners_holds_rows_out_only_while_it_chooses(setting):
