@@ -135,7 +135,7 @@ def show_corners(run: Run, names: Names) -> None:
     show_chart(figure, key="corners", alt="What of its adapter each client keeps, by round.")
     st.caption(
         "The letters are the factors of its own that a client goes on with; the others are the "
-        "means. Look whether clients agree, and whether they settle."
+        "means. Look whether clients agree, and when they settle."
     )
 
 

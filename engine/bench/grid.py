@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from multiprocessing.queues import SimpleQueue
@@ -99,4 +101,12 @@ def _execute(title: str, experiments: Sequence[ExperimentConfig]) -> None:
 
 
 def _take_core(free: SimpleQueue[int]) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     pin(free.get())
+
+
+def _end_with_parent() -> None:
+    """End with the process that handed out the runs, however that one ends."""
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)

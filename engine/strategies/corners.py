@@ -58,7 +58,7 @@ class Corners(Strategy):
     """
 
     title = "Choose the corner (never worse)"
-    idea = "Clients find out, with one another's votes, which of A and B each should keep its own."
+    idea = "All keep B at first; then each keeps A, B, both or neither, as all clients' votes say."
     options_model = CornersOptions
     shared_factors = BOTH | {VOTES}
     personal_factors = BOTH
