@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from engine.adapters.adapter import DELTA_A, DELTA_B, VOTES_NAME, A, Adapter, B
+from engine.adapters.adapter import DELTA_A, DELTA_B, VOTES_NAME, A, Adapter, B, factor_of
 from engine.fl import checkpoints
 from engine.fl.context import context_of
 from engine.fl.participation import keepers, participants
@@ -60,14 +60,14 @@ class Client:
             weight = self.decision(after_round).own_weight
         if weight or rule.merges:
             return side_by_side(self._beside(shared, own, after_round), base | own, weight)
-        return base | shared | self._chosen(own, after_round)
+        return base | shared | self._chosen(own, base | shared, after_round)
 
     def at_corners(
         self, corners: Sequence[str], shared: Factors, after_round: int
     ) -> list[Factors]:
         """Return the factors of some of CORNERS, given the server's after a round."""
         own, received = self._own(after_round), self.context.initial | self._received(shared)
-        return [received | own.only(*CORNERS[corner]) for corner in corners]
+        return [received | _at(corner, own, received) for corner in corners]
 
     def decision(self, after_round: int) -> Decision:
         """Return what this client chose last, up to a round; before that it is undecided."""
@@ -85,12 +85,12 @@ class Client:
         return not self._decision_path(after_round).exists() and bool(self._kept_in(after_round))
 
     def choice(self, losses: np.ndarray, shared: Factors, after_round: int) -> Decision:
-        """Return what this client chooses after a round, by losses (corners, rows)."""
+        """Return what this client chooses after a round, by losses (compared corners, rows)."""
         rule, votes = self.run.strategy, np.empty(0)
         if VOTES_NAME in shared:
             votes = shared[VOTES_NAME].double().numpy()
-        last = not rule.decides(after_round + 1, self.run.config.rounds)
-        return Decision(rule.choose(losses, votes, last), vote=rule.vote(losses))
+        senders = len(participants(self.run.config, after_round))
+        return Decision(rule.choose(losses, votes, senders), vote=rule.vote(losses))
 
     def store(self, decision: Decision, after_round: int) -> None:
         """Store what this client decided after a round."""
@@ -125,11 +125,11 @@ class Client:
         share = self.run.strategy.held_out(round_, self.run.config.rounds)
         return min(n - 1, max(1, round(share * n))) if share else 0
 
-    def _chosen(self, own: Factors, after_round: int) -> Factors:
-        """Return those of a client's own factors that it goes by."""
+    def _chosen(self, own: Factors, received: Factors, after_round: int) -> Factors:
+        """Return the factors that it goes by instead of those received."""
         if not self.run.strategy.corners:
             return own
-        return own.only(*CORNERS[self.decision(after_round).corner])
+        return _at(self.decision(after_round).corner, own, received)
 
     @property
     def _folder(self) -> Path:
@@ -178,9 +178,9 @@ class Client:
     def job(self, phase: Phase, shared: Factors, round_: int, group: int) -> Job:
         """Return what to train in a phase of a round."""
         config, base = self.run.config, self.context.initial
-        own = self._chosen(self._own(round_ - 1), round_ - 1)
         shared = self._received(shared)
         start: Factors = base | shared
+        own = self._chosen(self._own(round_ - 1), start, round_ - 1)
         beside: Factors = Adapter()
         if phase.mix_weight:
             frozen = self._beside(shared, own, round_ - 1)
@@ -220,3 +220,12 @@ class Client:
             path = checkpoints.personal_path(self.run.folder, self.number, round_)
             checkpoints.write(path, personal)
             checkpoints.prune(path.parent, "personal", newest=round_)
+
+
+def _at(corner: str, own: Factors, received: Factors) -> Factors:
+    """Return the factors of which a client keeps something at one of CORNERS."""
+    kept = CORNERS[corner]
+    parts = own.only(*kept).items()
+    return Adapter(
+        {name: torch.lerp(received[name], value, kept[factor_of(name)]) for name, value in parts}
+    )

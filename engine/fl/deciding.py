@@ -65,15 +65,15 @@ def _waiting(cohort: Cohort, after_round: int) -> list[_Asked]:
 
 
 def _choose(vlm: Vlm, asked: Sequence[_Asked]) -> None:
-    """Score every corner on the client's rows, and have the strategy choose."""
+    """Score the corners to compare on the client's rows, and have the strategy choose."""
     tasks: list[Task] = []
     for own in asked:
-        rows, corners = own.rows, own.client.run.strategy.corners
-        tasks += [Task(factors, rows) for factors in own.at_corners(*corners)]
+        rows, compared = own.rows, own.client.run.strategy.compared
+        tasks += [Task(factors, rows) for factors in own.at_corners(*compared)]
     scores = iter(score_teacher_forced(vlm, tasks) if tasks else ())
     for own in asked:
         rule = own.client.run.strategy
-        of_corners = [next(scores) for _ in rule.corners]
+        of_corners = [next(scores) for _ in rule.compared]
         losses = [(s.loss / s.tokens).double().cpu().numpy() for s in of_corners]
         own.store(own.client.choice(np.stack(losses), own.shared, own.after_round))
 

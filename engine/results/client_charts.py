@@ -163,6 +163,7 @@ def heat_map(
 _CORNERS = {
     "fedit": ("–", "all shared", "#0072B2"),
     "plora": ("A", "its own A, B shared", "#D55E00"),
+    "half": ("½ B", "A shared, half of its own B", "#CC79A7"),
     "fedsa": ("B", "A shared, its own B", "#E69F00"),
     "local": ("A B", "all its own", "#009E73"),
 }
@@ -181,6 +182,8 @@ def corners(chosen: Sequence[ClientCorner], names: Mapping[int, str] | None = No
     for corner, (letters, words, colour) in _CORNERS.items():
         places = [(r, labels[row]) for row, k in enumerate(clients) for r in rounds
                   if by_place.get((k, r)) == corner]  # fmt: skip
+        if not places:
+            continue
         figure.add_scatter(
             x=[round_ for round_, _ in places],
             y=[label for _, label in places],

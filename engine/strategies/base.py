@@ -20,12 +20,14 @@ from engine.strategies.averaging import MEAN, Arrays, Average
 BOTH = frozenset({A, B})
 REFERENCE, FOR_ALL, PERSONAL = "References", "One model for all", "Personalised"
 TWO_ADAPTERS = "Two adapters"
-# The four corners between what all share and what a client keeps: which factors are its own.
+# Where a client can stand between what all share and what is its own: how much of its own it keeps
+# of each factor. The four corners are methods of their own, "half" lies between two of them.
 CORNERS = {
-    "fedit": frozenset[str](),
-    "plora": frozenset({A}),
-    "fedsa": frozenset({B}),
-    "local": BOTH,
+    "fedit": dict[str, float](),
+    "plora": {A: 1.0},
+    "fedsa": {B: 1.0},
+    "local": {A: 1.0, B: 1.0},
+    "half": {B: 0.5},
 }
 GROUPS = (REFERENCE, FOR_ALL, PERSONAL, TWO_ADAPTERS)
 
@@ -65,8 +67,8 @@ class Strategy:
     which models there are to evaluate beside the base; ``trained`` is false where there are no
     rounds at all; ``server_trains`` is true where the server trains, on everybody's data;
     ``two_adapters`` is true where a client trains a whole second adapter; ``corners`` are those of
-    CORNERS that a client chooses from after a round, ``undecided`` is the one at which it begins,
-    and ``merges`` is true where it weighs what it
+    CORNERS that a client chooses from after a round, by its losses at those ``compared``,
+    ``undecided`` is the one at which it begins, and ``merges`` is true where it weighs what it
     was sent against what it keeps: in both cases A and B of both; ``mixed_ranks`` is true where
     ``lora.client_ranks`` says each client's rank, while α / rank of the server's adapter scales
     them all. ``options_model``: its own options, if it has some.
@@ -82,6 +84,7 @@ class Strategy:
     server_trains: ClassVar[bool] = False
     two_adapters: ClassVar[bool] = False
     corners: ClassVar[tuple[str, ...]] = ()
+    compared: ClassVar[tuple[str, ...]] = ()
     undecided: ClassVar[str] = ""
     merges: ClassVar[bool] = False
     mixed_ranks: ClassVar[bool] = False
@@ -127,11 +130,10 @@ class Strategy:
         """Tell whether clients choose or weigh anew after a round, or stay with what they did."""
         return bool(self.corners) or self.merges
 
-    def choose(self, losses: np.ndarray, votes: np.ndarray, last: bool) -> str:
-        """Return the corner to deploy and to start from, by losses (corners, rows).
+    def choose(self, losses: np.ndarray, votes: np.ndarray, senders: int) -> str:
+        """Return the corner to deploy and to start from, by losses (compared corners, rows).
 
-        ``votes``: the mean of what clients said in the round; empty without ``extras``. ``last``:
-        the client will not be asked again.
+        ``votes``: the mean of what that many clients said in the round; empty without ``extras``.
         """
         raise NotImplementedError
 
@@ -140,7 +142,7 @@ class Strategy:
         return Arrays()
 
     def vote(self, losses: np.ndarray) -> np.ndarray:
-        """Return what a client says with its next factors, by losses (corners, rows)."""
+        """Return what a client says with its next factors, by losses (compared, rows)."""
         return np.empty(0)
 
     def own_weight(self, shared: np.ndarray, own: np.ndarray, both: np.ndarray) -> float:

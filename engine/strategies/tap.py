@@ -33,14 +33,14 @@ class Tap(Strategy):
     personal_factors = BOTH
     variants = ("global", "personal")
     two_adapters = True
-    corners = ("local", "fedit")
+    corners = compared = ("local", "fedit")
     undecided = "local"
 
     def phases(self) -> tuple[Phase, ...]:
         """Train the shared adapter, then the client's own."""
         return Phase(start_from_personal=False, persists=False), Phase(uploads=False)
 
-    def choose(self, losses: np.ndarray, votes: np.ndarray, last: bool) -> str:
+    def choose(self, losses: np.ndarray, votes: np.ndarray, senders: int) -> str:
         """Take the shared adapter where it beats the own one by the margin."""
         own, shared = losses.mean(axis=1)
         return "fedit" if shared + self.options.margin < own else "local"

@@ -24,7 +24,7 @@ from engine.fl.run_config import RunConfig
 from engine.fl.traffic import traffic_of
 from engine.paths import run_folder
 from engine.strategies import STRATEGIES
-from engine.strategies.base import CORNERS, Arrays
+from engine.strategies.base import CORNERS, Arrays, Phase
 from engine.vlm.deltas import deltas_active
 from engine.vlm.lora import as_deltas
 from engine.vlm.resolved import resolve_model
@@ -504,12 +504,12 @@ def test_potara_merges_products_and_trusts_the_surer_adapter(trial):
 def test_tap_takes_the_shared_adapter_only_where_it_is_clearly_better():
     rule = STRATEGIES["tap"]()
     nobody = np.empty(0)
-    assert rule.choose(np.array([[1.0, 1.0], [0.9, 0.9]]), nobody, False) == "fedit"
-    assert rule.choose(np.array([[1.0, 1.0], [0.995, 0.995]]), nobody, False) == "local"
+    assert rule.choose(np.array([[1.0, 1.0], [0.9, 0.9]]), nobody, 3) == "fedit"
+    assert rule.choose(np.array([[1.0, 1.0], [0.995, 0.995]]), nobody, 3) == "local"
 
 
-@pytest.mark.parametrize("key", CORNERS)
-def test_corners_has_four_methods_as_its_constant_cases(key, setting, trial, monkeypatch):
+@pytest.mark.parametrize("key", STRATEGIES["corners"].compared)
+def test_corners_has_two_methods_as_its_constant_cases(key, setting, trial, monkeypatch):
     rule = STRATEGIES["corners"]
     monkeypatch.setattr(rule, "choose", lambda *_: key)
     monkeypatch.setattr(rule, "held_out", lambda *_: 0.0)
@@ -527,43 +527,60 @@ def test_corners_has_four_methods_as_its_constant_cases(key, setting, trial, mon
     assert {row.corner for row in chosen} == {key}
 
 
-def test_corners_keeps_b_until_the_last_choice_and_then_takes_the_best():
+def test_corners_goes_where_right_answers_are_clearly_likelier_else_halfway():
     rule = STRATEGIES["corners"]()
-    rows, nobody = np.linspace(0, 1, 11), rule.extras()["corners.votes"]
-    losses = np.stack([rows + 1, rows + 0.9, rows + 0.5, rows])
-    assert rule.choose(losses, nobody, last=False) == "fedsa"
-    assert rule.choose(losses, nobody, last=True) == "local"
-    assert rule.choose(losses[::-1], nobody, last=True) == "fedit"
-    assert rule.choose(np.stack([rows] * 4), nobody, last=True) == "fedit", "what shares most"
+    rows, nobody = np.linspace(0.2, 1, 11), rule.extras()["corners.votes"]
+    noise = np.where(np.arange(11) % 2, 0.3, -0.3)
+    assert rule.choose(np.stack([rows, rows + 0.2]), nobody, 4) == "fedit"
+    assert rule.choose(np.stack([rows + 0.2, rows]), nobody, 4) == "fedsa"
+    assert rule.choose(np.stack([rows, rows + noise]), nobody, 4) == "half"
+    assert rule.choose(np.stack([rows, rows]), nobody, 4) == "half"
 
 
 def test_corners_would_rather_be_right_often_than_never_sure():
     rule = STRATEGIES["corners"]()
-    sure = np.array([0.01] * 6 + [9.0] * 4)  # right in six of ten, and sure of all ten
-    unsure = np.full(10, 0.8)  # which loses less in the mean, but hardly answers right
-    losses = np.stack([unsure, unsure, unsure, sure])
-    assert losses.mean(axis=1).argmin() == 0
-    assert rule.choose(losses, np.empty(0), last=True) == "local"
+    sure = np.array([0.01] * 12 + [9.0] * 8)  # right in six of ten, and sure of all ten
+    unsure = np.full(20, 0.9)  # which loses less in the mean, but hardly answers right
+    assert unsure.mean() < sure.mean()
+    assert rule.choose(np.stack([unsure, sure]), np.empty(0), 4) == "fedsa"
 
 
 def test_corners_heeds_the_votes_of_clients_that_agree_and_not_of_those_that_differ():
     rule, generator = STRATEGIES["corners"](), np.random.default_rng(1)
 
-    def losses(*gaps: float, noise: float = 0.3) -> np.ndarray:
-        """Of twelve rows, on which each corner loses so much more than the first."""
+    def losses(gap: float, noise: float = 0.3) -> np.ndarray:
+        """Of twelve rows, on which its own B loses so much more than the mean."""
         own = generator.normal(1, 0.2, 12)
-        return np.stack([own, *(own + gap + generator.normal(0, noise, 12) for gap in gaps)])
+        return np.stack([own, own + gap + generator.normal(0, noise, 12)])
 
     def votes(clients: list[np.ndarray]) -> np.ndarray:
         return np.mean([rule.vote(own) for own in clients], axis=0)
 
-    agreed = votes([losses(0.0, -0.3, 0.2) for _ in range(8)])
-    misled = losses(0.1, 0.1, -0.1)
-    alone = rule.choose(misled, np.zeros(13), last=True)
-    assert alone != "fedsa" == rule.choose(misled, agreed, last=True)
-    sides = [losses(*gaps, noise=0.05) for gaps in [(0.5, 0.5, -0.9), (0.5, 0.5, 0.9)] * 4]
-    chosen = [rule.choose(own, votes(sides), last=True) for own in sides[:2]]
-    assert chosen == ["local", "fedit"]
+    agreed = votes([losses(-0.3) for _ in range(8)])
+    misled = losses(0.2, noise=0.2)
+    assert rule.choose(misled, np.zeros(4), 8) == "fedit"
+    assert rule.choose(misled, agreed, 8) == "fedsa"
+    sides = [losses(gap, noise=0.05) for gap in (-0.9, 0.9) * 4]
+    assert [rule.choose(own, votes(sides), 8) for own in sides[:2]] == ["fedsa", "fedit"]
+
+
+def test_half_of_its_own_is_halfway_between_what_a_client_keeps_and_what_it_was_sent(
+    setting, monkeypatch
+):
+    monkeypatch.setattr(STRATEGIES["corners"], "choose", lambda *_: "half")
+    config = with_strategy(setting, "corners", rounds=1)
+    [summary] = run(config)
+    client = Client(RunConfig(summary.run, "corners", config, run_folder(summary.run)), 1)
+    shared = checkpoints.read_shared(run_folder(summary.run), 1)
+    own = checkpoints.read_personal(run_folder(summary.run), 1, 1)
+    assert own and all(factor_of(name) == B for name in own)
+    deployed = client.factors("personal", shared, 1)
+    for name, value in deployed.items():
+        expected = (own[name] + shared[name]) / 2 if name in own else shared[name]
+        torch.testing.assert_close(value, expected)
+    start = client.job(Phase(), shared, 2, 0).factors
+    for name, value in deployed.items():
+        torch.testing.assert_close(start[name], value)
 
 
 def test_corners_holds_rows_out_only_while_it_chooses(setting):
