@@ -190,7 +190,7 @@ def corners(chosen: Sequence[ClientCorner], names: Mapping[int, str] | None = No
             name=f"{letters}: {words}",
             mode="markers+text",
             text=letters,
-            textfont={"color": "#FFFFFF", "size": 11},
+            textfont={"color": "#000000", "size": 11},
             marker={"symbol": "square", "size": 24, "color": colour},
             hovertemplate=f"%{{y}}<br>after round %{{x}}: {words}<extra></extra>",
         )
