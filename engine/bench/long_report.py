@@ -129,7 +129,7 @@ def _cells(results: Long) -> Iterator[str]:
         return
     yield f"## `{OURS}`, cell by cell"
     yield ""
-    yield "Points of own accuracy over that of both which it does worst against: with a plain 95 %"
+    yield "Points of own accuracy over the better of both in the mean: with a plain 95 %"
     yield "interval, and with one that is corrected as above."
     yield ""
     yield "| cell | draws | against | plain | corrected | |"

@@ -31,23 +31,33 @@ class Cell:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A method against that of both that it does worst against, in one cell.
+    """A method against both, in one cell.
 
-    ``interval`` is of the paired difference, corrected; ``mean`` values are shares, not percent.
+    ``intervals`` are of the paired differences, corrected; they are shares, not percent.
     """
 
     cell: Cell
-    against: str
     draws: int
-    interval: Interval
+    intervals: Mapping[str, Interval]
+
+    @property
+    def against(self) -> str:
+        """That of both which is better in the mean."""
+        return min(self.intervals, key=lambda key: self.intervals[key].mean)
+
+    @property
+    def interval(self) -> Interval:
+        """Return the difference to that one."""
+        return self.intervals[self.against]
 
     @property
     def verdict(self) -> str:
-        """``holds``, ``worse`` where that is sure, or ``open``: more draws may tell."""
-        low, high = self.interval.low, self.interval.high
-        if low is not None and low > -MARGIN:
+        """``holds`` against both, ``worse`` where that is sure, or ``open``: draws may tell."""
+        intervals = self.intervals.values()
+        if all(i.low is not None and i.low > -MARGIN for i in intervals):
             return "holds"
-        return "worse" if high is not None and high < -MARGIN else "open"
+        worse = any(i.high is not None and i.high < -MARGIN for i in intervals)
+        return "worse" if worse else "open"
 
 
 def compare(strategy: str, cell: Cell, own: Own, level: float) -> Comparison:
@@ -55,8 +65,7 @@ def compare(strategy: str, cell: Cell, own: Own, level: float) -> Comparison:
     draws = min(len(own[key]) for key in (strategy, *BOTH))
     ours = own[strategy][:draws]
     intervals = {key: difference(ours, own[key][:draws], level) for key in BOTH}
-    against = min(BOTH, key=lambda key: _low(intervals[key]))
-    return Comparison(cell, against, draws, intervals[against])
+    return Comparison(cell, draws, intervals)
 
 
 def compare_all(strategy: str, cells: Mapping[Cell, Own], looks: int) -> dict[Cell, Comparison]:
@@ -93,6 +102,3 @@ def looks(first: int, most: int = MOST_DRAWS) -> list[int]:
         numbers.append(min(2 * numbers[-1], most))
     return numbers
 
-
-def _low(interval: Interval) -> float:
-    return interval.mean if interval.low is None else interval.low
