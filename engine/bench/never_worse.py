@@ -101,4 +101,3 @@ def looks(first: int, most: int = MOST_DRAWS) -> list[int]:
     while numbers[-1] < most:
         numbers.append(min(2 * numbers[-1], most))
     return numbers
-
