@@ -51,11 +51,11 @@ class Corners(Strategy):
     Travels: A and B, and the votes. Stays: B_k, and w. What the choice costs: with both factors on
     the way twice the bytes of pLoRA, and 16 more; none of the secrecy of a factor that stays at
     home, and four numbers about a client's rows (none where what is sent is clipped); two passes
-    without gradients over the held-out rows in each round with a choice. A is always shared: that
-    was hardly ever worse than to keep it. That it depends on what differs between clients which
-    factor is better kept is also the finding of IAT, arXiv 2606.08687; w between the two is the
-    mixing of APFL, arXiv 2003.13461, of a factor; this rule nobody has published, as far as we
-    found.
+    without gradients over the held-out rows in each round with a choice. A is always shared:
+    FedSA-LoRA was in no cell of benchmarks/NEVER_WORSE.md a point behind training alone. That it
+    depends on what differs between clients which factor is better kept is also the finding of IAT,
+    arXiv 2606.08687; to mix a client's own with the mean is the idea of APFL, arXiv 2003.13461;
+    this rule nobody has published, as far as we found.
     """
 
     title = "Choose the corner (never worse)"
