@@ -241,9 +241,9 @@ def choosing(**values: np.ndarray) -> Callable[[dict], bytes]:
     """The pLoRA run as one of a strategy that has clients choose, and what all of them chose."""
 
     def rename(r: dict) -> None:
-        r["experiments"][0]["config"]["strategies"][2] = r["runs"][2]["strategy"] = "corners"
+        r["experiments"][0]["config"]["strategies"][2] = r["runs"][2]["strategy"] = "tap"
 
-    chosen = {f"runs/3/clients/{k}/decision-0006.safetensors": save(values) for k in range(4)}
+    chosen = {f"runs/3/clients/{k}/decision-0016.safetensors": save(values) for k in range(4)}
     return lambda c: packed({**with_rows(c, rename), **chosen})
 
 
