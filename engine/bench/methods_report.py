@@ -83,6 +83,10 @@ def _page(results: Results) -> list[str]:
         "adapters takes half of them for each. Intervals are not corrected for the many "
         "comparisons, and where `fedit` is near 100 % there is no room to gain.",
         "",
+        "Over samples per client: [CROSSING.md](CROSSING.md). Whether a method is ever worse than "
+        "training alone or one model for all, and in which cells: "
+        "[NEVER_WORSE.md](NEVER_WORSE.md).",
+        "",
         *_headline(results),
         *_share(results),
         *_tie(results),
