@@ -38,6 +38,7 @@ from engine.config import ConfigError
 from engine.data.pictures import BadPicture
 from engine.jobs.queue import NotPossible
 from engine.system.out_of_memory import is_out_of_memory
+from engine.system.supervisor import is_running
 
 log = logging.getLogger(__name__)
 IDLE_SECONDS = 300.0
@@ -237,7 +238,7 @@ class Server(ThreadingHTTPServer):
             return
         self._watched = time.monotonic()
         idle = not self.desk.is_at_work and self._watched - self._last > self._idle_seconds
-        left = self._askers and not any(map(_is_running, self._askers.values()))
+        left = self._askers and not any(map(is_running, self._askers.values()))
         if idle or left or published() != self.address:
             threading.Thread(target=self.shutdown, daemon=True).start()
 
@@ -245,13 +246,6 @@ class Server(ThreadingHTTPServer):
         if request.asker not in self._askers:
             with contextlib.suppress(psutil.NoSuchProcess):
                 self._askers[request.asker] = psutil.Process(request.asker)
-
-
-def _is_running(process: psutil.Process) -> bool:
-    """Tell whether a process lives; ``is_running`` knows a pid that was used again."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    return False
 
 
 def serve(idle_seconds: float = IDLE_SECONDS) -> None:

@@ -100,19 +100,12 @@ def _verdicts(results: Long) -> Iterator[str]:
         compared = results.compared(strategy)
         verdicts = [found.verdict for found in compared.values()]
         counts = " | ".join(str(verdicts.count(word)) for word in ("holds", "open", "worse"))
-        means = {c: _over_best(results, strategy, c) for c in compared}
+        means = {cell: found.interval.mean for cell, found in compared.items()}
         least = min(means, key=means.__getitem__)
         of_all = f"{100 * mean(means.values()):+.1f}"
         least_of = f"{100 * means[least]:+.1f} ({_named(least)})"
         yield f"| `{strategy}` | {counts} | {of_all} | {least_of} |"
     yield ""
-
-
-def _over_best(results: Long, strategy: str, cell: Cell) -> float:
-    own = results.own[cell]
-    draws = min(len(own[key]) for key in (strategy, *BOTH))
-    ours = mean(own[strategy][:draws])
-    return ours - max(mean(own[key][:draws]) for key in BOTH)
 
 
 def _cells(results: Long) -> Iterator[str]:

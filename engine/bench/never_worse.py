@@ -36,7 +36,6 @@ class Comparison:
     ``intervals`` are of the paired differences, corrected; they are shares, not percent.
     """
 
-    cell: Cell
     draws: int
     intervals: Mapping[str, Interval]
 
@@ -60,18 +59,18 @@ class Comparison:
         return "worse" if worse else "open"
 
 
-def compare(strategy: str, cell: Cell, own: Own, level: float) -> Comparison:
+def compare(strategy: str, own: Own, level: float) -> Comparison:
     """Compare a method with both in one cell, on the draws that all three have."""
     draws = min(len(own[key]) for key in (strategy, *BOTH))
     ours = own[strategy][:draws]
     intervals = {key: difference(ours, own[key][:draws], level) for key in BOTH}
-    return Comparison(cell, draws, intervals)
+    return Comparison(draws, intervals)
 
 
 def compare_all(strategy: str, cells: Mapping[Cell, Own], looks: int) -> dict[Cell, Comparison]:
     """Compare a method with both in all cells, at a level that is corrected for their number."""
     level = 1 - 0.05 / (len(cells) * looks)
-    return {cell: compare(strategy, cell, own, level) for cell, own in cells.items()}
+    return {cell: compare(strategy, own, level) for cell, own in cells.items()}
 
 
 def as_dict(compared: Mapping[Cell, Comparison]) -> dict[str, Any]:

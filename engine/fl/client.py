@@ -51,16 +51,16 @@ class Client:
         base = self.context.initial
         if variant == "base":
             return base
-        shared = self._received(shared)
+        received = base | self._received(shared)
         if variant == "global":
-            return base | shared
+            return received
         own, rule = self._own(after_round), self.run.strategy
         weight = max((phase.mix_weight for phase in self.phases), default=0.0)
         if rule.merges:
             weight = self.decision(after_round).own_weight
         if weight or rule.merges:
-            return side_by_side(self._beside(shared, own, after_round), base | own, weight)
-        return base | shared | self._chosen(own, base | shared, after_round)
+            return side_by_side(self._beside(received, own, after_round), base | own, weight)
+        return received | self._chosen(own, received, after_round)
 
     def at_corners(
         self, corners: Sequence[str], shared: Factors, after_round: int
@@ -138,11 +138,11 @@ class Client:
     def _decision_path(self, round_: int) -> Path:
         return checkpoints.decision_path(self.run.folder, self.number, round_)
 
-    def _beside(self, shared: Factors, own: Factors, after_round: int) -> Factors:
+    def _beside(self, received: Factors, own: Factors, after_round: int) -> Factors:
         """Return the frozen adapter that stands beside the client's own after a round."""
         senders = participants(self.run.config, after_round) if after_round else []
         share = 1 / len(senders) if self.number in senders else 0.0
-        return self.run.strategy.beside(self.context.initial | shared, own, share)
+        return self.run.strategy.beside(received, own, share)
 
     def _own(self, after_round: int) -> Factors:
         """Return what this client keeps to itself after a round; none before it took part.
@@ -178,12 +178,12 @@ class Client:
     def job(self, phase: Phase, shared: Factors, round_: int, group: int) -> Job:
         """Return what to train in a phase of a round."""
         config, base = self.run.config, self.context.initial
-        shared = self._received(shared)
-        start: Factors = base | shared
-        own = self._chosen(self._own(round_ - 1), start, round_ - 1)
+        received: Factors = base | self._received(shared)
+        own = self._chosen(self._own(round_ - 1), received, round_ - 1)
+        start: Factors = received
         beside: Factors = Adapter()
         if phase.mix_weight:
-            frozen = self._beside(shared, own, round_ - 1)
+            frozen = self._beside(received, own, round_ - 1)
             start, beside = base, as_deltas(frozen, (1 - phase.mix_weight) * config.lora.scale)
         start = start | (own if phase.start_from_personal else {})
         start = start.cut(self.rank).padded(config.lora.rank)
@@ -194,7 +194,7 @@ class Client:
             config.local_steps,
             rng(config.drawn_from, scope, round_, self.number),
             phase.prox_mu,
-            base | shared,
+            received,
             phase.mix_weight or 1.0,
             group if start.has_deltas else 0,
             beside,

@@ -64,7 +64,7 @@ class Corners(Strategy):
     shared_factors = BOTH | {VOTES}
     personal_factors = frozenset({B})
     variants = ("global", "personal")
-    corners = tuple(CORNERS)
+    corners = tuple(CORNERS)  # older runs ended at plora and local: stored choices are places here
     compared = ("fedit", "fedsa")
     undecided = "half"
 

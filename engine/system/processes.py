@@ -10,6 +10,7 @@ import psutil
 from db import reads
 from db.engine import is_file
 from db.tables import Worker
+from engine.system.supervisor import is_running
 
 
 def host() -> str:
@@ -34,8 +35,7 @@ def still_runs(pid: int, started: float) -> bool:
     """Tell whether a process of this machine runs: same pid, same start, not a zombie."""
     try:
         process = psutil.Process(pid)
-        same = abs(process.create_time() - started) < 1
-        return same and process.status() != psutil.STATUS_ZOMBIE
+        return abs(process.create_time() - started) < 1 and is_running(process)
     except psutil.NoSuchProcess:
         return False
 

@@ -145,14 +145,14 @@ class _Supervisor:
         self._note()
         for process in self._running.values():
             process.poll()
-        return {process for process in self._seen if _is_alive(process)}
+        return {process for process in self._seen if is_running(process)}
 
     def _note(self) -> None:
         """Remember all descendants, and let go the dead among those that fell to this process."""
         own = {process.pid for process in self._running.values()}
         me = psutil.Process()
         for process in me.children():
-            if process.pid not in own and not _is_alive(process):
+            if process.pid not in own and not is_running(process):
                 try:
                     os.waitpid(process.pid, os.WNOHANG)
                 except ChildProcessError:
@@ -174,7 +174,8 @@ def _failure_of(program: Program, code: int) -> str:
     return f"{log.stem} has ended with status {code}; see {log}: {last}"
 
 
-def _is_alive(process: psutil.Process) -> bool:
+def is_running(process: psutil.Process) -> bool:
+    """Tell whether a process lives: not a zombie, and not another one with its number."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from engine.paths import ROOT
+from engine.system.supervisor import is_running
 from tests.conftest import wait_for
 
 _GRID = """
@@ -35,8 +36,4 @@ def test_nothing_goes_on_when_the_bench_is_killed(home, tmp_path):
     finally:
         bench.send_signal(signal.SIGKILL)
         bench.wait()
-    wait_for(lambda: not any(map(at_work, family)))
-
-
-def at_work(process: psutil.Process) -> bool:
-    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    wait_for(lambda: not any(map(is_running, family)))

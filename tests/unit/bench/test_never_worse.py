@@ -31,30 +31,30 @@ def drifting(mean: float, spread: float, n: int = 20) -> list[float]:
 
 def test_a_method_must_hold_against_the_better_of_both():
     own = {"local": draws(0.80), "fedit": draws(0.60), "x": draws(0.795)}
-    found = compare("x", CELL, own, 0.95)
+    found = compare("x", own, 0.95)
     assert (found.against, found.draws, found.verdict) == ("local", 20, "holds")
     assert found.interval.mean == pytest.approx(-0.005)
-    assert compare("x", CELL, own | {"x": draws(0.78)}, 0.95).verdict == "worse"
-    assert compare("x", CELL, own | {"x": drifting(0.80, 0.05)}, 0.95).verdict == "open"
+    assert compare("x", own | {"x": draws(0.78)}, 0.95).verdict == "worse"
+    assert compare("x", own | {"x": drifting(0.80, 0.05)}, 0.95).verdict == "open"
 
 
 def test_the_better_of_both_is_named_however_far_its_draws_spread():
     own = {"local": drifting(0.70, 0.29), "fedit": draws(0.80), "x": draws(0.79)}
-    found = compare("x", CELL, own, 0.95)
+    found = compare("x", own, 0.95)
     assert found.intervals["local"].low < found.intervals["fedit"].low, "by its spread alone"
     assert found.against == "fedit" and found.interval.mean == pytest.approx(-0.01)
 
 
 def test_a_method_holds_only_where_it_does_against_both():
     own = {"local": drifting(0.795, 0.06), "fedit": draws(0.80), "x": draws(0.80)}
-    found = compare("x", CELL, own, 0.95)
+    found = compare("x", own, 0.95)
     assert found.against == "fedit" and found.interval.low > -0.01
     assert found.verdict == "open"
 
 
 def test_a_lone_draw_shows_nothing():
     own = {"local": [0.5], "fedit": [0.5], "x": [0.9]}
-    assert compare("x", CELL, own, 0.95).verdict == "open"
+    assert compare("x", own, 0.95).verdict == "open"
 
 
 def test_more_cells_and_more_looks_ask_for_more():
